@@ -1,0 +1,49 @@
+# Two commands on a fresh machine: `make bench` measures it, `make test` tests perwatt. Each makes what it needs.
+PYTHON ?= python3
+VENV   ?= .venv
+SUITE  ?= smoke
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: bench test test-slow lint overhead clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make bench        measure this machine (SUITE=smoke): a table, and a folder under results/runs/"
+	@echo "make test         lint, types and tests; make test-slow: the long tests"
+	@echo "make overhead     what the harness itself costs"
+	@echo "make clean        remove the virtual environment and caches (never results)"
+	@echo "PYTHON=python3.12 VENV=DIR choose another interpreter or place"
+
+bench: $(VENV)/ready
+	$(BIN)/perwatt run suite=$(SUITE)
+
+test: lint
+	$(BIN)/python -m pytest -m "not slow and not gpu" --benchmark-disable
+
+test-slow: $(VENV)/ready-to-test
+	$(BIN)/python -m pytest -m "slow and not gpu" --benchmark-disable
+
+lint: $(VENV)/ready-to-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+overhead: $(VENV)/ready-to-test
+	$(BIN)/python -m pytest tests/overhead -m "" --benchmark-only --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "perwatt needs Python 3.11 or newer; $(PYTHON) is older. Try: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@echo "making $(VENV): torch is large, this takes a minute or more"
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	$(PIP) --editable '.[triton,nvidia]'
+	@touch $@
+
+$(VENV)/ready-to-test: $(VENV)/ready
+	$(PIP) --editable '.[triton,nvidia,test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache build dist src/perwatt.egg-info

@@ -1,0 +1,159 @@
+"""What a kernel is to the rest of perwatt: a frozen specification that declares its work and prepares a launch.
+
+A :class:`Workload` is cheap to build: it holds numbers and names, imports no torch and allocates nothing, so that a
+whole suite can be built and checked before one device second is spent. ``prepare`` is where memory is allocated and
+the result is compared with a reference in higher precision; what it returns only launches.
+
+Rates are never declared. A workload says how much work one launch does (:class:`Work`), the harness says how long it
+took and what it cost, and every rate is derived from the two.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+Headline = Literal["flops", "bytes", "message"]
+Cache = Literal["rotate", "warm", "cold"]
+
+
+class Unsupported(Exception):
+    """This device or library cannot run this workload; the message is the reason, for the reader of a report."""
+
+
+class WrongResult(Exception):
+    """The kernel ran and its output differs from the reference by more than the tolerance of its dtype."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one launch does. Exact integers, by the formulas of the field; nothing here is measured.
+
+    ``headline`` names the quantity a reader expects first: ``flops`` (FLOP/s), ``bytes`` (memory bandwidth) or
+    ``message`` (a collective: algbw = message_bytes / t, busbw = algbw * bus_factor, as nccl-tests defines them).
+    ``bytes`` is the lower bound of memory traffic: each operand once.
+    """
+
+    flops: int
+    bytes: int
+    headline: Headline
+    message_bytes: int = 0
+    bus_factor: float = 0.0
+
+
+class Size(NamedTuple):
+    """Where a case stands on the horizontal axis of its kernel's plot."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """The comparison made before timing: the largest deviation, in units of the tolerance's own definition."""
+
+    max_error: float
+    tolerance: float
+    reference: str
+    compared: int
+
+
+class Prepared(NamedTuple):
+    """A workload ready to be timed. ``launch()`` only launches; ``buffers`` sets of operands are used in rotation."""
+
+    launch: Callable[[], object]
+    check: Check
+    buffers: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a workload is prepared: one rank on one device.
+
+    ``device`` is a torch device string; ``llc_bytes`` the size of the last-level cache, None if unknown;
+    ``memory_bytes`` what may be allocated. With ``cache="rotate"`` the operands together exceed the cache.
+    """
+
+    device: str
+    llc_bytes: int | None = None
+    memory_bytes: int | None = None
+    rank: int = 0
+    ranks: int = 1
+    cache: Cache = "rotate"
+
+    @property
+    def type(self) -> str:
+        """The kind of device: ``cuda`` (NVIDIA and ROCm), ``xpu``, ``cpu``."""
+        return self.device.split(":")[0]
+
+
+class Workload(ABC):
+    """Base of every kernel specification; concrete ones are frozen dataclasses of plain values.
+
+    ``name`` is the kernel's name in records; ``collective`` says that one case runs on all ranks together.
+    """
+
+    name: ClassVar[str]
+    collective: ClassVar[bool] = False
+
+    @abstractmethod
+    def work(self, ranks: int = 1) -> Work:
+        """The work of one launch; for a collective over ``ranks`` ranks."""
+
+    @abstractmethod
+    def footprint_bytes(self, ranks: int = 1) -> int:
+        """Memory of one set of operands on one device, in bytes."""
+
+    @abstractmethod
+    def label(self) -> str:
+        """What distinguishes this case, short enough for a table row: ``bf16 4096x4096x4096``."""
+
+    @abstractmethod
+    def series(self) -> str:
+        """The curve that this case lies on in its kernel's plot: ``bf16``, ``bf16 causal forward``."""
+
+    @abstractmethod
+    def size(self) -> Size:
+        """The place of this case along that curve."""
+
+    @abstractmethod
+    def prepare(self, place: Place) -> Prepared:
+        """Allocate, check against a reference in higher precision, return the launch.
+
+        Raises :class:`Unsupported` if the device or library lacks it, :class:`WrongResult` if the output is wrong.
+        """
+
+    def params(self) -> dict[str, Any]:
+        """The parameters as plain values; with the kernel's name they are the identity of the case."""
+        return dataclasses.asdict(self)  # type: ignore[call-overload,no-any-return]
+
+
+def rotation(footprint_bytes: int, place: Place) -> int:
+    """How many sets of operands to rotate over so that together they exceed twice the last-level cache.
+
+    Twice, because a set that has just been written may linger in a cache of about the working set's size. Bounded by
+    half of the memory that may be allocated; 1 when the cache is to stay warm or its size is unknown.
+    """
+    if place.cache == "warm" or not place.llc_bytes:
+        return 1
+    wanted = -(-2 * place.llc_bytes // max(1, footprint_bytes))
+    if place.memory_bytes:
+        wanted = min(wanted, place.memory_bytes // 2 // max(1, footprint_bytes))
+    return max(1, min(wanted, 512))
+
+
+def choice(kernel: str, key: str, value: object, allowed: tuple[object, ...]) -> None:
+    """Raise ValueError, naming the choices, unless ``value`` is one of ``allowed``."""
+    if value not in allowed or isinstance(value, bool) != any(value is a for a in allowed if isinstance(a, bool)):
+        raise ValueError(f"{kernel}.{key}: {value!r} is not one of {', '.join(map(str, allowed))}")
+
+
+def positive(kernel: str, **values: object) -> None:
+    """Raise ValueError unless every value is a positive integer."""
+    for key, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ValueError(f"{kernel}.{key}: {value!r} is not a positive integer")
