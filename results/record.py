@@ -1,0 +1,288 @@
+"""The record: one case, measured once, whole and immutable. Everything that perwatt decides is read from these.
+
+Quantities are SI with the unit in the field name. Rates are properties, derived from work, time and energy, never
+stored. An outcome is data: a case that was skipped or that failed says why, and no number stands in for a missing one.
+
+Schema history
+--------------
+1 (2026-11): first.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SCHEMA = 1
+
+Source = Literal["counter", "integrated", "replayed", "modelled"]
+
+
+class Quantity(msgspec.Struct, frozen=True):
+    """A published or measured constant with its unit and where it was read."""
+
+    value: float
+    unit: str
+    source: str
+
+
+class Target(msgspec.Struct, frozen=True):
+    """The identity and the datasheet peaks of a kind of hardware, copied into each record so that it stands alone.
+
+    ``peak_flops`` maps a dtype to dense FLOP/s (never the sparse figure, which is twice that).
+    """
+
+    name: str
+    vendor: str
+    peak_flops: dict[str, Quantity] = {}
+    memory_bandwidth: Quantity | None = None
+    memory: Quantity | None = None
+    tdp: Quantity | None = None
+    llc: Quantity | None = None
+
+
+class Device(msgspec.Struct, frozen=True):
+    """The device as its driver reports it. ``uuid`` is empty where the platform has none."""
+
+    type: str
+    name: str
+    index: int = 0
+    uuid: str = ""
+    vendor: str = ""
+    memory_bytes: int | None = None
+    llc_bytes: int | None = None
+    cores: int | None = None
+    arch: str = ""
+
+
+class Case(msgspec.Struct, frozen=True):
+    """What was run. ``key`` is a hash of everything that makes the case itself and not another."""
+
+    key: str
+    kernel: str
+    entry: str
+    label: str
+    series: str
+    size_name: str
+    size: float
+    params: dict[str, object]
+    ranks: int = 1
+    device_index: int = 0
+    cache: str = "rotate"
+    collective: bool = False
+
+
+class Work(msgspec.Struct, frozen=True):
+    """Work of one launch: FLOP, bytes, and for a collective the message size S and the bus factor of nccl-tests."""
+
+    flops: int
+    bytes: int
+    headline: Literal["flops", "bytes", "message"]
+    message_bytes: int = 0
+    bus_factor: float = 0.0
+
+
+class Check(msgspec.Struct, frozen=True):
+    """The comparison with the reference that preceded the timing."""
+
+    max_error: float
+    tolerance: float
+    reference: str
+    compared: int
+
+
+class Energy(msgspec.Struct, frozen=True):
+    """Energy over one measured window at one boundary.
+
+    ``source`` says how it came about: the difference of a ``counter``, ``integrated`` from polled power, ``replayed``
+    from a recorded trace. ``boundary`` is what the meter encloses (``gpu``, ``cpu_package``, ``node_ac``, ...),
+    ``packages`` the physical parts summed, ``accuracy_class`` A to E.
+    """
+
+    meter: str
+    boundary: str
+    packages: tuple[str, ...]
+    accuracy_class: str
+    source: Source
+    energy_j: float
+    readings: int
+    flags: tuple[str, ...] = ()
+
+
+class Repetition(msgspec.Struct, frozen=True):
+    """One measured window: from ``start_ns`` on the host's monotonic clock, ``window_s`` long, time and energy of the
+    same ``iterations`` launches. ``energies`` is empty when nothing was metered."""
+
+    start_ns: int
+    window_s: float
+    iterations: int
+    samples: int
+    energies: tuple[Energy, ...] = ()
+
+
+class Seconds(msgspec.Struct, frozen=True):
+    """Seconds per launch over all samples of all repetitions (warm-ups excluded, nothing else dropped).
+
+    ``ci_low`` and ``ci_high`` bound the median at 95 % by bootstrap. For a collective each sample is the maximum over
+    ranks of the same iteration; ``rank_mean`` is the mean over iterations and ranks, which nccl-tests prints.
+    """
+
+    samples: int
+    warmup_samples: int
+    median: float
+    mean: float
+    stdev: float
+    p5: float
+    p95: float
+    ci_low: float
+    ci_high: float
+    rank_mean: float | None = None
+
+
+class Measured(msgspec.Struct, frozen=True, tag="measured"):
+    """The case ran, its output was right, and this is what it took.
+
+    ``unmetered`` says why no meter's energy belongs to this device; empty when one does.
+    """
+
+    work: Work
+    check: Check
+    seconds: Seconds
+    repetitions: tuple[Repetition, ...]
+    buffers: int
+    timer: str
+    unmetered: str = ""
+    host_device_clock_error: float | None = None
+    note: str = ""
+
+
+class Skipped(msgspec.Struct, frozen=True, tag="skipped"):
+    """The device or the library cannot run this case; ``reason`` says what is missing."""
+
+    reason: str
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The case should have run and did not. ``rank`` is the culprit if known, ``log`` the last lines that it wrote."""
+
+    error: str
+    rank: int | None = None
+    log: str = ""
+
+
+Outcome = Measured | Skipped | Failed
+
+# Which boundary speaks for a device, nearest first: a rate per watt is taken at the first that was metered.
+BOUNDARIES: dict[str, tuple[str, ...]] = {
+    "cpu": ("cpu_package", "node_dc", "node_ac"),
+    "gpu": ("gpu", "module", "node_dc", "node_ac"),
+}
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One case of one run. ``time_utc`` is ISO 8601; ``flags`` are cautions for the reader (``indicative``, ``noisy``,
+    ``interrupted``, ...), never reasons to drop the record."""
+
+    schema: int
+    run: str
+    time_utc: str
+    host: str
+    case: Case
+    device: Device
+    outcome: Outcome
+    target: Target | None = None
+    flags: tuple[str, ...] = ()
+
+    @property
+    def measured(self) -> Measured | None:
+        """The measurement, or None if the case was skipped or failed."""
+        return self.outcome if isinstance(self.outcome, Measured) else None
+
+    @property
+    def amount(self) -> int:
+        """Headline work of one launch: FLOP, bytes or message bytes. 0 without a measurement."""
+        if (m := self.measured) is None:
+            return 0
+        return {"flops": m.work.flops, "bytes": m.work.bytes, "message": m.work.message_bytes}[m.work.headline]
+
+    @property
+    def rate(self) -> float | None:
+        """Headline work per second at the median time: FLOP/s, byte/s, or algbw in byte/s."""
+        m = self.measured
+        return self.amount / m.seconds.median if m and m.seconds.median > 0 else None
+
+    @property
+    def flops_per_s(self) -> float | None:
+        """FLOP/s at the median time; None for work that counts no FLOP."""
+        m = self.measured
+        return m.work.flops / m.seconds.median if m and m.work.flops else None
+
+    @property
+    def busbw(self) -> float | None:
+        """Bus bandwidth in byte/s as nccl-tests defines it; None unless a collective over two ranks or more."""
+        m = self.measured
+        if m is None or m.work.headline != "message" or not m.work.bus_factor or self.rate is None:
+            return None
+        return self.rate * m.work.bus_factor
+
+    @property
+    def meter(self) -> str | None:
+        """The meter whose boundary speaks for this device, or None when nothing that encloses it was metered."""
+        m = self.measured
+        if m is None or not m.repetitions:
+            return None
+        metered = [e for e in m.repetitions[0].energies]
+        for boundary in BOUNDARIES.get(self.device.type, BOUNDARIES["gpu"]):
+            # a counter is preferred to the polled power of the same boundary
+            for source in ("counter", "integrated", "replayed", "modelled"):
+                for energy in metered:
+                    if energy.boundary == boundary and energy.source == source:
+                        return energy.meter
+        return None
+
+    @property
+    def energies(self) -> tuple[tuple[Repetition, Energy], ...]:
+        """Each repetition with the energy of :attr:`meter`; empty when not metered."""
+        if (m := self.measured) is None or (name := self.meter) is None:
+            return ()
+        return tuple((r, e) for r in m.repetitions for e in r.energies if e.meter == name)
+
+    @property
+    def work_per_joule(self) -> float | None:
+        """Headline work per joule: the mean over repetitions of work / energy of the same window; None if not metered.
+
+        For a collective the bus-bandwidth work (message bytes times bus factor) is used where the factor is not 0.
+        """
+        ratios = [r.iterations * self.bus_amount / e.energy_j for r, e in self.energies if e.energy_j > 0]
+        return sum(ratios) / len(ratios) if ratios else None
+
+    @property
+    def bus_amount(self) -> float:
+        """:attr:`amount`, for a collective times its bus factor (the factor of a single rank is 0: then times 1)."""
+        m = self.measured
+        return self.amount * (m.work.bus_factor or 1.0) if m else 0.0
+
+    @property
+    def power_w(self) -> float | None:
+        """Mean power over the measured windows in W: total energy / total time; None if not metered."""
+        pairs = self.energies
+        time_s = sum(r.window_s for r, _ in pairs)
+        return sum(e.energy_j for _, e in pairs) / time_s if time_s > 0 else None
+
+    @property
+    def of_peak(self) -> float | None:
+        """Rate over the target's published peak for the same dtype or memory bandwidth; None if it has none."""
+        if self.target is None or (m := self.measured) is None or self.rate is None:
+            return None
+        if m.work.headline == "flops":
+            peak = self.target.peak_flops.get(str(self.case.params.get("dtype")))
+        else:
+            peak = self.target.memory_bandwidth if m.work.headline == "bytes" else None
+        return self.rate / peak.value if peak else None
+
+    @property
+    def spread(self) -> float | None:
+        """(p95 - p5) / median of the seconds per launch; None without a measurement."""
+        m = self.measured
+        return (m.seconds.p95 - m.seconds.p5) / m.seconds.median if m and m.seconds.median > 0 else None
