@@ -31,7 +31,7 @@ def integrate(
 
     ``t_ns``: stamps of the readings on the window's clock, any order, duplicates allowed (averaged); ``power_w``: the
     readings in W, same length. ``period_s``: the poll period, used to find gaps; the median spacing if None.
-    A window that reaches beyond the readings by more than gaps are allowed to is flagged ``uncovered`` and has no energy.
+    A window that reaches beyond the readings by more than gaps may is flagged ``uncovered`` and has no energy.
     """
     t = np.asarray(t_ns, dtype=np.int64)
     p = np.asarray(power_w, dtype=np.float64)

@@ -232,7 +232,7 @@ class Record(msgspec.Struct, frozen=True):
         m = self.measured
         if m is None or not m.repetitions:
             return None
-        metered = [e for e in m.repetitions[0].energies]
+        metered = m.repetitions[0].energies
         for boundary in BOUNDARIES.get(self.device.type, BOUNDARIES["gpu"]):
             # a counter is preferred to the polled power of the same boundary
             for source in ("counter", "integrated", "replayed", "modelled"):

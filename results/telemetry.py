@@ -87,7 +87,7 @@ def _read(run: Path) -> pa.Table | None:
         folded = pq.ParquetFile(run / TELEMETRY).read()
         if parts:
             renewed = pa.concat_tables(parts).column("case").unique()
-            folded = folded.filter(pc.invert(pc.is_in(folded.column("case"), value_set=renewed.combine_chunks())))
+            folded = folded.filter(pc.invert(pc.is_in(folded.column("case"), value_set=renewed)))
         tables.insert(0, folded)
     return pa.concat_tables(tables) if tables else None
 

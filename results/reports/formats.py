@@ -1,0 +1,33 @@
+"""The formats that a run can be rendered in, each imported only when it is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from perwatt.results.run import read
+from perwatt.results.store import latest
+
+FORMATS = ("console", "html", "markdown", "csv", "json")
+
+
+def render(run: Path, form: str) -> str:
+    """A run folder as text in one of :data:`FORMATS`; of a case measured twice the later record is shown.
+
+    Raises ValueError for an unknown format and for a run that cannot be read.
+    """
+    if form not in FORMATS:
+        raise ValueError(f"format={form}: choices: {', '.join(FORMATS)}")
+    found = read(run, telemetry=form == "html")
+    found = replace(found, records=latest(found.records))
+    if form == "html":
+        from perwatt.results.reports import html
+
+        return html.render(found)
+    if form == "console":
+        from perwatt.results.reports import console
+
+        return console.render(found.records)
+    from perwatt.results.reports import text
+
+    return {"markdown": text.markdown, "csv": text.csv, "json": text.json}[form](found.records)

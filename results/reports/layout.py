@@ -1,0 +1,195 @@
+"""Rows to text: which columns a kernel's table has, in which unit, and what each cell and each note says.
+
+Console, HTML and Markdown print these same cells, so that no two reports of one run disagree. One unit holds for a
+whole column (that of its largest value), so that a column can be read downwards; a value far below it carries its own
+unit. Memory bandwidth and collectives are in GB/s whatever their size, as the field prints them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from perwatt.results.record import Record
+from perwatt.results.reports.table import SPIN, Note, Row, device_name, one_line, rows, several_devices
+from perwatt.results.reports.units import FACTORS, common_prefix, number, percent, prefix, quantity
+
+UNITS = {"flops": "FLOP/s", "bytes": "B/s", "message": "B/s"}
+# A value below this share of the column's unit is printed with a unit of its own; no column has more decimals than
+# this, because blanks behind the large numbers would part them from their heading.
+FAR_BELOW, MOST_DECIMALS = 1e-2, 3
+MARKS = {"indicative": "~", "replayed": "‡", "modelled": "§", "measured peak": "*"}
+EXPLAINED = {
+    "~": "Indicative only: the meter or the window does not support a firmer figure per watt (see the flags).",
+    "‡": "Energy replayed from a recorded trace: this hardware did not draw it in this run.",
+    "§": "Energy modelled, not metered.",
+}
+MEASURED_PEAK = (
+    f"Percent of the measured peak: of the best {SPIN} rate of the same run, device and dtype; "
+    "there is no datasheet peak for that dtype."
+)
+ABSENT = "\u2013"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: ``key`` into :attr:`Line.cells`, a title, and the unit that all its plain numbers are in."""
+
+    key: str
+    title: str
+    unit: str = ""
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a cell: a plain number or words; ``mark`` precedes it and is explained in a note."""
+
+    text: str
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row with its cells; a skipped or failed one has a label and a reason in place of cells."""
+
+    row: Row
+    cells: dict[str, Cell]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The table of one kernel, with the SI prefixes of its rates and of its rates per watt."""
+
+    kernel: str
+    headline: str
+    rate_prefix: str
+    watt_prefix: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+
+
+def groups(records: Sequence[Record]) -> list[Group]:
+    """The tables of a run, one a kernel (and kind of work), in the order in which they first occur."""
+    several = several_devices(records)
+    by_kernel: dict[str, list[Row]] = {}
+    for row in rows(records):
+        by_kernel.setdefault(row.record.case.kernel, []).append(row)
+    found = []
+    for kernel, members in by_kernel.items():
+        kinds = list(dict.fromkeys(_headline(r) for r in members if r.state == "measured")) or ["flops"]
+        for kind in kinds:
+            # what was not measured has no kind of work: it stands with the first
+            part = [r for r in members if (_headline(r) if r.state == "measured" else kinds[0]) == kind]
+            found.append(_group(kernel, kind, part, records, several))
+    return found
+
+
+def notes(tables: Sequence[Group]) -> list[Note]:
+    """What has to be said once below the tables: boundaries, marks, and why something was not metered."""
+    lines = [line for group in tables for line in group.lines]
+    measured = [line.row for line in lines if line.row.state == "measured"]
+    energies = [row.energy for row in measured if row.energy is not None and not row.words]
+    meters = Counter(f"{e.meter}, boundary {e.boundary}, class {e.accuracy_class}, {e.source}" for e in energies)
+    absent = Counter((row.words, row.why) for row in measured if row.words)
+    out = [Note("", f"Power: meter {text}{_of(n, len(measured))}.") for text, n in meters.items()]
+    out += [Note("", f"{words}: {why.rstrip('.')}{_of(n, len(measured))}.") for (words, why), n in absent.items()]
+    used = {mark for line in lines for cell in line.cells.values() for mark in cell.mark}
+    out += [Note(mark, text) for mark, text in EXPLAINED.items() if mark in used]
+    if any(row.peak_kind == "measured" for row in measured):
+        mark = MARKS["measured peak"]
+        out.append(Note(mark if mark in used else "", MEASURED_PEAK))
+    return out
+
+
+def _of(n: int, total: int) -> str:
+    return "" if n == total else f" ({n} of {total} measured cases)"
+
+
+def _headline(row: Row) -> str:
+    m = row.record.measured
+    return m.work.headline if m else ""
+
+
+def _group(kernel: str, headline: str, members: list[Row], records: Sequence[Record], several: bool) -> Group:
+    measured = [r for r in members if r.state == "measured"]
+    fixed = headline != "flops"
+    best = [v for r in measured for v in (r.rate, r.busbw)]
+    rate = "G" if fixed else common_prefix(best)
+    per_joule = [r.per_joule for r in measured if r.per_joule]
+    watt = prefix(max(per_joule)) if fixed and per_joule else common_prefix(per_joule)
+    unit = UNITS[headline]
+    kinds = {r.peak_kind for r in measured if r.peak_kind}
+    basis = f"% {next(iter(kinds))}" if len(kinds) == 1 else "%"
+    columns = [Column("case", "case", numeric=False)]
+    collective = any(r.record.case.collective for r in members)
+    if collective:
+        columns.append(Column("ranks", "ranks"))
+    elif several:
+        columns.append(Column("device", "device", numeric=False))
+    if headline == "message":
+        columns += [Column("rate", "algbw", rate + unit), Column("busbw", "busbw", rate + unit)]
+    else:
+        columns.append(Column("rate", "bandwidth" if headline == "bytes" else "rate", rate + unit))
+    if kinds:
+        columns.append(Column("of_peak", "of peak", basis))
+    columns += [
+        Column("power", "power", "W"),
+        Column("per_watt", "per watt", f"{watt}{unit}/W" if per_joule else ""),
+        Column("spread", "spread", "%"),
+        Column("ci", "95 % CI", "± %"),
+        Column("flags", "flags", numeric=False),
+    ]
+    mixed = len(kinds) > 1
+    write = _writer(rate, watt, unit, mixed, records)
+    return Group(kernel, headline, rate, watt, tuple(columns), tuple(Line(r, write(r)) for r in members))
+
+
+def _writer(
+    rate: str, watt: str, unit: str, mixed: bool, records: Sequence[Record]
+) -> Callable[[Row], dict[str, Cell]]:
+    def scaled(value: float | None, symbol: str, suffix: str, digits: int) -> str:
+        if value is None:
+            return ABSENT
+        if abs(value) < FAR_BELOW * FACTORS[symbol] and value:
+            return quantity(value, suffix, 3)
+        text = number(value / FACTORS[symbol], digits)
+        return text if len(text.partition(".")[2]) <= MOST_DECIMALS else f"{value / FACTORS[symbol]:.{MOST_DECIMALS}f}"
+
+    def write(row: Row) -> dict[str, Cell]:
+        case = row.record.case
+        cells = {
+            "case": Cell(one_line(case.label)),
+            "ranks": Cell(str(case.ranks)),
+            "device": Cell(device_name(row.record, records)),
+            "flags": Cell(", ".join(flag.replace("_", " ") for flag in row.flags)),
+        }
+        if row.state != "measured":
+            return cells
+        source = row.energy.source if row.energy else ""
+        mark = MARKS.get(source, "") + (MARKS["indicative"] if row.indicative else "")
+        peak_mark = MARKS["measured peak"] if mixed and row.peak_kind == "measured" else ""
+        peak = Cell("is the peak") if row.is_peak else Cell(percent(row.of_peak) or ABSENT, peak_mark)
+        cells |= {
+            "rate": Cell(scaled(row.rate, rate, unit, 4)),
+            "busbw": Cell(scaled(row.busbw, rate, unit, 4)),
+            "of_peak": peak,
+            "power": Cell(row.words or number(row.power_w, 3), "" if row.words else mark),
+            "per_watt": Cell(row.words or scaled(row.per_joule, watt, f"{unit}/W", 3), "" if row.words else mark),
+            "spread": Cell(_small_percent(row.spread)),
+            "ci": Cell(_small_percent(row.ci)),
+        }
+        return cells
+
+    return write
+
+
+def _small_percent(ratio: float | None) -> str:
+    """Two decimals, for a figure of dispersion: beyond that it says nothing; below it, say so."""
+    if ratio is None:
+        return ABSENT
+    if 0 < ratio < 5e-5:
+        return "<0.01"
+    decimals = 2 if ratio < 0.1 else 1 if ratio < 1 else 0
+    return f"{100 * ratio:.{decimals}f}"

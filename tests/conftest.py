@@ -1,0 +1,78 @@
+"""Shared by all tests: what a test may require, small records, and runs of the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REQUIRED = set(filter(None, os.environ.get("PERWATT_REQUIRE", "").split(",")))
+
+
+def require(what: str, present: bool) -> None:
+    """Skip the test where ``what`` is absent, unless this machine promised to have it: then fail."""
+    if present:
+        return
+    if what in REQUIRED:
+        pytest.fail(f"{what} is missing, and PERWATT_REQUIRE asks for it")
+    pytest.skip(f"needs {what}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "root" in item.keywords:
+            item.add_marker(pytest.mark.usefixtures("as_root"))
+
+
+@pytest.fixture
+def as_root() -> None:
+    require("root", os.geteuid() == 0)
+
+
+@pytest.fixture
+def compiler() -> str:
+    found = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), "")
+    require("compiler", bool(found))
+    return found
+
+
+class Finished:
+    """A finished command: exit code, stdout, stderr, and the JSON of its last line."""
+
+    def __init__(self, process: subprocess.CompletedProcess[str]) -> None:
+        self.code, self.out, self.err = process.returncode, process.stdout, process.stderr
+
+    @property
+    def last(self) -> dict[str, Any]:
+        found = json.loads(self.out.strip().splitlines()[-1])
+        assert isinstance(found, dict)
+        return found
+
+    @property
+    def run(self) -> Path:
+        return Path(self.last["run"])
+
+
+Perwatt = Callable[..., Finished]
+
+
+@pytest.fixture
+def perwatt(tmp_path: Path) -> Perwatt:
+    """Run the real command in a folder of its own: ``perwatt("run", "suite=matmul")``."""
+
+    def command(*arguments: str, cwd: Path | None = None, timeout: float = 120, **environment: str) -> Finished:
+        argv = [sys.executable, "-m", "perwatt.benchmarks.cli", *arguments]
+        env = {**os.environ, **environment}
+        where = cwd or tmp_path
+        return Finished(
+            subprocess.run(argv, cwd=where, env=env, capture_output=True, text=True, timeout=timeout, check=False)
+        )
+
+    return command

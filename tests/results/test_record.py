@@ -1,0 +1,68 @@
+"""What a record derives, by hand-computed numbers: rates, energies and the boundary that speaks for a device."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from records import energy, measured, record
+
+from perwatt.results.record import Device, Failed, Quantity, Record, Skipped, Target, Work
+
+
+def test_a_rate_is_work_over_the_median_time() -> None:
+    r = record(outcome=measured(median=0.01))
+    assert r.rate == r.flops_per_s == pytest.approx(2e8)
+    assert r.busbw is None
+
+
+def test_without_a_meter_nothing_per_watt_exists() -> None:
+    r = record(outcome=measured(unmetered="no meter"))
+    assert r.power_w is None
+    assert r.work_per_joule is None
+    assert r.meter is None
+
+
+def test_power_and_work_per_joule() -> None:
+    r = record(outcome=measured(energy(joules=50.0)))
+    assert r.power_w == pytest.approx(50.0)  # two windows of 1 s and 50 J
+    assert r.work_per_joule == pytest.approx(100 * 2e6 / 50.0)
+
+
+def test_the_counter_of_the_nearest_boundary_speaks() -> None:
+    wall = energy("pdu", 300.0, boundary="node_ac")
+    polled = energy("poll", 110.0, source="integrated")
+    r = record(outcome=measured(wall, polled, energy("rapl", 100.0)))
+    assert r.meter == "rapl"
+    assert record(outcome=measured(wall, polled)).meter == "poll"
+    assert record(outcome=measured(wall)).meter == "pdu"
+    # a GPU's board says nothing of the CPU beside it
+    assert record(outcome=measured(energy("nvml", 99.0, boundary="gpu"))).meter is None
+
+
+def test_a_collective_counts_bus_bytes() -> None:
+    work = Work(0, 0, "message", message_bytes=1_000_000, bus_factor=1.5)
+    r = record(outcome=measured(energy(joules=10.0), median=0.001, work=work))
+    assert r.rate == pytest.approx(1e9)
+    assert r.busbw == pytest.approx(1.5e9)
+    assert r.work_per_joule == pytest.approx(100 * 1.5e6 / 10.0)
+    alone = Work(0, 0, "message", message_bytes=1_000_000, bus_factor=0.0)
+    assert record(outcome=measured(work=alone)).busbw is None
+
+
+def test_percent_of_peak_needs_a_target_with_that_dtype() -> None:
+    target = Target("x", "y", {"fp32": Quantity(4e8, "FLOP/s", "a test")})
+    r = msgspec.structs.replace(record(), target=target)
+    assert r.of_peak == pytest.approx(0.5)
+    assert msgspec.structs.replace(r, target=Target("x", "y")).of_peak is None
+    assert record().of_peak is None
+
+
+@pytest.mark.parametrize("outcome", [Skipped("no"), Failed("boom")])
+def test_an_outcome_without_a_measurement_derives_nothing(outcome: Skipped | Failed) -> None:
+    r = record(outcome=outcome)
+    assert [r.measured, r.rate, r.power_w, r.work_per_joule, r.of_peak, r.spread, r.busbw] == [None] * 7
+
+
+def test_a_record_survives_json() -> None:
+    r = msgspec.structs.replace(record(outcome=measured(energy())), device=Device("cuda", "GPU", 3, "uuid"))
+    assert msgspec.json.decode(msgspec.json.encode(r), type=Record) == r
