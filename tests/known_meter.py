@@ -1,0 +1,27 @@
+"""A meter of known truth for tests of windows and loops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from perwatt.benchmarks.meters.meter import Capabilities, Kind, Meter, Part, Reading, Status
+
+
+class Known(Meter):
+    """A meter whose value is a function of time."""
+
+    scope = "host"
+
+    def __init__(self, kind: Kind, value: Callable[[float], float], status: Callable[[float], Status] = lambda _: "ok"):
+        self.kind, self.value, self.status = kind, value, status
+
+    def open(self, part: Part) -> Capabilities:
+        self.zero = time.monotonic()
+        return Capabilities(f"known_{self.kind}", self.kind, "node_ac", ("p",), 0.01, 0.01, None, "E")
+
+    def read(self) -> Reading:
+        now = time.monotonic()
+        status = self.status(now - self.zero)
+        value = self.value(now - self.zero) if status == "ok" else None
+        return Reading(round(now * 1e9), 0, value, status)
