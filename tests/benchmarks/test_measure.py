@@ -1,0 +1,128 @@
+"""The measuring loop on the host's clock: windows, readings, stops, agreement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+from known_meter import Known
+
+from perwatt.benchmarks.measure import Agreed, Measurement, Measurer, Profile, Progress
+from perwatt.benchmarks.meters.meter import Part
+from perwatt.benchmarks.stopping import Count, Duration, Stdrel, StoppingRule
+from perwatt.benchmarks.timers import HostTimer
+from perwatt.benchmarks.window import Sampler, open_meters
+
+
+def busy(seconds: float) -> Callable[[], None]:
+    def launch() -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            pass
+
+    return launch
+
+
+def run(
+    launch: Callable[[], object],
+    rule: Callable[[], StoppingRule] = lambda: Duration(0.1),
+    profile: Profile | None = None,
+    sampler: Sampler | None = None,
+    **options: object,
+) -> Measurement:
+    profile = profile or Profile("t", 0.05, 2, 0.1, 0, True)
+    return Measurer(launch, HostTimer(), sampler or Sampler([]), profile, rule, **options).run()  # type: ignore[arg-type]
+
+
+def test_warm_up_then_the_repetitions_in_time_order() -> None:
+    out = run(busy(0.002))
+    assert out.repetition == sorted(out.repetition)
+    assert set(out.repetition) == {-1, 0, 1}
+    stamps = [s.end_ns for s in out.samples]
+    assert stamps == sorted(stamps)
+    assert len(out.windows) == 2
+    for index, window in enumerate(out.windows):
+        assert window.samples == out.repetition.count(index)
+        assert 0.1 <= window.window_s < 0.2
+    assert out.flags == set()
+
+
+def test_short_launches_are_timed_in_batches() -> None:
+    calls = 0
+
+    def launch() -> None:
+        nonlocal calls
+        calls += 1
+
+    out = run(launch)
+    measured = [s for s, r in zip(out.samples, out.repetition, strict=True) if r >= 0]
+    assert min(s.launches for s in measured) > 50
+    assert sum(s.seconds * s.launches for s in measured) / len(measured) > 50e-6  # the aim is 100 us
+    assert sum(s.launches for s in out.samples) == calls
+
+
+def test_the_window_waits_for_the_meters_readings() -> None:
+    channels, _ = open_meters({"slow": Known("power", lambda _: 5.0)}, Part("cpu"), host=True)
+    out = run(busy(0.001), lambda: Count(3), Profile("t", 0.0, 1, 0.05, 20, True), Sampler(channels))
+    (window,) = out.windows
+    assert window.energies[0].readings >= 20
+    assert window.window_s >= 0.15  # twenty readings of a meter that is polled every 10 ms
+
+
+def test_a_rule_that_gave_up_is_flagged() -> None:
+    pauses = iter(0.001 * 1.3 ** (n % 12) for n in range(100_000))
+    out = run(
+        lambda: time.sleep(next(pauses)),
+        lambda: Stdrel(timeout_s=0.2, min_time_s=0.1, max_noise=1e-6, noise_of_noise=1e-9),
+    )
+    assert "noisy" in out.flags
+
+
+def test_a_request_to_stop_ends_the_window_after_its_chunk_and_keeps_it() -> None:
+    began = time.monotonic()
+    out = run(busy(0.001), lambda: Duration(60), stop=lambda: time.monotonic() - began > 0.3)
+    assert time.monotonic() - began < 2
+    assert "interrupted" in out.flags
+    assert len(out.windows) == 1
+    assert out.windows[0].samples == out.repetition.count(0) > 0
+
+
+def test_a_stop_before_anything_was_measured_leaves_no_window() -> None:
+    out = run(busy(0.001), stop=lambda: True)
+    assert out.windows == []
+    assert set(out.repetition) == {-1}
+
+
+def test_the_slowest_rank_is_what_the_rule_is_fed_with() -> None:
+    """As if another rank took three times as long: the rule must see its times, and both averages are kept."""
+
+    def exchange(seconds: list[float], stop: bool, ready: bool) -> Agreed:
+        slow = [3 * s for s in seconds]
+        mean = 2 * sum(seconds) / len(seconds) if seconds else 0.0
+        return Agreed(slow, mean, stop, ready)
+
+    out = run(busy(0.001), lambda: Duration(0.3), exchange=exchange)
+    assert sum(s.seconds * s.launches for s, r in zip(out.samples, out.repetition, strict=True) if r == 0) < 0.2
+    assert out.slowest == pytest.approx([3 * s.seconds for s in out.samples])
+    assert out.rank_means[0][0] == pytest.approx(
+        2 / 3 * sum(out.slowest[-out.rank_means[0][1] :]) / out.rank_means[0][1], rel=0.5
+    )
+
+
+def test_progress_is_told_with_phase_and_rate() -> None:
+    told: list[Progress] = []
+    run(busy(0.002), tell=told.append)
+    assert told[0].phase == "warm-up"
+    assert told[-1].phase == "window 2/2"
+    assert all(p.seconds is None or p.seconds > 0.0015 for p in told)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("warmup_s", -1), ("repetitions", 1.5), ("repetitions", 0), ("window_s", 0), ("min_readings", True)],
+)
+def test_a_wrong_profile_is_named(key: str, value: object) -> None:
+    good: dict[str, object] = {"warmup_s": 1, "repetitions": 1, "window_s": 1, "min_readings": 1}
+    with pytest.raises(ValueError, match="profile"):
+        Profile(name="t", indicative=True, **{**good, key: value})  # type: ignore[arg-type]
