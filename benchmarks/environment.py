@@ -1,0 +1,106 @@
+"""What a run ran on: machine, software, devices, meters. Written once a run, shown in its report."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import socket
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+
+from perwatt.benchmarks import devices
+from perwatt.benchmarks.build import build
+from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
+
+PACKAGES = ("perwatt", "torch", "triton", "numpy", "pandas", "pyarrow", "hydra-core", "omegaconf", "nvidia-ml-py")
+# Variables that change how fast or how hot a kernel runs. A list, not everything: an environment holds secrets.
+VARIABLES = re.compile(
+    "(OMP|MKL|OPENBLAS|KMP|GOMP|DNNL|ONEDNN|TORCH|PYTORCH|NCCL|RCCL|GLOO|CCL|CUDA|HIP|ROCR|HSA|ZE|ONEAPI)_"
+)
+
+
+def host() -> dict[str, Any]:
+    """The machine and its software, without asking torch: packages absent here are left out."""
+    return {
+        "host": socket.gethostname(),
+        "os": _os_name(),
+        "kernel": platform.release(),
+        "python": sys.version.split()[0],
+        "time_utc": utc(),
+        "cpu": {
+            "model": devices.cpu_model(),
+            "cores": len(os.sched_getaffinity(0)),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        },
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "variables": {k: v for k, v in sorted(os.environ.items()) if VARIABLES.match(k)},
+    }
+
+
+def describe(kind: str, meters: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Torch, its devices of this kind, and each configured meter with why it is missing. Imports torch."""
+    import torch
+    import torch.distributed as dist
+
+    found = [devices.describe(kind, index) for index in range(devices.count(kind))]
+    backends = [name for name in ("gloo", "nccl", "xccl", "mpi", "ucc") if dist.is_backend_available(name)]
+    return {
+        "torch": {
+            "version": torch.__version__,
+            "build": _build(torch.version.cuda, torch.version.hip),
+            "threads": torch.get_num_threads(),
+            "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+            "backends": backends,
+        },
+        "kind": kind,
+        "devices": [msgspec.to_builtins(device) for device in found],
+        "meters": [probe(name, node, Part(kind, 0, found[0].uuid)) for name, node in meters.items()],
+    }
+
+
+def _build(cuda: str | None, hip: str | None) -> str:
+    return f"CUDA {cuda}" if cuda else f"ROCm {hip}" if hip else "CPU"
+
+
+def probe(name: str, node: dict[str, Any], part: Part) -> dict[str, Any]:
+    """Open a meter once and say what it is, or why it cannot be had and what would enable it."""
+    meter: Meter = build(node, "perwatt.benchmarks.meters", f"meter.{name}")
+    try:
+        about = meter.open(part)
+    except Unavailable as missing:
+        return {"name": name, "available": False, "reason": missing.reason, "remedy": missing.remedy}
+    meter.close()
+    return {
+        "name": name,
+        "available": True,
+        "kind": about.kind,
+        "boundary": about.boundary,
+        "packages": list(about.packages),
+        "accuracy_class": about.accuracy_class,
+        "replayed": about.replayed,
+        "detail": about.detail,
+    }
+
+
+def utc() -> str:
+    """Now, as ISO 8601 in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    except OSError:
+        return platform.system()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

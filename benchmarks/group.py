@@ -1,0 +1,58 @@
+"""The ranks of one case: the process group, and how they agree on what a chunk of samples took."""
+
+from __future__ import annotations
+
+import datetime
+import math
+from typing import Any
+
+from perwatt.benchmarks.measure import Agreed
+
+BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl"}  # torch calls RCCL nccl as well
+
+
+class Group:
+    """The default process group for the collectives under test, and a gloo group beside it for agreements."""
+
+    def __init__(self, kind: str, device: str, timeout_s: float) -> None:
+        import torch
+        import torch.distributed as dist
+
+        timeout = datetime.timedelta(seconds=timeout_s)
+        options: dict[str, Any] = {} if kind == "cpu" else {"device_id": torch.device(device)}
+        dist.init_process_group(BACKENDS[kind], timeout=timeout, **options)
+        self.backend = dist.get_backend()
+        self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
+        # numbers of the harness never travel on the network under test
+        self._control = None if kind == "cpu" else dist.new_group(backend="gloo", timeout=timeout)
+
+    def exchange(self, seconds: list[float], stop: bool, ready: bool) -> Agreed:
+        """The slowest rank's seconds for each sample; stop if any rank was asked to, ready if all are."""
+        import torch
+        import torch.distributed as dist
+
+        mine = torch.tensor([*seconds, float(stop), float(ready)], dtype=torch.float64)
+        all_ranks = [torch.empty_like(mine) for _ in range(self.ranks)]
+        dist.all_gather(all_ranks, mine, group=self._control)
+        table = torch.stack(all_ranks)
+        times = table[:, :-2]
+        return Agreed(
+            slowest=times.max(dim=0).values.tolist(),
+            mean=float(times.mean()) if times.numel() else math.nan,
+            stop=bool(table[:, -2].max()),
+            ready=bool(table[:, -1].min()),
+        )
+
+    def barrier(self) -> None:
+        """All ranks are here; used at the edges of a window, so that their windows are the same interval."""
+        import torch.distributed as dist
+
+        dist.barrier(group=self._control)
+
+    @staticmethod
+    def close() -> None:
+        """Leave the group."""
+        import torch.distributed as dist
+
+        if dist.is_initialized():
+            dist.destroy_process_group()

@@ -1,0 +1,64 @@
+"""What a launcher is given, and what it is: a pure function from a job to the command lines that start its ranks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+
+WORKER = "perwatt.benchmarks.worker"
+
+
+@dataclass(frozen=True)
+class Job:
+    """``ranks`` processes that form one group, logging into ``log_dir``; ``environment`` is added to each."""
+
+    ranks: int
+    log_dir: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+
+
+@dataclass(frozen=True)
+class Command:
+    """One process to start. ``logs`` are the files where its ranks' output ends up, as glob patterns by rank."""
+
+    argv: list[str]
+    environment: dict[str, str]
+    logs: dict[int, str]
+
+
+class Launcher(ABC):
+    """Base of every launcher. ``timeout_s``: how long the ranks may be silent before they are given up."""
+
+    name: str
+
+    def __init__(self, ranks: int | None = None, start_timeout_s: float = 120.0, timeout_s: float = 60.0) -> None:
+        if ranks is not None and (not isinstance(ranks, int) or isinstance(ranks, bool) or ranks < 1):
+            raise ValueError(f"launcher.ranks: {ranks!r} is not a positive whole number (null: one a device)")
+        for key, value in (("start_timeout_s", start_timeout_s), ("timeout_s", timeout_s)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+                raise ValueError(f"launcher.{key}: {value!r} is not a positive number of seconds")
+        self.ranks, self.start_timeout_s, self.timeout_s = ranks, start_timeout_s, timeout_s
+
+    @abstractmethod
+    def command(self, job: Job) -> Command:
+        """The command line that starts the job's ranks. Raises ValueError if this launcher cannot start as many."""
+
+    @staticmethod
+    def missing() -> str:
+        """Why this launcher cannot be used here; empty if it can."""
+        return ""
+
+
+def which(program: str) -> str:
+    """Empty if ``program`` is on the PATH, else a sentence."""
+    return "" if shutil.which(program) else f"{program} is not on the PATH"
+
+
+def threads(ranks: int) -> int:
+    """Threads for each of ``ranks`` processes that share this machine's usable cores."""
+    return max(1, len(os.sched_getaffinity(0)) // ranks)

@@ -1,0 +1,32 @@
+"""What is sent to a rank, and what comes back: the two messages that a case travels in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from perwatt.results.record import Device, Outcome
+
+
+class Task(msgspec.Struct, frozen=True):
+    """One case for a rank. ``spec``, ``stopping`` and ``meters`` are nodes of the configuration, built by the rank."""
+
+    key: str
+    spec: dict[str, Any]
+    cache: str
+    profile: dict[str, Any]
+    stopping: dict[str, Any]
+    meters: dict[str, dict[str, Any]]
+    run: str
+    llc_bytes: int | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a rank made of a task. ``taken`` is False if it was asked to stop before anything was measured."""
+
+    rank: int
+    device: Device
+    outcome: Outcome
+    flags: tuple[str, ...] = ()
+    taken: bool = True

@@ -1,0 +1,309 @@
+"""One rank: a process on one device that prepares and measures the cases it is sent, and answers each.
+
+It never decides what runs next and writes no records; it leaves its samples in the run's telemetry and sends the rest
+to the leader. If the leader goes away, so does the rank. While it works it tells how far it is, so that when one of
+several ranks dies or hangs the leader knows which one and where.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import faulthandler
+import os
+import queue
+import select
+import signal
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from perwatt.benchmarks import devices
+from perwatt.benchmarks.build import build
+from perwatt.benchmarks.channel import VARIABLE, Line, Message, connect
+from perwatt.benchmarks.group import Group
+from perwatt.benchmarks.measure import Measurement, Measurer, Profile, Progress, alone
+from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
+from perwatt.benchmarks.task import Answer, Task
+from perwatt.benchmarks.timers import EventTimer, HostTimer, Timer
+from perwatt.benchmarks.window import Channel, Sampler, open_meters
+from perwatt.kernels.workload import Place, Prepared, Unsupported, Workload, WrongResult
+from perwatt.results.record import BOUNDARIES, Check, Failed, Measured, Outcome, Skipped, Work
+from perwatt.results.stats import summarise
+from perwatt.results.telemetry import write_part
+
+BEAT_S = 0.5
+TELL_S = 0.2
+
+
+class Link(threading.Thread):
+    """The rank's end of the channel, served by a thread: orders in, beats out, and the end of the leader noticed."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__(name="channel", daemon=True)
+        self.line = line
+        self.orders: queue.Queue[Message] = queue.Queue()
+        self.stop = threading.Event()
+        self.entered = 0  # launches begun: the rank with the fewest is the one that the others wait for
+
+    def run(self) -> None:
+        """Serve the channel; a rank whose channel broke is of no use to anyone."""
+        try:
+            self._serve()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+
+    def _serve(self) -> None:
+        """Listen, and beat twice a second."""
+        while True:
+            if select.select([self.line], [], [], BEAT_S)[0]:
+                messages = self.line.receive()
+                if messages is None:
+                    os._exit(1)  # the leader is gone, and with it anyone who wants an answer
+                for message in messages:
+                    if message["do"] == "stop":
+                        self.stop.set()
+                    else:
+                        self.orders.put(message)
+            self.send({"event": "beat", "entered": self.entered})
+
+    def send(self, message: Message) -> None:
+        """Tell the leader."""
+        try:
+            self.line.send(message)
+        except OSError:
+            os._exit(1)
+
+
+class Worker:
+    """The state of one rank between cases: its device, its meters, its group."""
+
+    def __init__(self, link: Link, kind: str, index: int, ranks: int, timeout_s: float) -> None:
+        self.link, self.kind, self.ranks = link, devices.device_type(kind), ranks
+        self.rank, self.local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
+        index = 0 if self.kind == "cpu" else index + self.local if ranks > 1 else index
+        self.device = devices.describe(self.kind, index)
+        self.place_device = "cpu" if self.kind == "cpu" else f"{self.kind}:{index}"
+        if self.kind != "cpu":
+            import torch
+
+            torch.accelerator.set_device_index(index)
+        # longer than the leader waits: the leader, who sees every rank, says which one hung
+        self.group = Group(self.kind, self.place_device, 2 * timeout_s + 30) if ranks > 1 else None
+        self._meters: tuple[list[Channel], dict[str, Unavailable]] | None = None
+        self._told = 0.0
+
+    # -- one case ------------------------------------------------------------------------------------------------
+
+    def answer(self, task: Task) -> Answer:
+        """Prepare, measure, summarise; whatever goes wrong becomes the outcome."""
+        self.link.entered = 0
+        try:
+            return self._measure(task)
+        except Unsupported as reason:
+            outcome: Outcome = Skipped(str(reason))
+        except WrongResult as error:
+            outcome = Failed(f"wrong result: {error}", rank=self.rank)
+        except Exception as error:
+            outcome = Failed(f"{type(error).__name__}: {_first_line(error)}", self.rank, traceback.format_exc()[-4000:])
+        return Answer(self.rank, self.device, outcome)
+
+    def _measure(self, task: Task) -> Answer:
+        workload: Workload = build(task.spec, "perwatt.kernels", "kernel")
+        channels, missing = self._open(task.meters)
+        cold = task.cache == "cold"
+        self._tell("prepare")
+        prepared = workload.prepare(self._place(task))
+        self._tell("warm-up")
+        measurement = self._measurer(task, prepared, [] if cold else channels).run()
+        measured = [r >= 0 for r in measurement.repetition]
+        if not any(measured):
+            return Answer(self.rank, self.device, Skipped("interrupted"), taken=False)
+        write_part(Path(task.run), task.key, self.rank, _series(measurement, [] if cold else channels))
+        slowest = np.array(measurement.slowest)[np.array(measured)]
+        weights = [n for _, n in measurement.rank_means]
+        mean = float(np.average([m for m, _ in measurement.rank_means], weights=weights))
+        outcome = Measured(
+            work=Work(**dataclasses.asdict(workload.work(self.ranks))),
+            check=Check(**dataclasses.asdict(prepared.check)),
+            seconds=summarise(slowest, measured.count(False), mean if workload.collective else None),
+            repetitions=tuple(measurement.windows),
+            buffers=prepared.buffers,
+            timer=self.timer.name,
+            unmetered=self._unmetered(channels, missing, cold),
+            host_device_clock_error=measurement.clock_error,
+            note=prepared.note,
+        )
+        metered = any(r.energies for r in measurement.windows)
+        flags = measurement.flags | ({"indicative"} if metered and task.profile["indicative"] else set())
+        return Answer(self.rank, self.device, outcome, tuple(sorted(flags)))
+
+    def _place(self, task: Task) -> Place:
+        return Place(
+            device=self.place_device,
+            llc_bytes=task.llc_bytes or self.device.llc_bytes,
+            memory_bytes=self._free_bytes(),
+            rank=self.rank,
+            ranks=self.ranks,
+            cache=task.cache,  # type: ignore[arg-type]
+        )
+
+    def _free_bytes(self) -> int | None:
+        """Memory for this rank: what the driver says is free; on a CPU the ranks share it."""
+        if self.kind == "cpu":
+            free = devices.cpu().memory_bytes
+            return free // self.ranks if free else None
+        import torch
+
+        module = torch.get_device_module(self.kind)
+        return int(module.mem_get_info()[0]) if hasattr(module, "mem_get_info") else self.device.memory_bytes
+
+    def _measurer(self, task: Task, prepared: Prepared, channels: list[Channel]) -> Measurer:
+        self.timer = self._timer(task)
+        launch = self._counted(prepared) if self.group else prepared.launch
+        return Measurer(
+            launch=launch,
+            timer=self.timer,
+            sampler=Sampler(channels),
+            profile=Profile(**task.profile),
+            rule=lambda: build(task.stopping, "perwatt.benchmarks.stopping", "stopping"),
+            exchange=self.group.exchange if self.group else alone,
+            stop=self.link.stop.is_set,
+            tell=self._progress,
+            synchronize=self.group.barrier if self.group else self._synchronize,
+        )
+
+    def _counted(self, prepared: Prepared) -> Any:
+        """The launch of a group, which counts how often it was entered: that is how a hung rank is told apart."""
+        launch, link = prepared.launch, self.link
+
+        def counted() -> None:
+            link.entered += 1
+            launch()
+
+        return counted
+
+    def _synchronize(self) -> None:
+        if self.kind != "cpu":
+            import torch
+
+            torch.accelerator.synchronize()
+
+    def _timer(self, task: Task) -> Timer:
+        if self.kind == "cpu":
+            timer: Timer = HostTimer()
+        else:
+            import torch
+
+            timer = EventTimer(torch.get_device_module(self.kind), may_hold=self.group is None)
+        if task.cache == "cold":
+            timer = timer.flush_between(_flush(self.place_device, task.llc_bytes or self.device.llc_bytes))
+        return timer
+
+    # -- meters --------------------------------------------------------------------------------------------------
+
+    def _open(self, nodes: dict[str, dict[str, Any]]) -> tuple[list[Channel], dict[str, Unavailable]]:
+        if self._meters is None:  # opened once: a meter's zero lies where the rank began
+            meters: dict[str, Meter] = {
+                name: build(node, "perwatt.benchmarks.meters", f"meter.{name}") for name, node in nodes.items()
+            }
+            part = Part(self.kind, self.device.index, self.device.uuid)
+            self._meters = open_meters(meters, part, host=self.local == 0)
+        return self._meters
+
+    def _unmetered(self, channels: list[Channel], missing: dict[str, Unavailable], cold: bool) -> str:
+        """Why no energy belongs to this device; empty if one does."""
+        if cold:
+            return "cold cache: the energy of the flush cannot be told from the kernel's"
+        boundaries = BOUNDARIES.get(self.kind, BOUNDARIES["gpu"])
+        if any(c.capabilities.boundary in boundaries for c in channels):
+            return ""
+        reasons = [f"{name}: {reason.reason}" for name, reason in missing.items()]
+        reasons += [f"{c.capabilities.name}: encloses {c.capabilities.boundary} only" for c in channels]
+        return "; ".join(reasons) or "no meter was asked for"
+
+    # -- progress ------------------------------------------------------------------------------------------------
+
+    def _tell(self, phase: str) -> None:
+        self.link.send({"event": "progress", "phase": phase, "entered": self.link.entered})
+
+    def _progress(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if self.rank == 0 and now - self._told >= TELL_S:
+            self._told = now
+            self.link.send({"event": "progress", "entered": self.link.entered, **dataclasses.asdict(progress)})
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0]
+
+
+def _flush(device: str, llc_bytes: int | None) -> Any:
+    """A launch that writes twice the last-level cache."""
+    import torch
+
+    if not llc_bytes:
+        raise Unsupported("cache=cold: the size of this device's last-level cache is unknown")
+    buffer = torch.empty(2 * llc_bytes, dtype=torch.int8, device=device)
+    return lambda: buffer.fill_(1)
+
+
+def _series(measurement: Measurement, channels: list[Channel]) -> dict[str, dict[str, Any]]:
+    """The telemetry of one case: the samples, and what each meter said from warm-up to end."""
+    samples = measurement.samples
+    out: dict[str, dict[str, Any]] = {
+        "seconds": {
+            "t_ns": [s.end_ns for s in samples],
+            "value": [s.seconds for s in samples],
+            "n": [s.launches for s in samples],
+            "repetition": measurement.repetition,
+        }
+    }
+    for channel in channels:
+        readings = [r for r in channel.readings if r.value is not None]
+        t = np.array([r.mono_ns for r in readings], dtype=np.int64)
+        repetition = np.full(len(t), -1)
+        for index, window in enumerate(measurement.windows):
+            inside = (t >= window.start_ns) & (t <= window.start_ns + window.window_s * 1e9)
+            repetition[inside] = index
+        value = [r.value for r in readings]
+        out[channel.series] = {"t_ns": t, "value": value, "repetition": repetition, "n": np.zeros(len(t), dtype=int)}
+    return out
+
+
+def main() -> None:
+    """Connect, say hello, and serve until told to leave."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the leader's to handle
+    faulthandler.register(signal.SIGUSR1)  # where it hangs, when the leader asks
+    rank = int(os.environ["RANK"])
+    line = connect(os.environ[VARIABLE])
+    line.send({"event": "hello", "rank": rank, "pid": os.getpid()})
+    link = Link(line)
+    link.start()
+    setup = link.orders.get()
+    try:
+        worker = Worker(link, setup["device"], setup["index"], int(os.environ["WORLD_SIZE"]), setup["timeout_s"])
+        environment = None
+        if rank == 0 and setup["environment"]:
+            from perwatt.benchmarks.environment import describe
+
+            environment = describe(worker.kind, setup["meters"])
+    except Exception as error:
+        traceback.print_exc()
+        link.send({"event": "refused", "error": _first_line(error)})
+        raise SystemExit(1) from None
+    link.send({"event": "ready", "environment": environment, "device": msgspec.to_builtins(worker.device)})
+    while (order := link.orders.get())["do"] == "task":
+        answer = worker.answer(msgspec.convert(order["task"], Task))
+        link.send({"event": "answer", "answer": msgspec.to_builtins(answer)})
+    if worker.group:
+        worker.group.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Crews of real processes: they start, answer, are refused what is wrong, die, and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import alive, wait_until_gone
+
+from perwatt.benchmarks.channel import Message
+from perwatt.benchmarks.crew import Crew, Lost
+from perwatt.benchmarks.launch.inline import Inline
+from perwatt.benchmarks.launch.job import Command, Job
+from perwatt.benchmarks.launch.torchrun import Torchrun
+from perwatt.benchmarks.task import Task
+from perwatt.results.record import Failed, Measured, Skipped
+
+
+@pytest.fixture
+def crew() -> Iterator[Crew]:
+    with Crew(Inline(timeout_s=5), 1, "cpu", want_environment=True) as crew:
+        crew.start()
+        crew.ready()
+        yield crew
+
+
+def task(run: Path, window_s: float = 0.1, **spec: object) -> Task:
+    return Task(
+        key="k",
+        spec={"_target_": "perwatt.kernels.matmul.Matmul", "m": 64, "dtype": "fp32", **spec},
+        cache="rotate",
+        profile={
+            "name": "t",
+            "warmup_s": 0.02,
+            "repetitions": 1,
+            "window_s": window_s,
+            "min_readings": 0,
+            "indicative": True,
+        },
+        stopping={"_target_": "perwatt.benchmarks.stopping.Duration", "seconds": window_s},
+        meters={},
+        run=str(run),
+    )
+
+
+def test_it_describes_its_machine_and_answers_task_after_task(crew: Crew, tmp_path: Path) -> None:
+    assert crew.environment["kind"] == "cpu"
+    assert crew.environment["devices"][0]["type"] == "cpu"
+    (first,), (second,) = crew.run(task(tmp_path)), crew.run(task(tmp_path, m=96))
+    assert isinstance(first.outcome, Measured)
+    assert isinstance(second.outcome, Measured)
+    assert second.outcome.work.flops == 2 * 96**3
+
+
+def test_what_a_rank_cannot_do_is_an_outcome(crew: Crew, tmp_path: Path) -> None:
+    assert isinstance(crew.run(task(tmp_path, dtype="tf32"))[0].outcome, Skipped)
+    huge = crew.run(task(tmp_path, m=10_000_000))[0].outcome
+    assert isinstance(huge, Skipped)
+    assert "GiB" in huge.reason
+    wrong = crew.run(task(tmp_path / "not there"))[0].outcome
+    assert isinstance(wrong, Failed)
+    assert "Traceback" in wrong.log
+
+
+def test_a_killed_rank_is_lost_by_name_and_signal(crew: Crew, tmp_path: Path) -> None:
+    pid = crew.members[0].pid
+    threading.Timer(1.0, os.kill, (pid, signal.SIGKILL)).start()
+    with pytest.raises(Lost, match=r"rank 0 died \(SIGKILL\)"):
+        crew.run(task(tmp_path, window_s=30))
+
+
+def test_a_stuck_rank_is_lost_and_says_where_it_was(crew: Crew, tmp_path: Path) -> None:
+    """The rank lives and beats, but its measuring thread waits for ever: as for a collective that nobody joins."""
+    crew.launcher.timeout_s = 2
+    spec = task(tmp_path, dtype="fp32")
+    pid = crew.members[0].pid
+    # one launch takes longer than a rank may go without progress
+    with pytest.raises(Lost, match="rank 0 hung: no progress for 2 s") as lost:
+        crew.run(Task(**{**{f: getattr(spec, f) for f in spec.__struct_fields__}, "spec": {**spec.spec, "m": 6000}}))
+    assert "timers.py" in lost.value.log  # the launch is inside the library; this is who called it
+    crew.close(kill=True)
+    assert not alive(pid)
+
+
+def test_asked_to_stop_it_keeps_what_it_has(crew: Crew, tmp_path: Path) -> None:
+    began = time.monotonic()
+
+    def tell(message: Message) -> None:
+        if message["phase"].startswith("window"):
+            crew.stop()
+
+    (answer,) = crew.run(task(tmp_path, window_s=60), tell)
+    assert time.monotonic() - began < 30
+    assert "interrupted" in answer.flags
+    assert isinstance(answer.outcome, Measured)
+
+
+def test_a_wrong_device_is_the_users_mistake() -> None:
+    with Crew(Inline(), 1, "xpu") as crew:
+        crew.start()
+        with pytest.raises(ValueError, match="device: 'xpu' was asked for"):
+            crew.ready()
+
+
+class Broken(Inline):
+    """A launcher whose program ends at once."""
+
+    def command(self, job: Job) -> Command:
+        return Command(["sh", "-c", "echo no such partition; exit 3"], {}, {0: str(job.log_dir / "0.log")})
+
+
+def test_a_launcher_that_fails_is_told_with_its_last_words() -> None:
+    with Crew(Broken(), 1, "cpu") as crew:
+        crew.start()
+        with pytest.raises(Lost, match="exit status 3") as lost:
+            crew.ready()
+    assert lost.value.log == "no such partition"
+
+
+def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Crew(Inline(), 1, "cpu") as crew:
+        crew.start()
+        crew.ready()
+        pids = [m.pid for m in crew.members.values()]
+    wait_until_gone(pids)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_lines_are_pure_functions_of_the_job(tmp_path: Path) -> None:
+    job = Job(4, tmp_path, {"A": "b"}, python="python3")
+    command = Torchrun().command(job)
+    assert command == Torchrun().command(job)
+    assert command.argv[:3] == ["python3", "-m", "torch.distributed.run"]
+    assert "--nproc-per-node=4" in command.argv
+    assert command.environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] == "1"
+    assert command.environment["A"] == "b"
+    assert sorted(command.logs) == [0, 1, 2, 3]
+    lone = Job(1, tmp_path, python="python3")
+    assert Torchrun().command(lone) == Inline().command(lone)
+    with pytest.raises(ValueError, match="launcher inline starts one process, not 4"):
+        Inline().command(job)
