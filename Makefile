@@ -30,7 +30,7 @@ lint: $(VENV)/ready-to-test
 	$(BIN)/mypy
 
 overhead: $(VENV)/ready-to-test
-	$(BIN)/python -m pytest tests/overhead -m "" --benchmark-only --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
+	$(BIN)/python -m pytest tests/overhead -m "" --capture=no --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

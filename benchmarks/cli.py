@@ -1,0 +1,124 @@
+"""The command ``perwatt``: a thin front that starts fast and hands over to the module that does the work.
+
+Exit codes: 0 done, 1 a gate failed, 2 the request was wrong, 3 nothing could be measured, 4 not decided,
+130 interrupted. The last line on stdout is one line of JSON; progress goes to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from perwatt import __version__
+
+HELP = """\
+perwatt: throughput per watt of AI-factory hardware.
+
+  perwatt run suite=smoke            measure what is here: GPUs, or the CPU     (about a minute)
+  perwatt report run=latest          the results of a run again, in any format
+  perwatt doctor                     what can be measured here, and how to enable the rest
+
+  perwatt run --help                 suites, profiles, how to choose and change what is measured
+  perwatt COMMAND --help             the same for the others
+  perwatt --version
+
+A run leaves a folder under results/runs/ with its configuration, environment, records (one JSON line a case),
+telemetry (every sample) and report.html. The last line on stdout is one line of JSON.
+
+exit codes: 0 done   1 a case failed   2 the request was wrong   3 nothing could be measured   130 interrupted
+"""
+
+RUN_HELP = """\
+perwatt run [suite=NAME] [KEY=VALUE ...] [--dry-run]: measure, and leave a run folder.
+
+what     suite=smoke        a minute: does everything work, roughly how fast       (the default)
+         suite=quick        a wide sweep, 5 x 10 s a case
+         suite=standard     5 x 60 s a case: throughput per watt that may be quoted
+         suite=acceptance   what a delivered node must show; at most 4 hours
+         suite=matmul | attention | memory | collectives      one kind of kernel, to be bent to your wish
+         only=matmul        only the cases that match (a pattern or a list: kernel, entry or 'kernel label')
+change   kernels.matmul.dtype=[fp32,bf16] kernels.matmul.m=[1024,4096]       a list is an axis
+         kernels.matmul.init=zeros      profile=quick      stopping=stdrel stopping.max_noise=0.01
+where    device=cpu | cuda | xpu       devices=first | all | [0,3]       launcher.ranks=4
+meters   meter=auto | none | rapl | nvml | replay      meter=replay meter.replay.path=trace.csv
+target   target=auto | h100_sxm | ...  datasheet peaks to lay the results beside
+
+--dry-run                        print the cases and how long they will take; measure nothing
+perwatt run resume=RUN           finish a run that was interrupted or killed, with its own configuration
+perwatt run --cfg job            print the composed configuration
+perwatt run --multirun profile.window_s=0.5,2     several runs, in one folder under results/runs/
+perwatt run --config-dir DIR     add your own YAML: DIR/suite/mine.yaml is then suite=mine
+allow_failed=true                exit 0 although a case failed
+Ctrl-C stops after the current sample and reports what there is; a second one stops at once.
+"""
+
+REPORT_HELP = """\
+perwatt report run=RUN [format=FORMAT]: show a run's results again.
+
+run      a run folder, an id under results/runs, or latest
+format   console (default), html (writes report.html into the run folder), markdown, csv, json
+"""
+
+DOCTOR_HELP = """\
+perwatt doctor [--measure-peaks]: devices, meters and launchers found here, why each missing one is missing, and what
+would enable it.
+
+--measure-peaks   also measure what this CPU's registers can do (fused multiply-add, all cores): the limit that CPU
+                  results are laid beside. Needs a C compiler; takes some seconds.
+KEY=VALUE         as for `perwatt run`: doctor meter=rapl meter.rapl.root=/mnt/powercap
+"""
+
+
+def _run(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.commands import run
+
+    return run(arguments)
+
+
+def _report(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.commands import report
+
+    return report(arguments)
+
+
+def _doctor(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.doctor import doctor
+
+    return doctor(arguments)
+
+
+COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
+    "run": (_run, RUN_HELP),
+    "report": (_report, REPORT_HELP),
+    "doctor": (_doctor, DOCTOR_HELP),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. A wrong request ends in one line on stderr and 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    if given[0] in ("-V", "--version"):
+        print(f"perwatt {__version__}")
+        return 0
+    name, rest = given[0], given[1:]
+    if name not in COMMANDS:
+        print(f"perwatt: {name}: no such command; choices: {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    command, text = COMMANDS[name]
+    if "-h" in rest or "--help" in rest:
+        print(text, end="")
+        return 0
+    try:
+        return command(rest)
+    except ValueError as error:  # the user's mistake: the first line says it all
+        print(f"perwatt {name}: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

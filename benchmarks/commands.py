@@ -1,0 +1,241 @@
+"""``perwatt run`` and ``perwatt report``: from the command line to a run folder, and from a run folder to text."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from perwatt.benchmarks import folder
+from perwatt.benchmarks.config import CONFIG_NAME, CONFIG_PATH, BadRequest, explain, register
+from perwatt.results.reports.formats import FORMATS, render
+from perwatt.results.store import write_atomically
+
+
+def last_line(**values: Any) -> None:
+    """The one line of JSON that ends every command's output."""
+    print(json.dumps(values), flush=True)
+
+
+# What Hydra's command line takes, and what a flag's value is; anything else is a slip, told in one line.
+FLAGS = {
+    "--cfg": "job, hydra or all",
+    "-c": "job, hydra or all",
+    "--resolve": "",
+    "--package": "a package",
+    "-p": "a package",
+}
+FLAGS |= {"--multirun": "", "-m": "", "--config-dir": "a folder", "-cd": "a folder", "--config-name": "a name"}
+FLAGS |= {"-cn": "a name", "--info": "", "-i": "", "--hydra-help": "", "--shell-completion": "", "-sc": ""}
+
+
+# -- run -----------------------------------------------------------------------------------------------------------
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Compose the configuration with Hydra, then measure. Returns the exit code."""
+    flags, overrides = _sorted(arguments)
+    codes: list[int] = []
+    raised: list[Exception] = []
+
+    def job(config: Any) -> None:
+        if raised or 130 in codes:
+            return  # of a sweep, what follows a mistake or an interruption is not run
+        try:
+            codes.append(_job(config))
+        except Exception as error:  # kept here: Hydra would wrap it, print it and go on
+            raised.append(error)
+
+    _hydra(job, flags, overrides)
+    if raised:
+        raise raised[0]
+    # of several jobs the worst speaks; an interruption ends them all
+    return 130 if 130 in codes else max(codes, default=0)
+
+
+def _sorted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags with their values, and the overrides: Hydra takes them in this order only."""
+    flags, overrides = [], []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, _ = argument.partition("=")
+        if argument == "--dry-run":
+            overrides.append("dry_run=true")
+        elif not argument.startswith("-"):
+            overrides.append(argument)
+        elif name not in FLAGS:
+            raise BadRequest(f"{argument}: no such flag; choices: --dry-run, {', '.join(FLAGS)}")
+        else:
+            flags.append(argument)
+            if FLAGS[name] and not equals:
+                if (value := next(rest, None)) is None:
+                    raise BadRequest(f"{name}: needs a value: {FLAGS[name]}")
+                flags.append(value)
+    return flags, overrides
+
+
+def _hydra(job: Callable[[Any], None], flags: list[str], overrides: list[str]) -> None:
+    """Let Hydra parse its own flags and call back once a job; turn what it complains about into one line."""
+    import hydra
+
+    register()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # without it Hydra prints and exits by itself, with 1
+    before, sys.argv = sys.argv, ["perwatt run", *flags, *overrides]
+    try:
+        hydra.main(version_base="1.3", config_path=CONFIG_PATH, config_name=CONFIG_NAME)(job)()
+    except SystemExit as left:
+        if left.code:
+            raise BadRequest(f"{' '.join(flags)}: a flag's value is not one that Hydra takes") from None
+    except Exception as error:
+        raise BadRequest(explain(error, overrides, _directories(flags))) from None
+    finally:
+        sys.argv = before
+
+
+def _directories(given: Sequence[str]) -> list[str]:
+    """What --config-dir named, for messages that list choices."""
+    pairs = itertools.pairwise([*given, ""])
+    found = [b if "=" not in a else a.split("=", 1)[1] for a, b in pairs if a.startswith(("--config-dir", "-cd"))]
+    return [str(Path(d).resolve()) for d in found]
+
+
+def _job(config: Any) -> int:
+    """One run: a new folder, or the one to be resumed."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    about = HydraConfig.get()
+    parent = Path(config.runs_dir)
+    if config.resume is not None:
+        others = [o for o in about.overrides.task if not o.startswith(("resume=", "runs_dir="))]
+        if others:
+            raise BadRequest(f"resume: the run keeps its own configuration; remove {', '.join(others)}")
+        where = folder.find(config.resume, parent)
+        plain = _saved(where / folder.CONFIG)
+        return _measure(plain, where, _target_dirs(about))
+    plain = _plain(config)
+    from perwatt.benchmarks.plan import check
+
+    plan = check(plain)
+    if config.dry_run:
+        return _dry_run(plain, plan)
+    sweep = about.mode is not None and about.mode.name == "MULTIRUN"
+    where = folder.create(
+        Path(about.sweep.dir) if sweep else parent, config.suite, str(about.job.num) if sweep else None
+    )
+    write_atomically(where / folder.CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain)))
+    return _measure(plain, where, _target_dirs(about))
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return dict(OmegaConf.to_container(config, resolve=True, throw_on_missing=True))  # type: ignore[arg-type]
+    except OmegaConfBaseException as error:
+        raise BadRequest(str(error).splitlines()[0]) from None
+
+
+def _saved(path: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    try:
+        return dict(OmegaConf.to_container(OmegaConf.load(path), resolve=True))  # type: ignore[arg-type]
+    except FileNotFoundError:
+        raise BadRequest(f"{path}: missing; the run was killed before it was configured, start a new one") from None
+    except Exception as error:
+        raise BadRequest(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+
+
+def _target_dirs(about: Any) -> list[Path]:
+    """Folders of the user's own targets: wherever Hydra looks for YAML outside the package."""
+    places = [Path(s.path) / "target" for s in about.runtime.config_sources if s.schema == "file"]
+    return [p for p in places if p.is_dir()]
+
+
+def _measure(plain: dict[str, Any], where: Path, target_dirs: list[Path]) -> int:
+    from perwatt.benchmarks.crew import Lost
+    from perwatt.benchmarks.plan import check
+    from perwatt.benchmarks.run import Leader
+
+    leader = Leader(plain, check(plain), where, target_dirs)
+    try:
+        tally = leader.measure()
+    except ValueError:
+        folder.discard(where)
+        raise
+    except Lost as lost:  # the very first rank: there is no device to measure on
+        print(f"perwatt run: {lost}\n{lost.log}", file=sys.stderr)
+        last_line(run=str(where), measured=0, skipped=0, failed=0, exit=3)
+        return 3
+    code = tally.exit_code(plain["allow_failed"])
+    _conclude(where, tally.lost)
+    last_line(run=str(where), measured=tally.measured, skipped=tally.skipped, failed=tally.failed, exit=code)
+    return code
+
+
+def _conclude(where: Path, lost: str) -> None:
+    """The table on stdout and the report in the folder; what was measured is safe by now, whatever happens here."""
+    print(render(where, "console"))
+    try:
+        write_atomically(where / folder.REPORT, render(where, "html"))
+        print(f"report: {where / folder.REPORT}")
+    except OSError as error:
+        lost = lost or f"cannot write {where / folder.REPORT}: {error.strerror}"
+    if lost:
+        print(f"perwatt run: {lost}; finish with: perwatt run resume={where}", file=sys.stderr)
+
+
+def _dry_run(plain: dict[str, Any], plan: Any) -> int:
+    """The cases and the estimated time, for the device that is here or the one that was named."""
+    from perwatt.benchmarks.plan import estimate_s
+    from perwatt.benchmarks.progress import duration
+
+    kind, devices = plain["device"], 1
+    if kind == "auto":
+        from perwatt.benchmarks.devices import count, device_type
+
+        kind = device_type("auto")
+        devices = count(kind)
+    ranks = plan.launcher.ranks or (2 if kind == "cpu" else max(devices, 2))
+    cases = plan.cases(kind, ranks)
+    for planned in cases:
+        group = f"  ({planned.case.ranks} ranks)" if planned.case.collective else ""
+        print(f"{planned.case.kernel:16} {planned.case.label}{group}")
+    seconds = estimate_s(cases)
+    print(
+        f"\n{len(cases)} cases on {kind}, about {duration(seconds)} (h:m:s) for each device, all devices side by side"
+    )
+    last_line(suite=plain["suite"], cases=len(cases), estimate_s=round(seconds, 1), exit=0)
+    return 0
+
+
+# -- report --------------------------------------------------------------------------------------------------------
+
+
+def report(arguments: Sequence[str]) -> int:
+    """Render a run that has been measured."""
+    options = {"run": "latest", "format": "console", "runs_dir": "results/runs"}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or key not in options:
+            raise BadRequest(f"{argument}: choices: run=RUN, format={'|'.join(FORMATS)}, runs_dir=DIR")
+        options[key] = value
+    if options["format"] not in FORMATS:
+        raise BadRequest(f"format={options['format']}: choices: {', '.join(FORMATS)}")
+    where = folder.find(options["run"], Path(options["runs_dir"]))
+    text = render(where, options["format"])
+    if options["format"] == "html":
+        write_atomically(where / folder.REPORT, text)
+        print(f"report: {where / folder.REPORT}")
+        last_line(run=str(where), report=str(where / folder.REPORT), exit=0)
+    else:
+        print(text)
+        if options["format"] == "console":
+            last_line(run=str(where), exit=0)
+    return 0

@@ -1,0 +1,65 @@
+"""The folder of a run: made so that no two runs share one, found again by id, path or ``latest``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from perwatt.benchmarks.config import BadRequest, run_id
+from perwatt.results.store import RECORDS, write_atomically
+
+CONFIG = "config.yaml"
+ENVIRONMENT = "environment.json"
+REPORT = "report.html"
+
+
+def create(parent: Path, suite: str, name: str | None = None) -> Path:
+    """A new folder under ``parent``; called ``name`` if it is a job of a sweep, whose folder Hydra may have made.
+
+    Raises BadRequest if it cannot be made or written to, or holds a run already.
+    """
+    run = parent / (name or run_id(suite))
+    try:
+        run.mkdir(parents=True, exist_ok=name is not None)
+        (run / RECORDS).touch(exist_ok=False)
+    except OSError as error:
+        raise BadRequest(f"runs_dir={parent}: cannot make {run}: {error.strerror}") from None
+    return run
+
+
+def discard(run: Path) -> None:
+    """Remove a run that turned out to be a wrong request before anything was measured; keep any other."""
+    if (run / RECORDS).stat().st_size == 0:
+        shutil.rmtree(run)
+
+
+def find(text: str, parent: Path) -> Path:
+    """A run by path, by id under ``parent``, or the ``latest`` one there. Raises BadRequest if there is none."""
+    if text == "latest":
+        runs = sorted(parent.glob(f"*/{RECORDS}"), key=lambda p: p.stat().st_mtime)
+        if not runs:
+            raise BadRequest(f"run=latest: {parent} holds no run")
+        return runs[-1].parent
+    for candidate in (Path(text), parent / text):
+        if (candidate / RECORDS).is_file():
+            return candidate
+    known = ", ".join(sorted(p.parent.name for p in parent.glob(f"*/{RECORDS}"))[-5:]) or "none"
+    raise BadRequest(f"{text}: no run there (a folder with {RECORDS}); the newest in {parent}: {known}")
+
+
+def write_environment(run: Path, environment: dict[str, Any]) -> None:
+    """Write ``environment.json``."""
+    write_atomically(run / ENVIRONMENT, json.dumps(environment, indent=2, sort_keys=True) + "\n")
+
+
+def read_environment(run: Path) -> dict[str, Any]:
+    """Read ``environment.json``; empty if the run was killed before it was written."""
+    try:
+        found = json.loads((run / ENVIRONMENT).read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise BadRequest(f"{run / ENVIRONMENT}: {error}") from None
+    return dict(found)

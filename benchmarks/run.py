@@ -1,0 +1,285 @@
+"""The leader of a run: plans it, has the ranks measure it, and keeps what comes back, case by case.
+
+The leader imports no torch and touches no device: whatever a kernel does to its process, the leader lives to record it
+and to start another. Nothing that was measured depends on how the run ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import signal
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from perwatt.benchmarks import folder, ranks, targets
+from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.crew import Crew, Lost
+from perwatt.benchmarks.environment import host, utc
+from perwatt.benchmarks.launch.inline import Inline
+from perwatt.benchmarks.plan import Plan, Planned
+from perwatt.benchmarks.progress import Watcher, watcher
+from perwatt.benchmarks.task import Answer, Task
+from perwatt.results import telemetry
+from perwatt.results.record import SCHEMA, Device, Failed, Outcome, Record, Skipped, Target
+from perwatt.results.store import Store, StoreError, latest
+
+
+class Interrupted(Exception):
+    """Ctrl-C (or a batch system's SIGTERM): stop after the current sample, keep what there is."""
+
+
+@dataclasses.dataclass
+class Tally:
+    """How a run ended."""
+
+    measured: int = 0
+    skipped: int = 0
+    failed: int = 0
+    interrupted: bool = False
+    lost: str = ""  # why records could no longer be written
+
+    def count(self, records: Sequence[Record]) -> None:
+        """Count the outcomes of a run's records."""
+        self.measured = sum(r.measured is not None for r in records)
+        self.failed = sum(isinstance(r.outcome, Failed) for r in records)
+        self.skipped = len(records) - self.measured - self.failed
+
+    def exit_code(self, allow_failed: bool) -> int:
+        """130 interrupted, 1 a case failed or records could not be written, 3 nothing was measured, else 0."""
+        if self.interrupted:
+            return 130
+        if self.lost or (self.failed and not allow_failed):
+            return 1
+        return 0 if self.measured else 3
+
+
+class Stop:
+    """The first signal asks the ranks to stop after the current sample, the second one stops everything at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.crews: list[Crew] = []
+
+    def __enter__(self) -> Stop:
+        self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        for crew in self.crews:
+            crew.stop()
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class Leader:
+    """One run, from its first rank to its last record."""
+
+    def __init__(self, config: Mapping[str, Any], plan: Plan, run: Path, target_dirs: Sequence[Path] = ()) -> None:
+        self.config, self.plan, self.run, self.target_dirs = config, plan, run, target_dirs
+        self.tally = Tally()
+        self._crews: dict[int, Crew] = {}
+        self._launcher = Inline(None, plan.launcher.start_timeout_s, plan.launcher.timeout_s)
+
+    def measure(self) -> Tally:
+        """Measure what the run does not hold yet. Raises BadRequest for what only the device could tell."""
+        with Store(self.run) as store, Stop() as stop:
+            self.store, self.stop = store, stop
+            try:
+                self._lead()
+            except (Interrupted, KeyboardInterrupt):
+                self.tally.interrupted = True
+            except StoreError as error:
+                self.tally.lost = str(error)
+            finally:
+                for crew in self._crews.values():
+                    crew.close(kill=self.tally.interrupted)
+            with contextlib.suppress(OSError):  # a full disk leaves the parts, which are read as well
+                telemetry.fold(self.run)
+            self.tally.count(latest(store.records))
+        return self.tally
+
+    # -- the course of a run -------------------------------------------------------------------------------------
+
+    def _lead(self) -> None:
+        first = self._crew(0, want_environment=True)
+        environment = self._environment(first)
+        self.kind, self._devices = environment["kind"], environment["devices"]
+        devices = len(self._devices)
+        cases = self.plan.cases(self.kind, self._group_size(devices), self._indices(devices))
+        done = {r.case.key for r in latest(self.store.records) if "interrupted" not in r.flags}
+        todo = [p for p in cases if p.case.key not in done]
+        self.watch: Watcher = watcher(todo)
+        try:
+            self._singles(p for p in todo if not p.case.collective)
+            self._collectives(p for p in todo if p.case.collective)
+        finally:
+            self.watch.close()
+
+    def _environment(self, first: Crew) -> dict[str, Any]:
+        """What the first rank found; on resuming, the same as before, or the run would mix two machines."""
+        found = {**host(), **first.environment}
+        self._target_files = targets.load_targets(self.target_dirs)
+        before = folder.read_environment(self.run)
+        if before:
+            for key in ("kind", "devices"):
+                same = [_identity(e.get(key)) for e in (before, found)]
+                if same[0] != same[1]:
+                    raise BadRequest(f"resume: the run was begun on {same[0]}, this machine has {same[1]}")
+        else:
+            folder.write_environment(self.run, found)
+        return found
+
+    def _group_size(self, devices: int) -> int:
+        """Ranks of a collective: as the launcher says, else one a device; on a CPU two processes."""
+        if isinstance(self.plan.launcher, Inline):
+            return 1
+        return self.plan.launcher.ranks or (devices if self.kind != "cpu" else 2)
+
+    def _indices(self, devices: int) -> Sequence[int]:
+        wanted = self.config["devices"]
+        if wanted in ("first", "all"):
+            return range(devices if wanted == "all" else 1)
+        indices = wanted if isinstance(wanted, list) else [wanted]
+        if not indices or any(not isinstance(i, int) or not 0 <= i < devices for i in indices):
+            raise BadRequest(f"devices={wanted}: choices: first, all, or a list of indices below {devices}")
+        return sorted(set(indices))
+
+    def _singles(self, planned: Iterator[Planned]) -> None:
+        """Cases of one device; a case's devices run side by side, each in a process of its own."""
+        for _, same in itertools.groupby(planned, lambda p: (p.case.kernel, p.case.label)):
+            together = list(same)
+            self._begin(together[0])
+            with ThreadPoolExecutor(len(together)) as pool:
+                futures = [pool.submit(self._single, p, tell=p is together[0]) for p in together]
+                for p, future in zip(together, futures, strict=True):
+                    self._keep(p, *future.result())
+            if self.stop.asked:
+                raise Interrupted
+
+    def _single(self, planned: Planned, tell: bool) -> tuple[Device, Outcome, tuple[str, ...], bool]:
+        index = planned.case.device_index
+        try:
+            crew = self._crew(index)
+            answer = crew.run(self._task(planned), lambda m: self._tell(planned, m) if tell else None)[0]
+        except Lost as lost:
+            return self._lose(index, lost)
+        return answer.device, answer.outcome, answer.flags, answer.taken
+
+    def _collectives(self, planned: Iterator[Planned]) -> None:
+        """Cases of a group; a group that loses a rank is started anew for the next case."""
+        for size, group in itertools.groupby(planned, lambda p: p.case.ranks):
+            for p in group:
+                self._begin(p)
+                self._keep(p, *self._collective(p, size))
+                if self.stop.asked:
+                    raise Interrupted
+            self._drop(-size)
+
+    def _collective(self, planned: Planned, size: int) -> tuple[Device, Outcome, tuple[str, ...], bool]:
+        if size == 1 or isinstance(self.plan.launcher, Inline):
+            return self._device(), Skipped("a collective needs two ranks or more (launcher.ranks)"), (), True
+        try:
+            crew = self._crew(-size)
+            answers: list[Answer] = crew.run(self._task(planned), lambda m: self._tell(planned, m))
+        except Lost as lost:
+            return self._lose(-size, lost)
+        outcome, flags = ranks.reduce(answers)
+        return answers[0].device, outcome, flags, all(a.taken for a in answers)
+
+    # -- crews ---------------------------------------------------------------------------------------------------
+
+    def _crew(self, key: int, want_environment: bool = False) -> Crew:
+        """The crew of device ``key``, or of a group of ``-key`` ranks; started if there is none."""
+        if key not in self._crews:
+            if self.stop.asked:
+                raise Interrupted
+            launcher, size = (self._launcher, 1) if key >= 0 else (self.plan.launcher, -key)
+            crew = Crew(launcher, size, self.config["device"], max(key, 0), self.config["meter"], want_environment)
+            crew.start()
+            self._crews[key] = crew
+            crew.ready()
+            self.stop.crews.append(crew)
+        return self._crews[key]
+
+    def _drop(self, key: int, kill: bool = False) -> None:
+        if (crew := self._crews.pop(key, None)) is not None:
+            if crew in self.stop.crews:
+                self.stop.crews.remove(crew)
+            crew.close(kill)
+
+    def _lose(self, key: int, lost: Lost) -> tuple[Device, Outcome, tuple[str, ...], bool]:
+        self._drop(key, kill=True)
+        outcome = Failed(str(lost), lost.rank, lost.log)
+        return self._device(max(key, 0)), outcome, (), not self.stop.asked
+
+    def _device(self, index: int = 0) -> Device:
+        """A device as the environment has it: for a rank that cannot say any more."""
+        found = self._devices or [{}]
+        return Device(**{"type": self.kind, "name": "", **found[min(index, len(found) - 1)], "index": index})
+
+    # -- cases ---------------------------------------------------------------------------------------------------
+
+    def _begin(self, planned: Planned) -> None:
+        if self.stop.asked:
+            raise Interrupted
+        self.watch.begin(planned)
+
+    def _tell(self, planned: Planned, message: dict[str, Any]) -> None:
+        self.watch.tell({**message, "amount": planned.amount, "headline": planned.headline})
+
+    def _task(self, planned: Planned) -> Task:
+        return Task(
+            key=planned.case.key,
+            spec=planned.spec,
+            cache=planned.case.cache,
+            profile=dict(self.config["profile"]),
+            stopping=dict(self.config["stopping"]),
+            meters=dict(self.config["meter"]),
+            run=str(self.run.resolve()),
+            llc_bytes=self._llc_bytes(),
+        )
+
+    def _llc_bytes(self) -> int | None:
+        """The target's last-level cache, where it is larger than what the driver calls L2 (a memory-side cache)."""
+        device = self._device()
+        target = self._target(device)
+        return max(int(target.llc.value), device.llc_bytes or 0) if target and target.llc else None
+
+    def _target(self, device: Device) -> Target | None:
+        name = self.config["target"].get("name", "auto")
+        if name == "auto":
+            return targets.recognise(device, self._target_files)
+        return targets.target_named(name, self._target_files)
+
+    def _keep(self, planned: Planned, device: Device, outcome: Outcome, flags: tuple[str, ...], taken: bool) -> None:
+        """Append the record. A case that was stopped before anything was measured has none: it is still to be run."""
+        if not taken:
+            return
+        record = Record(
+            schema=SCHEMA,
+            run=self.run.name,
+            time_utc=utc(),
+            host=socket.gethostname(),
+            case=planned.case,
+            device=device,
+            outcome=outcome,
+            target=self._target(device),
+            flags=flags,
+        )
+        self.store.append(record)
+        self.watch.end(record)
+
+
+def _identity(value: Any) -> Any:
+    """What makes two environments the same machine: the names of its devices, in order."""
+    return [d.get("name") for d in value] if isinstance(value, list) else value
