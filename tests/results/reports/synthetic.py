@@ -101,7 +101,7 @@ def measured(
     return Measured(**(values | changes))
 
 
-def record(  # noqa: PLR0917
+def record(
     outcome: Outcome,
     kernel: str = "matmul",
     label: str = "bf16 4096x4096x4096",
@@ -221,7 +221,7 @@ def samples(records: list[Record], per_case: int = 300, power: bool = True, seed
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
-def _frame(  # noqa: PLR0917
+def _frame(
     r: Record, series: str, rank: int, repetition: Any, t_s: Any, value: Any
 ) -> pd.DataFrame:
     return pd.DataFrame(

@@ -1,0 +1,240 @@
+"""What all collectives share: the size S of a message, the check of its values, the buffers that the launches rotate.
+
+S and the bus factor are those of nccl-tests (doc/PERFORMANCE.md and src/*.cu), so that busbw = S / t * factor can be
+laid beside anybody's: with n ranks, S is the buffer of one rank where each holds the whole message (all_reduce,
+broadcast, sendrecv), and the n shares together where it is split (all_gather, reduce_scatter, all_to_all). S is rounded
+down to whole elements, and where it is split so that each share is a multiple of 16 bytes.
+
+The group is the default process group, initialised already: gloo on CPUs, nccl (also RCCL), xccl. Bytes and footprints
+are those of one rank.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+from perwatt.kernels import data, dtypes
+from perwatt.kernels.collectives import agree, pattern
+from perwatt.kernels.collectives.message import format_bytes, parse_bytes, share_elements
+from perwatt.kernels.workload import Check, Place, Prepared, Size, Unsupported, Work, Workload, choice, rotation
+
+if TYPE_CHECKING:
+    import torch
+
+MOVABLE = ("fp64", "fp32", "bf16", "fp16", *dtypes.FP8)
+
+
+class Buffers(NamedTuple):
+    """One set of operands of one rank: flat tensors, the same one or overlapping where the collective is in place."""
+
+    source: torch.Tensor
+    target: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Collective(Workload):
+    """Base of the collectives. ``message_bytes`` is an integer or text with a binary unit (``64KiB``).
+
+    A concrete collective says which part of a message each of its two buffers holds, what its target must contain
+    afterwards, and which call of torch.distributed makes it. Raises ValueError for a value that is not allowed.
+    """
+
+    collective: ClassVar[bool] = True
+    allowed_dtypes: ClassVar[tuple[str, ...]] = MOVABLE
+    split: ClassVar[bool] = False
+    refusals: ClassVar[dict[bool, str]] = {}  # a value of in_place that cannot be had: why
+
+    message_bytes: int | str = "16MiB"
+    dtype: str = "bf16"
+    in_place: bool = False
+    init: str = "normal"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "message_bytes", parse_bytes(self.name, "message_bytes", self.message_bytes))
+        choice(self.name, "dtype", self.dtype, self.allowed_dtypes)
+        data.check_bool(self.name, in_place=self.in_place)
+        object.__setattr__(self, "init", data.check_init(self.name, self.init))
+        data.check_seed(self.name, self.seed)
+
+    @abstractmethod
+    def factor(self, ranks: int) -> float:
+        """busbw / algbw, as nccl-tests has it."""
+
+    @abstractmethod
+    def touched(self, elements: int, share: int) -> int:
+        """Elements that one rank has to read and write at least, of a message of ``elements`` and shares of it."""
+
+    @abstractmethod
+    def buffers(self, elements: int, share: int, rank: int, new: Callable[[int], torch.Tensor]) -> Buffers:
+        """A set of operands; ``new(n)`` allocates n elements that are zero."""
+
+    @abstractmethod
+    def pieces(self, share: int, rank: int, ranks: int) -> list[pattern.Piece]:
+        """What the target of ``rank`` holds afterwards; ``share`` is the whole message where it is not split."""
+
+    @abstractmethod
+    def bind(self, buffers: Buffers, place: Place) -> Callable[[], object]:
+        """The collective on these buffers as a call."""
+
+    def table(self, rank: int, ranks: int) -> torch.Tensor | None:
+        """The pattern in the source of ``rank`` for the check; None if it has nothing to send."""
+        return pattern.moved_table(rank)
+
+    def lifetime(self, ranks: int) -> int | None:
+        """How many launches a set survives before repetition drives its values to zero or infinity; None: any."""
+        return None
+
+    @property
+    def reduction(self) -> str:
+        """The name of the reduction; empty where data are only moved."""
+        return ""
+
+    @property
+    def requested_bytes(self) -> int:
+        """The size of the message as asked for, before it is rounded for a number of ranks."""
+        assert isinstance(self.message_bytes, int)
+        return self.message_bytes
+
+    def shape(self, ranks: int) -> tuple[int, int]:
+        """Elements of the message that is really moved among ``ranks``, and of one share (all of it if not split)."""
+        size = dtypes.itemsize(self.dtype)
+        count = self.requested_bytes // size
+        if not self.split:
+            return count, count
+        share = share_elements(count, size, ranks)
+        return share * ranks, share
+
+    def work(self, ranks: int = 1) -> Work:
+        """No FLOP are counted; the least bytes that one rank reads and writes; S and the bus factor."""
+        size, (elements, share) = dtypes.itemsize(self.dtype), self.shape(ranks)
+        return Work(0, self.touched(elements, share) * size, "message", elements * size, self.factor(ranks))
+
+    def footprint_bytes(self, ranks: int = 1) -> int:
+        """Source and target of one rank, counted once where they overlap."""
+        return dtypes.itemsize(self.dtype) * self.held(*self.shape(ranks))
+
+    def held(self, elements: int, share: int) -> int:
+        """Elements of one set: the message, and out of place the other buffer, a share unless this is overridden."""
+        return elements if self.in_place else elements + share
+
+    def label(self) -> str:
+        """``bf16 avg 16 MiB``, the size that was asked for."""
+        return self._words(format_bytes(self.requested_bytes))
+
+    def series(self) -> str:
+        """``bf16 avg``; with ``in place`` where there is a choice, and the values where they are not the usual ones."""
+        return self._words("")
+
+    def _words(self, size: str) -> str:
+        placed = "in place" if self.in_place and not self.refusals else ""
+        return " ".join(filter(None, (self.dtype, self.reduction, size, placed, self.init.replace("normal", ""))))
+
+    def size(self) -> Size:
+        """The message in bytes, as asked for."""
+        return Size("message bytes", float(self.requested_bytes))
+
+    def prepare(self, place: Place) -> Prepared:
+        """Allocate and check the values on every rank, then return the launch; or raise the same on every rank."""
+        if self.in_place in self.refusals:
+            raise Unsupported(self.refusals[self.in_place])
+        if self.shape(place.ranks)[0] == 0:
+            over = f"{place.ranks} rank{'s' * (place.ranks > 1)}"
+            share = f" over {over} leaves no {self.dtype} element per rank in shares of 16 B"
+            asked = f"a message of {format_bytes(self.requested_bytes)}"
+            raise Unsupported(asked + (share if self.split else f" is less than one {self.dtype} element"))
+        agree.require_group(place)
+        life = self.lifetime(place.ranks)
+        # as many sets on every rank, or they would be restored in different launches
+        count = agree.least(rotation(self.footprint_bytes(place.ranks), place), place)
+        sets, spare = agree.together(place, lambda: self._allocate(place, count, life))
+        agree.together(place, lambda: self._attempt(sets[0], place), by_all=True)
+        check = agree.together(place, lambda: self._check(sets[0], place))
+        agree.together(place, lambda: self._fill(sets, spare, place))
+        calls = [_restoring(self.bind(one, place), one.target, spare, life) for one in sets]
+        return Prepared(data.rotating(calls), check, count, _note(place, life))
+
+    def _allocate(self, place: Place, count: int, life: int | None) -> tuple[list[Buffers], torch.Tensor | None]:
+        """``count`` sets, the first with the values of the check, and room for a copy of a target if it needs one."""
+        import torch
+
+        data.require_memory(self.footprint_bytes(place.ranks) * (2 if life else 1), place)
+        # 8-bit floats are moved as the bytes that they are: not every backend knows them
+        stored = torch.uint8 if self.dtype in dtypes.FP8 else dtypes.torch_dtype(self.dtype)
+        new = partial(torch.zeros, dtype=stored, device=place.device)
+        sets = [self.buffers(*self.shape(place.ranks), place.rank, new) for _ in range(count)]
+        if (table := self.table(place.rank, place.ranks)) is not None:
+            pattern.write(sets[0].source, table)
+        spare = torch.empty_like(sets[0].target) if life else None
+        dtypes.synchronize(place.device)
+        return sets, spare
+
+    def _attempt(self, buffers: Buffers, place: Place) -> None:
+        """Launch once; Unsupported with the backend's reason if it refuses the operation or the dtype."""
+        import torch
+        import torch.distributed as dist
+
+        broken = tuple(
+            getattr(torch, name) for name in ("AcceleratorError", "OutOfMemoryError") if hasattr(torch, name)
+        )
+        try:
+            self.bind(buffers, place)()
+            dtypes.synchronize(place.device)
+        except (*broken, dist.DistError):  # a device or a link out of order is not a missing feature
+            raise
+        except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError) as error:
+            what = f"{self.name} in {' '.join(filter(None, (self.dtype, self.reduction)))}"
+            raise Unsupported(f"{what} over {dist.get_backend()}: {dtypes.one_line(error)}") from error
+
+    def _check(self, buffers: Buffers, place: Place) -> Check:
+        """Compare the target with what the ranks' patterns make of it; WrongResult if it differs."""
+        pieces = self.pieces(self.shape(place.ranks)[1], place.rank, place.ranks)
+        allowed = pattern.tolerance(self.reduction, place.ranks, self.dtype)
+        found = pattern.compare(buffers.target, pieces, self.reduction, place.ranks, allowed)
+        kind = f"exact {self.reduction} of" if self.reduction else "exactly the"
+        return Check(found[0], allowed, f"{kind} integers known by rank and position", found[1])
+
+    def _fill(self, sets: list[Buffers], spare: torch.Tensor | None, place: Place) -> None:
+        """Give every set the values that are timed, other ones on every rank."""
+        stored = dtypes.torch_dtype(self.dtype)
+        first = sets[0].source
+        data.refill(first.view(stored), self.init, data.substream(self.seed, "rank", place.rank))
+        for one in sets[1:]:
+            one.source.copy_(first)
+        if spare is not None:
+            spare.copy_(sets[0].target)
+        dtypes.synchronize(place.device)
+
+
+def _restoring(
+    call: Callable[[], object], target: torch.Tensor, spare: torch.Tensor | None, life: int | None
+) -> Callable[[], object]:
+    """``call``, with ``target`` copied back from ``spare`` before each ``life``-th one; ``call`` itself if None."""
+    if spare is None or life is None:
+        return call
+    left = life
+
+    def restore_and_call() -> object:
+        nonlocal left
+        if left == 0:
+            target.copy_(spare)
+            left = life
+        left -= 1
+        return call()
+
+    return restore_and_call
+
+
+def _note(place: Place, life: int | None) -> str:
+    import torch.distributed as dist
+
+    notes = [f"over {dist.get_backend()}"]
+    if place.ranks == 1:
+        notes.append("a single rank: nothing is exchanged")
+    if life is not None:
+        notes.append(f"operands restored by a copy once in {life} launches of a set, which the time includes")
+    return "; ".join(notes)
