@@ -196,7 +196,7 @@ def _dry_run(plain: dict[str, Any], plan: Any) -> int:
     from perwatt.benchmarks.plan import estimate_s
     from perwatt.benchmarks.progress import duration
 
-    kind, devices = plain["device"], 1
+    kind, devices = plain["device"], 0
     if kind == "auto":
         from perwatt.benchmarks.devices import count, device_type
 
@@ -205,7 +205,9 @@ def _dry_run(plain: dict[str, Any], plan: Any) -> int:
     ranks = plan.launcher.ranks or (2 if kind == "cpu" else max(devices, 2))
     cases = plan.cases(kind, ranks)
     for planned in cases:
-        group = f"  ({planned.case.ranks} ranks)" if planned.case.collective else ""
+        known = plan.launcher.ranks or devices or kind == "cpu"
+        ranks_text = f"{planned.case.ranks} ranks" if known else "a rank a device"
+        group = f"  ({ranks_text})" if planned.case.collective else ""
         print(f"{planned.case.kernel:16} {planned.case.label}{group}")
     seconds = estimate_s(cases)
     print(

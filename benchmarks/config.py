@@ -27,10 +27,10 @@ class ProfileConfig:
     """How thoroughly each case is measured."""
 
     name: str = "???"
-    warmup_s: float = 0.2
+    warmup_s: float = 0.1
     repetitions: int = 2
-    window_s: float = 0.5
-    min_readings: int = 4
+    window_s: float = 0.4
+    min_readings: int = 3
     indicative: bool = True
 
 

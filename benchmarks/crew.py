@@ -86,8 +86,9 @@ class Crew:
         self.environment: dict[str, Any] = {}
         self._selector = selectors.DefaultSelector()
         self._process: subprocess.Popen[bytes] | None = None
+        _tidy()
         # private to the user, and short: a socket's path may not exceed 107 characters
-        self._scratch = Path(tempfile.mkdtemp(prefix="perwatt-"))
+        self._scratch = Path(tempfile.mkdtemp(prefix=f"perwatt-{os.getpid()}-"))
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -160,7 +161,8 @@ class Crew:
             try:
                 self._process.wait(0 if kill else 10)
             except subprocess.TimeoutExpired:
-                self._end()
+                self.kill()
+                self._process.wait()
             self._process = None
         for member in self.members.values():
             member.line.close()
@@ -169,15 +171,14 @@ class Crew:
             self._server.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _end(self) -> None:
+    def kill(self) -> None:
         """End every process of the crew, stopped ones as well: nothing may go on drawing power beside the next case."""
-        assert self._process is not None
-        for pid in [m.pid for m in self.members.values()]:
+        for member in self.members.values():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+                os.kill(member.pid, signal.SIGKILL)
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     # -- work ----------------------------------------------------------------------------------------------------
 
@@ -272,6 +273,15 @@ class Crew:
         if not text.strip():
             text = (self._scratch / "0.log").read_text(errors="replace")
         return "\n".join(text.strip().splitlines()[-LOG_LINES:]) or "(nothing was written)"
+
+
+def _tidy() -> None:
+    """Remove the scratch folders of leaders that were killed before they could."""
+    for path in Path(tempfile.gettempdir()).glob("perwatt-*-*"):
+        pid = path.name.split("-")[1]
+        with contextlib.suppress(OSError):
+            if path.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _status(code: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,9 +31,10 @@ def doctor(arguments: Sequence[str]) -> int:
     kind = device_type(config["device"])
     found = {**host(), **describe(kind, config["meter"])}
     sections = [_machine(found), _devices(found), _meters(found), _launchers()]
-    peaks = _peaks() if "--measure-peaks" in arguments else {}
-    if peaks:
-        sections.append(_peak_lines(peaks))
+    peaks: dict[str, dict[str, float]] = {}
+    if "--measure-peaks" in arguments:
+        peaks, lacking = _peaks()
+        sections.append(_peak_lines(peaks, lacking))
     print("\n\n".join("\n".join(section) for section in sections))
     missing = [m["name"] for m in found["meters"] if not m["available"]]
     last_line(devices=len(found["devices"]), kind=kind, meters_missing=missing, peaks=peaks, exit=0)
@@ -100,8 +100,8 @@ def _launchers() -> list[str]:
     return lines
 
 
-def _peaks() -> dict[str, dict[str, float]]:
-    """FLOP/s of fused multiply-adds in registers by dtype, on one thread and on all; absent where it cannot be had."""
+def _peaks() -> tuple[dict[str, dict[str, float]], dict[str, str]]:
+    """FLOP/s of fused multiply-adds in registers by dtype, on one thread and on all; by dtype why one is lacking."""
     import statistics
     import time
 
@@ -111,13 +111,14 @@ def _peaks() -> dict[str, dict[str, float]]:
 
     cores = cpu().cores or 1
     out: dict[str, dict[str, float]] = {}
+    lacking = {}
     for dtype in ("fp32", "fp64", "bf16", "int8"):
         for threads in dict.fromkeys((1, cores)):
             spec = FmaSpin(dtype=dtype, threads=threads)
             try:
                 prepared = spec.prepare(Place("cpu"))
             except Unsupported as why:
-                print(f"peak {dtype}: {why}", file=sys.stderr)
+                lacking[dtype] = str(why)
                 break
             seconds: list[float] = []
             end = time.monotonic() + 1.0
@@ -126,14 +127,14 @@ def _peaks() -> dict[str, dict[str, float]]:
                 prepared.launch()
                 seconds.append(time.perf_counter() - start)
             out.setdefault(dtype, {})[str(threads)] = spec.work().flops / statistics.median(seconds)
-    return out
+    return out, lacking
 
 
-def _peak_lines(peaks: dict[str, dict[str, float]]) -> list[str]:
-    lines = ["measured register-resident peak of this CPU"]
+def _peak_lines(peaks: dict[str, dict[str, float]], lacking: dict[str, str]) -> list[str]:
+    lines = ["register-resident peak of this CPU, measured"]
     for dtype, by_threads in peaks.items():
         each = ", ".join(
             f"{flops / 1e9:.1f} GFLOP/s on {n} thread{'s' * (n != '1')}" for n, flops in by_threads.items()
         )
-        lines.append(f"  {dtype:8} {each}")
-    return lines
+        lines.append(f"  ok       {dtype}: {each}")
+    return lines + [f"  missing  {dtype}: {why}" for dtype, why in lacking.items()]

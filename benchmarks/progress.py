@@ -135,6 +135,7 @@ class Bar:
             TextColumn("{task.fields[now]}"),
             console=Console(stderr=True),
             transient=True,
+            refresh_per_second=2,
         )
         self._task = self._bar.add_task("starting", total=len(cases), left=duration(self._clock.left_s()), now="")
         self._bar.start()

@@ -71,6 +71,8 @@ class Stop:
 
     def _handle(self, number: int, frame: object) -> None:
         if self.asked:
+            for crew in self.crews:
+                crew.kill()  # or the threads that wait for its answer would wait on
             raise KeyboardInterrupt
         self.asked = True
         for crew in self.crews:

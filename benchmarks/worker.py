@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import faulthandler
+import gc
 import os
 import queue
 import select
@@ -37,7 +38,7 @@ from perwatt.results.stats import summarise
 from perwatt.results.telemetry import write_part
 
 BEAT_S = 0.5
-TELL_S = 0.2
+TELL_S = 0.5  # seldom: on a CPU the leader and its bar share the cores under test
 
 
 class Link(threading.Thread):
@@ -124,7 +125,11 @@ class Worker:
         measured = [r >= 0 for r in measurement.repetition]
         if not any(measured):
             return Answer(self.rank, self.device, Skipped("interrupted"), taken=False)
-        write_part(Path(task.run), task.key, self.rank, _series(measurement, [] if cold else channels))
+        try:
+            write_part(Path(task.run), task.key, self.rank, _series(measurement, [] if cold else channels))
+        except OSError as error:  # a full disk costs the samples, not what they amount to
+            print(f"telemetry of {task.key}: {error}", flush=True)
+            measurement.flags.add("telemetry_lost")
         slowest = np.array(measurement.slowest)[np.array(measured)]
         weights = [n for _, n in measurement.rank_means]
         mean = float(np.average([m for m, _ in measurement.rank_means], weights=weights))
@@ -155,12 +160,14 @@ class Worker:
 
     def _free_bytes(self) -> int | None:
         """Memory for this rank: what the driver says is free; on a CPU the ranks share it."""
+        gc.collect()  # the operands of the case before
         if self.kind == "cpu":
             free = devices.cpu().memory_bytes
             return free // self.ranks if free else None
         import torch
 
         module = torch.get_device_module(self.kind)
+        module.empty_cache()  # what torch keeps for itself is free as well
         return int(module.mem_get_info()[0]) if hasattr(module, "mem_get_info") else self.device.memory_bytes
 
     def _measurer(self, task: Task, prepared: Prepared, channels: list[Channel]) -> Measurer:
@@ -175,7 +182,7 @@ class Worker:
             exchange=self.group.exchange if self.group else alone,
             stop=self.link.stop.is_set,
             tell=self._progress,
-            synchronize=self.group.barrier if self.group else self._synchronize,
+            synchronize=self._synchronize,
         )
 
     def _counted(self, prepared: Prepared) -> Any:
@@ -189,10 +196,13 @@ class Worker:
         return counted
 
     def _synchronize(self) -> None:
+        """The device is idle, and all ranks are here."""
         if self.kind != "cpu":
             import torch
 
             torch.accelerator.synchronize()
+        if self.group:
+            self.group.barrier()
 
     def _timer(self, task: Task) -> Timer:
         if self.kind == "cpu":

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from processes import alive, wait_until_gone
 
 from perwatt.benchmarks.channel import Message
@@ -63,9 +64,15 @@ def test_what_a_rank_cannot_do_is_an_outcome(crew: Crew, tmp_path: Path) -> None
     huge = crew.run(task(tmp_path, m=10_000_000))[0].outcome
     assert isinstance(huge, Skipped)
     assert "GiB" in huge.reason
-    wrong = crew.run(task(tmp_path / "not there"))[0].outcome
+    wrong = crew.run(structs.replace(task(tmp_path), stopping={"_target_": "nowhere"}))[0].outcome
     assert isinstance(wrong, Failed)
     assert "Traceback" in wrong.log
+
+
+def test_samples_that_cannot_be_written_are_flagged_and_the_result_is_kept(crew: Crew, tmp_path: Path) -> None:
+    (answer,) = crew.run(task(tmp_path / "not there"))
+    assert isinstance(answer.outcome, Measured)
+    assert answer.flags == ("telemetry_lost",)
 
 
 def test_a_killed_rank_is_lost_by_name_and_signal(crew: Crew, tmp_path: Path) -> None:
@@ -78,11 +85,10 @@ def test_a_killed_rank_is_lost_by_name_and_signal(crew: Crew, tmp_path: Path) ->
 def test_a_stuck_rank_is_lost_and_says_where_it_was(crew: Crew, tmp_path: Path) -> None:
     """The rank lives and beats, but its measuring thread waits for ever: as for a collective that nobody joins."""
     crew.launcher.timeout_s = 2
-    spec = task(tmp_path, dtype="fp32")
     pid = crew.members[0].pid
     # one launch takes longer than a rank may go without progress
     with pytest.raises(Lost, match="rank 0 hung: no progress for 2 s") as lost:
-        crew.run(Task(**{**{f: getattr(spec, f) for f in spec.__struct_fields__}, "spec": {**spec.spec, "m": 6000}}))
+        crew.run(task(tmp_path, m=6000))
     assert "timers.py" in lost.value.log  # the launch is inside the library; this is who called it
     crew.close(kill=True)
     assert not alive(pid)
@@ -146,3 +152,13 @@ def test_command_lines_are_pure_functions_of_the_job(tmp_path: Path) -> None:
     assert Torchrun().command(lone) == Inline().command(lone)
     with pytest.raises(ValueError, match="launcher inline starts one process, not 4"):
         Inline().command(job)
+
+
+def test_what_a_killed_leader_left_is_tidied_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    gone, here = tmp_path / "perwatt-4194399-x", tmp_path / f"perwatt-{os.getppid()}-x"  # no pid is above 2**22
+    for path in (gone, here):
+        path.mkdir()
+    with Crew(Inline(), 1, "cpu"):
+        assert not gone.exists()
+        assert here.exists()

@@ -335,3 +335,39 @@ def test_a_results_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Pat
         assert len(done.err.strip().splitlines()) == 1
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_second_ctrl_c_stops_everything_at_once(tmp_path: Path) -> None:
+    argv = [sys.executable, "-m", "perwatt.benchmarks.cli", *SMALL, "kernels.matmul.m=7000", "profile.window_s=60"]
+    process = subprocess.Popen(
+        [*argv, "meter=none"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for_ranks(process.pid, 1)
+    time.sleep(3.0)  # in the midst of a check or a launch that takes seconds
+    family = descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 130
+    assert time.monotonic() - began < 5
+    wait_until_gone(family)
+
+
+def test_a_group_whose_leader_is_killed_goes_with_it(tmp_path: Path) -> None:
+    process = collective(tmp_path, "profile.window_s=30")
+    wait_for_ranks(process.pid, 2)
+    time.sleep(2.0)
+    family = descendants(process.pid)
+    assert len(family) >= 4  # leader, agent and two ranks
+    process.kill()
+    process.communicate()
+    wait_until_gone(family)
+
+
+def test_without_a_group_launcher_collectives_are_skipped(tmp_path: Path, perwatt: Perwatt) -> None:
+    done = perwatt("run", "suite=collectives", "only=broadcast", "launcher=inline", "device=cpu", "meter=none")
+    assert done.code == 3
+    records = load(tmp_path / done.run)
+    assert records
+    assert all(isinstance(r.outcome, Skipped) and "two ranks" in r.outcome.reason for r in records)
