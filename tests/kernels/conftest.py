@@ -1,0 +1,33 @@
+"""What the tests of the kernels share: a CPU to prepare on, and formats that it need not have in hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from perwatt.kernels import dtypes
+from perwatt.kernels.workload import Place
+
+
+@pytest.fixture
+def cpu() -> Place:
+    """A place whose last-level cache is a mebibyte, so that small operands rotate over a few sets."""
+    return Place("cpu", llc_bytes=1 << 20, memory_bytes=1 << 32)
+
+
+@pytest.fixture
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the CPU compute in formats that it only emulates: slow, but right."""
+    monkeypatch.setattr(dtypes, "not_emulated", lambda *_: "")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small operands on one thread: where cores are shared, threads that wait for each other cost more than they do."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
