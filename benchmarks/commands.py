@@ -12,7 +12,7 @@ from typing import Any
 
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.config import CONFIG_NAME, CONFIG_PATH, BadRequest, explain, register
-from perwatt.results.reports.formats import FORMATS, render
+from perwatt.results.reports.formats import FORMATS, render, show
 from perwatt.results.store import write_atomically
 
 
@@ -181,7 +181,7 @@ def _measure(plain: dict[str, Any], where: Path, target_dirs: list[Path]) -> int
 
 def _conclude(where: Path, lost: str) -> None:
     """The table on stdout and the report in the folder; what was measured is safe by now, whatever happens here."""
-    print(render(where, "console"))
+    show(where)
     try:
         write_atomically(where / folder.REPORT, render(where, "html"))
         print(f"report: {where / folder.REPORT}")
@@ -231,13 +231,12 @@ def report(arguments: Sequence[str]) -> int:
     if options["format"] not in FORMATS:
         raise BadRequest(f"format={options['format']}: choices: {', '.join(FORMATS)}")
     where = folder.find(options["run"], Path(options["runs_dir"]))
-    text = render(where, options["format"])
-    if options["format"] == "html":
-        write_atomically(where / folder.REPORT, text)
-        print(f"report: {where / folder.REPORT}")
+    if options["format"] == "console":
+        show(where)
+        last_line(run=str(where), exit=0)
+    elif options["format"] == "html":
+        write_atomically(where / folder.REPORT, render(where, "html"))
         last_line(run=str(where), report=str(where / folder.REPORT), exit=0)
-    else:
-        print(text)
-        if options["format"] == "console":
-            last_line(run=str(where), exit=0)
+    else:  # for other programs: nothing but the document
+        print(render(where, options["format"]), end="")
     return 0

@@ -5,10 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from perwatt.results.run import read
+from perwatt.results.run import Run, read
 from perwatt.results.store import latest
 
 FORMATS = ("console", "html", "markdown", "csv", "json")
+
+
+def show(run: Path) -> None:
+    """Print a run's table on standard output: in colour and as wide as the terminal, plain text elsewhere."""
+    from perwatt.results.reports import console
+
+    console.show(_read(run, telemetry=False).records)
+
+
+def _read(run: Path, telemetry: bool) -> Run:
+    """A run with each case once, as it was measured last."""
+    found = read(run, telemetry=telemetry)
+    return replace(found, records=latest(found.records))
 
 
 def render(run: Path, form: str) -> str:
@@ -18,8 +31,7 @@ def render(run: Path, form: str) -> str:
     """
     if form not in FORMATS:
         raise ValueError(f"format={form}: choices: {', '.join(FORMATS)}")
-    found = read(run, telemetry=form == "html")
-    found = replace(found, records=latest(found.records))
+    found = _read(run, telemetry=form == "html")
     if form == "html":
         from perwatt.results.reports import html
 
