@@ -84,6 +84,7 @@ class Crew:
         }
         self.members: dict[int, Member] = {}
         self.environment: dict[str, Any] = {}
+        self._abandoned = False
         self._selector = selectors.DefaultSelector()
         self._process: subprocess.Popen[bytes] | None = None
         _tidy()
@@ -133,6 +134,8 @@ class Crew:
 
     def _still_starting(self, what: str, waiting: set[int] | None = None) -> None:
         assert self._process is not None
+        if self._abandoned:
+            raise Lost("stopped while starting")
         missing = sorted(waiting if waiting is not None else set(range(self.ranks)) - set(self.members))
         if self._process.poll() is not None:
             rank = missing[0] if missing else None
@@ -183,7 +186,8 @@ class Crew:
     # -- work ----------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Ask every rank to stop after the current sample."""
+        """Ask every rank to stop after the current sample; a crew that is still starting gives up."""
+        self._abandoned = True
         for member in self.members.values():
             with contextlib.suppress(OSError):
                 member.line.send({"do": "stop"})

@@ -89,7 +89,9 @@ class Leader:
     def __init__(self, config: Mapping[str, Any], plan: Plan, run: Path, target_dirs: Sequence[Path] = ()) -> None:
         self.config, self.plan, self.run, self.target_dirs = config, plan, run, target_dirs
         self.tally = Tally()
+        self.kind = ""  # cpu, cuda or xpu, once the first rank has looked
         self._crews: dict[int, Crew] = {}
+        self._unstartable: dict[int, Lost] = {}
         self._launcher = Inline(None, plan.launcher.start_timeout_s, plan.launcher.timeout_s)
 
     def measure(self) -> Tally:
@@ -201,16 +203,28 @@ class Leader:
     # -- crews ---------------------------------------------------------------------------------------------------
 
     def _crew(self, key: int, want_environment: bool = False) -> Crew:
-        """The crew of device ``key``, or of a group of ``-key`` ranks; started if there is none."""
+        """The crew of device ``key``, or of a group of ``-key`` ranks; started if there is none.
+
+        One that could not be started is not tried again: its cases fail at once, with the same reason.
+        """
+        if key in self._unstartable:
+            raise self._unstartable[key]
         if key not in self._crews:
-            if self.stop.asked:
-                raise Interrupted
             launcher, size = (self._launcher, 1) if key >= 0 else (self.plan.launcher, -key)
             crew = Crew(launcher, size, self.config["device"], max(key, 0), self.config["meter"], want_environment)
-            crew.start()
             self._crews[key] = crew
-            crew.ready()
             self.stop.crews.append(crew)
+            try:
+                crew.start()
+                crew.ready()
+            except (Lost, ValueError) as error:
+                if self.stop.asked:
+                    raise Interrupted from None
+                if not self.kind:  # the very first: there is nothing to measure on
+                    raise
+                lost = error if isinstance(error, Lost) else Lost(str(error))
+                self._unstartable[key] = lost
+                raise lost from None
         return self._crews[key]
 
     def _drop(self, key: int, kill: bool = False) -> None:

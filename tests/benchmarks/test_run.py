@@ -371,3 +371,18 @@ def test_without_a_group_launcher_collectives_are_skipped(tmp_path: Path, perwat
     records = load(tmp_path / done.run)
     assert records
     assert all(isinstance(r.outcome, Skipped) and "two ranks" in r.outcome.reason for r in records)
+
+
+def test_a_group_that_cannot_form_is_not_tried_again_for_each_case(tmp_path: Path, perwatt: Perwatt) -> None:
+    began = time.monotonic()
+    # so many ranks are not up within eight seconds
+    done = perwatt(
+        "run", "suite=collectives", "device=cpu", "meter=none", "launcher.start_timeout_s=8", "launcher.ranks=48"
+    )
+    assert done.code == 1
+    records = load(tmp_path / done.run)
+    assert len(records) == 40
+    errors = {r.outcome.error for r in records if isinstance(r.outcome, Failed)}
+    assert len(errors) == 1
+    assert "within 8 s" in errors.pop()
+    assert time.monotonic() - began < 60
