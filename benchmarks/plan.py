@@ -164,8 +164,13 @@ def check(config: Mapping[str, Any]) -> Plan:
     return plan
 
 
+def but_for_its_device(planned: Planned) -> tuple[str, str, str]:
+    """What a case has in common with itself on another device."""
+    return planned.case.kernel, str(planned.case.params), planned.case.cache
+
+
 def estimate_s(cases: Sequence[Planned]) -> float:
     """Seconds that the cases will take, devices side by side counted once."""
-    single = {(p.case.kernel, p.case.label): p.estimate_s for p in cases if not p.case.collective}
+    single = {but_for_its_device(p): p.estimate_s for p in cases if not p.case.collective}
     groups = {p.case.ranks for p in cases if p.case.collective}
     return sum(single.values()) + sum(p.estimate_s for p in cases if p.case.collective) + GROUP_S * len(groups)

@@ -21,7 +21,7 @@ from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.crew import Crew, Lost
 from perwatt.benchmarks.environment import host, utc
 from perwatt.benchmarks.launch.inline import Inline
-from perwatt.benchmarks.plan import Plan, Planned
+from perwatt.benchmarks.plan import Plan, Planned, but_for_its_device
 from perwatt.benchmarks.progress import Watcher, watcher
 from perwatt.benchmarks.task import Answer, Task
 from perwatt.results import telemetry
@@ -160,7 +160,7 @@ class Leader:
 
     def _singles(self, planned: Iterator[Planned]) -> None:
         """Cases of one device; a case's devices run side by side, each in a process of its own."""
-        for _, same in itertools.groupby(planned, lambda p: (p.case.kernel, p.case.label)):
+        for _, same in itertools.groupby(planned, but_for_its_device):
             together = list(same)
             self._begin(together[0])
             with ThreadPoolExecutor(len(together)) as pool:

@@ -201,6 +201,7 @@ class EventTimer(Timer):
         self._module.synchronize()
         self._end_ns = time.monotonic_ns()
         self._device_s = self._first.elapsed_time(last) * 1e-3
+        self._last = None  # what is launched next does not follow this without a gap
         return self._collect(keep=0)
 
     def flush_between(self, flush: Launch) -> Timer:

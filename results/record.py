@@ -232,7 +232,7 @@ class Record(msgspec.Struct, frozen=True):
         m = self.measured
         if m is None or not m.repetitions:
             return None
-        metered = m.repetitions[0].energies
+        metered = [energy for repetition in m.repetitions for energy in repetition.energies]
         for boundary in BOUNDARIES.get(self.device.type, BOUNDARIES["gpu"]):
             # a counter is preferred to the polled power of the same boundary
             for source in ("counter", "integrated", "replayed", "modelled"):

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 
 import pytest
+from fake_device import FakeDevice
 from known_meter import Known
 
 from perwatt.benchmarks.measure import Agreed, Measurement, Measurer, Profile, Progress
 from perwatt.benchmarks.meters.meter import Part
 from perwatt.benchmarks.stopping import Count, Duration, Stdrel, StoppingRule
-from perwatt.benchmarks.timers import HostTimer
+from perwatt.benchmarks.timers import EventTimer, HostTimer
 from perwatt.benchmarks.window import Sampler, open_meters
 
 
@@ -126,3 +127,19 @@ def test_a_wrong_profile_is_named(key: str, value: object) -> None:
     good: dict[str, object] = {"warmup_s": 1, "repetitions": 1, "window_s": 1, "min_readings": 1}
     with pytest.raises(ValueError, match="profile"):
         Profile(name="t", indicative=True, **{**good, key: value})  # type: ignore[arg-type]
+
+
+def test_windows_on_a_device_are_full_of_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole loop on a device of known speed: every sample true, every window nothing but samples and one spin."""
+    device = FakeDevice(monkeypatch, device_s=50e-6, host_s=5e-6)
+    profile = Profile("t", 0.01, 3, 0.2, 0, True)
+    out = Measurer(device.launch, EventTimer(device), Sampler([]), profile, lambda: Duration(0.2)).run()
+    assert all(s.seconds == pytest.approx(50e-6, rel=1e-6) for s in out.samples)
+    assert out.flags == set()
+    assert out.clock_error == pytest.approx(0.0, abs=1e-6)
+    assert len(out.windows) == 3
+    for window in out.windows:
+        work_s = window.iterations * 50e-6
+        assert work_s >= 0.2
+        assert window.window_s == pytest.approx(work_s, rel=0.02)  # the spin at its start is in it
+    assert sum(w.iterations for w in out.windows) < device.launched

@@ -221,9 +221,7 @@ def samples(records: list[Record], per_case: int = 300, power: bool = True, seed
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
-def _frame(
-    r: Record, series: str, rank: int, repetition: Any, t_s: Any, value: Any
-) -> pd.DataFrame:
+def _frame(r: Record, series: str, rank: int, repetition: Any, t_s: Any, value: Any) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "case": r.case.key,
