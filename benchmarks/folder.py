@@ -37,15 +37,16 @@ def discard(run: Path) -> None:
 
 def find(text: str, parent: Path) -> Path:
     """A run by path, by id under ``parent``, or the ``latest`` one there. Raises BadRequest if there is none."""
+    # a run of its own, or a job of a sweep
+    runs = sorted([*parent.glob(f"*/{RECORDS}"), *parent.glob(f"*/*/{RECORDS}")], key=lambda p: p.stat().st_mtime)
     if text == "latest":
-        runs = sorted(parent.glob(f"*/{RECORDS}"), key=lambda p: p.stat().st_mtime)
         if not runs:
             raise BadRequest(f"run=latest: {parent} holds no run")
         return runs[-1].parent
     for candidate in (Path(text), parent / text):
         if (candidate / RECORDS).is_file():
             return candidate
-    known = ", ".join(sorted(p.parent.name for p in parent.glob(f"*/{RECORDS}"))[-5:]) or "none"
+    known = ", ".join(str(p.parent.relative_to(parent)) for p in runs[-5:]) or "none"
     raise BadRequest(f"{text}: no run there (a folder with {RECORDS}); the newest in {parent}: {known}")
 
 

@@ -106,7 +106,8 @@ def _row(index: int, record: Record, peaks: dict[tuple[str, str, str, int, str],
     if isinstance(outcome, Skipped):
         return Row(index, record, "skipped", one_line(outcome.reason), flags=record.flags)
     if isinstance(outcome, Failed):
-        where = "" if outcome.rank is None else f"rank {outcome.rank}: "
+        named = outcome.rank is None or f"rank {outcome.rank}" in outcome.error
+        where = "" if named else f"rank {outcome.rank}: "
         return Row(index, record, "failed", where + one_line(outcome.error), flags=record.flags)
     seconds, rate = outcome.seconds, finite(record.rate)
     peak, kind, ratio, is_peak = _peak(record, rate, peaks)

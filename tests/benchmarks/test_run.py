@@ -41,6 +41,7 @@ def the_run(where: Path) -> Path:
 
 def test_it_leaves_everything_that_was_promised(finished: Path) -> None:
     run = the_run(finished)
+    assert {p.name for p in finished.iterdir()} == {"results", "stdout", "stderr"}  # and nothing anywhere else
     assert {p.name for p in run.iterdir()} == {
         "config.yaml",
         "environment.json",
@@ -299,6 +300,8 @@ def test_multirun_lands_in_one_folder_with_a_run_each(tmp_path: Path, perwatt: P
     assert sweep.name.split("-")[2] == "sweep"
     sizes = [load(sweep / job)[0].case.params["m"] for job in ("0", "1")]
     assert sizes == [64, 128]
+    assert perwatt("report", "run=latest", "format=json").out.count('"schema"') == 1
+    assert perwatt("report", f"run={sweep.name}/0").code == 0
 
 
 @pytest.mark.root
