@@ -47,6 +47,18 @@ def test_results_never_import_torch_hydra_or_nvml_even_inside_a_function() -> No
         assert not heavy, f"{path.relative_to(ROOT)} imports {heavy}"
 
 
+def test_nothing_in_a_kernel_names_a_kind_of_accelerator() -> None:
+    """Strings in the code, docstrings aside: a kernel runs wherever torch's accelerator API leads it."""
+    for path in (ROOT / "kernels").rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
+                assert not {"cuda", "hip", "xpu"} & set(node.value.replace(":", " ").split()), f"{path}:{node.lineno}"
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in ("cuda", "xpu"), f"{path}:{node.lineno}"
+
+
 def loaded_by(code: str) -> set[str]:
     """The top-level modules that a fresh interpreter has loaded after ``code``."""
     code += "\nimport sys; print(' '.join(sorted({m.split('.')[0] for m in sys.modules})))"
