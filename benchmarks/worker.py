@@ -11,10 +11,7 @@ import dataclasses
 import faulthandler
 import gc
 import os
-import queue
-import select
 import signal
-import threading
 import time
 import traceback
 from pathlib import Path
@@ -25,8 +22,9 @@ import numpy as np
 
 from perwatt.benchmarks import devices
 from perwatt.benchmarks.build import build
-from perwatt.benchmarks.channel import VARIABLE, Line, Message, connect
+from perwatt.benchmarks.channel import VARIABLE, connect
 from perwatt.benchmarks.group import Group
+from perwatt.benchmarks.link import Link
 from perwatt.benchmarks.measure import Measurement, Measurer, Profile, Progress, alone
 from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
 from perwatt.benchmarks.task import Answer, Task
@@ -37,48 +35,7 @@ from perwatt.results.record import BOUNDARIES, Check, Failed, Measured, Outcome,
 from perwatt.results.stats import summarise
 from perwatt.results.telemetry import write_part
 
-BEAT_S = 0.5
 TELL_S = 0.5  # seldom: on a CPU the leader and its bar share the cores under test
-
-
-class Link(threading.Thread):
-    """The rank's end of the channel, served by a thread: orders in, beats out, and the end of the leader noticed."""
-
-    def __init__(self, line: Line) -> None:
-        super().__init__(name="channel", daemon=True)
-        self.line = line
-        self.orders: queue.Queue[Message] = queue.Queue()
-        self.stop = threading.Event()
-        self.entered = 0  # launches begun: the rank with the fewest is the one that the others wait for
-
-    def run(self) -> None:
-        """Serve the channel; a rank whose channel broke is of no use to anyone."""
-        try:
-            self._serve()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-
-    def _serve(self) -> None:
-        """Listen, and beat twice a second."""
-        while True:
-            if select.select([self.line], [], [], BEAT_S)[0]:
-                messages = self.line.receive()
-                if messages is None:
-                    os._exit(1)  # the leader is gone, and with it anyone who wants an answer
-                for message in messages:
-                    if message["do"] == "stop":
-                        self.stop.set()
-                    else:
-                        self.orders.put(message)
-            self.send({"event": "beat", "entered": self.entered})
-
-    def send(self, message: Message) -> None:
-        """Tell the leader."""
-        try:
-            self.line.send(message)
-        except OSError:
-            os._exit(1)
 
 
 class Worker:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 import msgspec
 
@@ -123,12 +124,18 @@ class Store:
         self.close()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file as a whole: written beside it, synced, renamed, so that a reader never sees half of it."""
+def write_atomically(path: Path, content: str | Callable[[BinaryIO], object]) -> None:
+    """Replace a file as a whole: written beside it, synced, renamed, so that a reader never sees half of it.
+
+    ``content`` is a text, or a function that writes to the open file.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(beside, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(beside, "wb") as file:
+            if isinstance(content, str):
+                file.write(content.encode())
+            else:
+                content(file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)

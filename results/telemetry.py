@@ -11,13 +11,14 @@ warm-up or between windows), ``t_ns`` (the host's monotonic clock), ``value``, `
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+from perwatt.results.store import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,23 +27,11 @@ if TYPE_CHECKING:
 TELEMETRY = "telemetry.parquet"
 PARTS = "telemetry.parts"
 
-Column = npt.NDArray[np.generic]
-
 
 def _write(table: pa.Table, path: Path) -> None:
-    """Write a table beside its place, sync it and rename it into place."""
     import pyarrow.parquet as pq
 
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(beside, "wb") as file:
-            pq.write_table(table, file, compression="zstd")
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    write_atomically(path, lambda file: pq.write_table(table, file, compression="zstd"))
 
 
 def write_part(run: Path, case: str, rank: int, series: dict[str, dict[str, npt.ArrayLike]]) -> None:

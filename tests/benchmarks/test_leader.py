@@ -16,9 +16,10 @@ from processes import wait_until_gone
 from perwatt.benchmarks import devices, targets
 from perwatt.benchmarks.config import compose
 from perwatt.benchmarks.crew import Crew
+from perwatt.benchmarks.ending import Tally
 from perwatt.benchmarks.folder import create
 from perwatt.benchmarks.plan import check
-from perwatt.benchmarks.run import Leader, Tally
+from perwatt.benchmarks.run import Leader
 from perwatt.results.record import Failed, Measured
 from perwatt.results.store import load
 
