@@ -7,9 +7,11 @@ its rule the same numbers (the maximum over ranks of the same launch) and all of
 
 from __future__ import annotations
 
+import gc
 import math
 import statistics
 import time
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -21,6 +23,7 @@ from perwatt.results.record import Energy, Repetition
 
 # One sample is at least this long, so that the clock's resolution and the loop's own cost stay below 0.1 %.
 MIN_SAMPLE_S = 100e-6
+MOST_SAMPLES = 20_000  # of one window; one that is long enough for more is timed in longer samples
 # Between two looks at the rule and at a request to stop; long enough that the looking costs nothing.
 CHUNK_S = 0.1
 MAX_SAMPLES_A_CHUNK = 1000
@@ -82,19 +85,42 @@ class Progress:
 
 @dataclass
 class Measurement:
-    """Everything that was taken: samples with their repetition (-1: warm-up), windows, cautions."""
+    """Everything that was taken: samples with their repetition (-1: warm-up), windows, cautions.
 
-    samples: list[Sample] = field(default_factory=list)
-    repetition: list[int] = field(default_factory=list)
-    slowest: list[float] = field(default_factory=list)
+    Samples are kept as plain arrays: there can be millions, and objects would wake the garbage collector in a window.
+    """
+
+    end_ns: array[int] = field(default_factory=lambda: array("q"))
+    seconds: array[float] = field(default_factory=lambda: array("d"))
+    launches: array[int] = field(default_factory=lambda: array("q"))
+    repetition: array[int] = field(default_factory=lambda: array("i"))
+    slowest: array[float] = field(default_factory=lambda: array("d"))
     rank_means: list[tuple[float, int]] = field(default_factory=list)
     windows: list[Repetition] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
     clock_error: float | None = None
 
+    def add(self, samples: list[Sample], repetition: int, slowest: list[float]) -> None:
+        """Keep a chunk."""
+        for sample in samples:
+            self.end_ns.append(sample.end_ns)
+            self.seconds.append(sample.seconds)
+            self.launches.append(sample.launches)
+            self.repetition.append(repetition)
+        self.slowest.extend(slowest)
+
+    @property
+    def samples(self) -> list[Sample]:
+        """The samples as tuples, in time order."""
+        return [Sample(*columns) for columns in zip(self.end_ns, self.seconds, self.launches, strict=True)]
+
 
 class Measurer:
-    """Runs the windows of one case on one rank. ``stop`` is polled; ``tell`` hears of progress."""
+    """Runs the windows of one case on one rank. ``stop`` is polled; ``tell`` hears of progress.
+
+    ``one_by_one`` keeps a sample to a single launch, as a collective needs it, whose slowest rank is asked for launch
+    by launch; otherwise short launches are timed several at a time.
+    """
 
     def __init__(
         self,
@@ -107,9 +133,11 @@ class Measurer:
         stop: Callable[[], bool] = lambda: False,
         tell: Callable[[Progress], None] = lambda _: None,
         synchronize: Callable[[], object] = lambda: None,
+        one_by_one: bool = False,
     ) -> None:
         self.launch, self.timer, self.sampler, self.profile, self.rule = launch, timer, sampler, profile, rule
         self.exchange, self.stop, self.tell, self.synchronize = exchange, stop, tell, synchronize
+        self.one_by_one = one_by_one
         self.out = Measurement()
         self.per_sample = 1
         self.per_chunk = 1
@@ -117,23 +145,28 @@ class Measurer:
 
     def run(self) -> Measurement:
         """Warm up, measure the repetitions, return what was taken; fewer of them when asked to stop."""
-        with self.sampler:
-            stopped = self._warm_up()
-            for repetition in range(self.profile.repetitions):
-                if stopped:
-                    break
-                stopped = self._window(repetition)
-            if stopped:
-                self.out.flags.add("interrupted")
-            if self.timer.launch_bound:
-                self.out.flags.add("launch_bound")
+        gc.disable()  # a collection is not the kernel's time
+        try:
+            with self.sampler:
+                self._run()
+        finally:
+            gc.enable()
         return self.out
+
+    def _run(self) -> None:
+        stopped = self._warm_up()
+        for repetition in range(self.profile.repetitions):
+            if stopped:
+                break
+            stopped = self._window(repetition)
+        if stopped:
+            self.out.flags.add("interrupted")
+        if self.timer.launch_bound:
+            self.out.flags.add("launch_bound")
 
     def _keep(self, samples: list[Sample], repetition: int, ready: bool = True) -> Agreed:
         agreed = self.exchange([s.seconds for s in samples], self.stop(), ready)
-        self.out.samples += samples
-        self.out.repetition += [repetition] * len(samples)
-        self.out.slowest += agreed.slowest
+        self.out.add(samples, repetition, agreed.slowest)
         if samples and repetition >= 0:
             self.out.rank_means.append((agreed.mean, len(samples)))
         self.tell(
@@ -148,7 +181,8 @@ class Measurer:
 
     def _plan_chunks(self, seconds: float) -> None:
         """Launches a sample and samples a chunk, from the seconds that one launch takes on the slowest rank."""
-        self.per_sample = max(1, math.ceil(MIN_SAMPLE_S / max(seconds, 1e-9)))
+        least_s = max(MIN_SAMPLE_S, self.profile.window_s / MOST_SAMPLES)
+        self.per_sample = 1 if self.one_by_one else max(1, math.ceil(least_s / max(seconds, 1e-9)))
         sample_s = seconds * self.per_sample
         chunk_s = min(CHUNK_S, self.profile.window_s / 4)
         most = MAX_SAMPLES_A_CHUNK
@@ -178,7 +212,7 @@ class Measurer:
     def _window(self, repetition: int) -> bool:
         """One measured window. True when asked to stop before it was complete."""
         rule, window = self.rule(), Window(self.sampler)
-        first = len(self.out.samples)
+        first = len(self.out.launches)
         limit_s = max(60.0, HARD_LIMIT * self.profile.window_s)
         self.synchronize()
         window.open()
@@ -209,14 +243,14 @@ class Measurer:
         return stopped
 
     def _close(self, window: Window, first: int) -> None:
-        samples = self.out.samples[first:]
+        launches = self.out.launches[first:]
         energies = window.energies()
         self.out.windows.append(
             Repetition(
                 start_ns=window.start_ns,
                 window_s=(window.end_ns - window.start_ns) * 1e-9,
-                iterations=sum(s.launches for s in samples),
-                samples=len(samples),
+                iterations=sum(launches),
+                samples=len(launches),
                 energies=energies,
             )
         )

@@ -79,21 +79,21 @@ class Worker:
         prepared = workload.prepare(self._place(task))
         self._tell("warm-up")
         measurement = self._measurer(task, prepared, [] if cold else channels).run()
-        measured = [r >= 0 for r in measurement.repetition]
-        if not any(measured):
+        measured = np.asarray(measurement.repetition) >= 0
+        if not measured.any():
             return Answer(self.rank, self.device, Skipped("interrupted"), taken=False)
         try:
             write_part(Path(task.run), task.key, self.rank, _series(measurement, [] if cold else channels))
         except OSError as error:  # a full disk costs the samples, not what they amount to
             print(f"telemetry of {task.key}: {error}", flush=True)
             measurement.flags.add("telemetry_lost")
-        slowest = np.array(measurement.slowest)[np.array(measured)]
+        slowest = np.asarray(measurement.slowest)[measured]
         weights = [n for _, n in measurement.rank_means]
         mean = float(np.average([m for m, _ in measurement.rank_means], weights=weights))
         outcome = Measured(
             work=Work(**dataclasses.asdict(workload.work(self.ranks))),
             check=Check(**dataclasses.asdict(prepared.check)),
-            seconds=summarise(slowest, measured.count(False), mean if workload.collective else None),
+            seconds=summarise(slowest, int((~measured).sum()), mean if workload.collective else None),
             repetitions=tuple(measurement.windows),
             buffers=prepared.buffers,
             timer=self.timer.name,
@@ -140,6 +140,7 @@ class Worker:
             stop=self.link.stop.is_set,
             tell=self._progress,
             synchronize=self._synchronize,
+            one_by_one=self.group is not None,
         )
 
     def _counted(self, prepared: Prepared) -> Any:
@@ -222,12 +223,11 @@ def _flush(device: str, llc_bytes: int | None) -> Any:
 
 def _series(measurement: Measurement, channels: list[Channel]) -> dict[str, dict[str, Any]]:
     """The telemetry of one case: the samples, and what each meter said from warm-up to end."""
-    samples = measurement.samples
     out: dict[str, dict[str, Any]] = {
         "seconds": {
-            "t_ns": [s.end_ns for s in samples],
-            "value": [s.seconds for s in samples],
-            "n": [s.launches for s in samples],
+            "t_ns": measurement.end_ns,
+            "value": measurement.seconds,
+            "n": measurement.launches,
             "repetition": measurement.repetition,
         }
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 
@@ -38,7 +39,7 @@ def run(
 
 def test_warm_up_then_the_repetitions_in_time_order() -> None:
     out = run(busy(0.002))
-    assert out.repetition == sorted(out.repetition)
+    assert list(out.repetition) == sorted(out.repetition)
     assert set(out.repetition) == {-1, 0, 1}
     stamps = [s.end_ns for s in out.samples]
     assert stamps == sorted(stamps)
@@ -105,7 +106,7 @@ def test_the_slowest_rank_is_what_the_rule_is_fed_with() -> None:
 
     out = run(busy(0.001), lambda: Duration(0.3), exchange=exchange)
     assert sum(s.seconds * s.launches for s, r in zip(out.samples, out.repetition, strict=True) if r == 0) < 0.2
-    assert out.slowest == pytest.approx([3 * s.seconds for s in out.samples])
+    assert list(out.slowest) == pytest.approx([3 * s.seconds for s in out.samples])
     assert out.rank_means[0][0] == pytest.approx(
         2 / 3 * sum(out.slowest[-out.rank_means[0][1] :]) / out.rank_means[0][1], rel=0.5
     )
@@ -143,3 +144,20 @@ def test_windows_on_a_device_are_full_of_its_work(monkeypatch: pytest.MonkeyPatc
         assert work_s >= 0.2
         assert window.window_s == pytest.approx(work_s, rel=0.02)  # the spin at its start is in it
     assert sum(w.iterations for w in out.windows) < device.launched
+
+
+def test_a_collective_is_timed_launch_by_launch() -> None:
+    out = run(lambda: None, profile=Profile("t", 0.0, 1, 0.01, 0, True), one_by_one=True, rule=lambda: Count(500))
+    assert set(out.launches) == {1}
+
+
+def test_a_long_window_takes_longer_samples_not_millions() -> None:
+    out = run(lambda: None, lambda: Count(30), Profile("t", 0.02, 1, 60.0, 0, True))
+    assert out.windows[0].window_s / out.windows[0].samples > 1e-3  # 60 s over 20,000 samples are 3 ms
+
+
+def test_the_garbage_collector_rests_while_it_measures_and_not_after() -> None:
+    states = set()
+    run(lambda: states.add(gc.isenabled()))
+    assert states == {False}
+    assert gc.isenabled()
