@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 BLOCKS, PER_BLOCK = 110, 10
 BAR = 0.01
+ATTEMPTS = 3  # a machine that is disturbed throughout says nothing about the harness
 
 
 def bare(launch: Callable[[], object], samples: int) -> list[float]:
@@ -63,44 +64,54 @@ def ten_milliseconds() -> Callable[[], object]:
         n += 64
 
 
+def quiet(loop: np.ndarray) -> bool:
+    """Whether the machine was left alone: nine in ten blocks of the bare loop within a tenth of each other.
+
+    Judged by the bare loop only: what the harness costs can neither cause nor excuse another attempt.
+    """
+    low, high = np.quantile(np.median(loop, axis=1), [0.05, 0.95])
+    return bool(high / low < 1.10)
+
+
+def interleave(measurer: Measurer) -> dict[str, np.ndarray]:
+    """Blocks of the harness and of a bare loop in turns, each first in every second pair; rows are blocks."""
+    out: dict[str, list[list[float]]] = {"reported": [], "whole": [], "loop": [], "loop_whole": []}
+
+    def harness(block: int) -> None:
+        first = len(measurer.out.seconds)
+        start = time.perf_counter()
+        measurer._window(block)
+        out["whole"].append([(time.perf_counter() - start) / PER_BLOCK])
+        out["reported"].append(list(measurer.out.seconds[first:]))
+
+    def plain(_: int) -> None:
+        start = time.perf_counter()
+        out["loop"].append(bare(measurer.launch, PER_BLOCK))
+        out["loop_whole"].append([(time.perf_counter() - start) / PER_BLOCK])
+
+    with measurer.sampler:
+        measurer._warm_up()
+        measurer.per_sample, measurer.per_chunk = 1, PER_BLOCK
+        for block in range(BLOCKS):
+            for turn in (harness, plain) if block % 2 else (plain, harness):
+                turn(block)
+    return {name: np.array(rows) for name, rows in out.items()}
+
+
 def test_a_harness_round_a_10_ms_matmul_costs_less_than_a_hundredth(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("t_s,power_w\n0,100\n1,101\n2,100\n")
     launch = ten_milliseconds()
     channels, _ = open_meters({"replay": Replay(str(tmp_path / "t.csv"), poll_s=0.05)}, Part("cpu"), host=True)
     profile = Profile("test", 0.1, BLOCKS, 1.0, 0, True)
-    measurer = Measurer(launch, HostTimer(), Sampler(channels), profile, lambda: Count(PER_BLOCK))
-    reported, whole, loop, loop_whole = [], [], [], []
-    with measurer.sampler:
-        measurer._warm_up()
-        measurer.per_chunk = PER_BLOCK
-        for block in range(BLOCKS):
-            turns: list[Callable[[], None]] = []
-
-            def harness(block: int = block) -> None:
-                first = len(measurer.out.seconds)
-                start = time.perf_counter()
-                measurer._window(block)
-                spent = time.perf_counter() - start
-                assert len(measurer.out.seconds) - first == PER_BLOCK
-                reported.append(list(measurer.out.seconds[first:]))
-                whole.append([spent / PER_BLOCK])
-
-            def plain() -> None:
-                start = time.perf_counter()
-                loop.append(bare(launch, PER_BLOCK))
-                loop_whole.append([(time.perf_counter() - start) / PER_BLOCK])
-
-            turns += [harness, plain] if block % 2 else [plain, harness]
-            for turn in turns:
-                turn()
-    assert np.size(reported) >= 1000
-    assert np.size(loop) >= 1000
-    limit = upper_limit(np.array(reported), np.array(loop))
-    all_in = upper_limit(np.array(whole), np.array(loop_whole))
-    medians = np.median(reported) * 1e3, np.median(loop) * 1e3
-    print(
-        f"\nharness {medians[0]:.4f} ms, bare loop {medians[1]:.4f} ms, upper 95 % limit of the difference {limit:+.3%}"
-    )
+    for _ in range(ATTEMPTS):
+        found = interleave(Measurer(launch, HostTimer(), Sampler(channels), profile, lambda: Count(PER_BLOCK)))
+        if quiet(found["loop"]):
+            break
+    assert found["reported"].size == found["loop"].size >= 1000
+    limit = upper_limit(found["reported"], found["loop"])
+    all_in = upper_limit(found["whole"], found["loop_whole"])
+    ours, theirs = np.median(found["reported"]) * 1e3, np.median(found["loop"]) * 1e3
+    print(f"\nharness {ours:.4f} ms, bare loop {theirs:.4f} ms, upper 95 % limit of the difference {limit:+.3%}")
     print(f"with opening and closing a metered window every {PER_BLOCK} launches: upper limit {all_in:+.3%}")
     assert limit < BAR
 
@@ -120,10 +131,13 @@ def test_a_large_matmul_reaches_98_percent_of_a_bare_torch_loop(dtype: str) -> N
     a, b = torch.randn(2048, 2048).to(kind), torch.randn(2048, 2048).to(kind)
     c = torch.empty(2048, 2048, dtype=kind)
     timer = HostTimer()
-    ours, theirs = [], []
-    for _ in range(25):
-        ours += [s.seconds for s in timer.chunk(prepared.launch, 2, 1)]
-        theirs += bare(lambda: torch.mm(a, b, out=c), 2)
+    for _ in range(ATTEMPTS):
+        ours, theirs = [], []
+        for _ in range(25):
+            ours.append([s.seconds for s in timer.chunk(prepared.launch, 2, 1)])
+            theirs.append(bare(lambda: torch.mm(a, b, out=c), 2))
+        if quiet(np.array(theirs)):
+            break
     ratio = float(np.median(theirs) / np.median(ours))
     rate = 2 * 2048**3 / np.median(ours) / 1e9
     print(f"\n{dtype} 2048: {rate:.1f} GFLOP/s, {ratio:.1%} of a bare torch loop")
