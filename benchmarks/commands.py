@@ -13,6 +13,7 @@ from typing import Any
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.config import CONFIG_NAME, CONFIG_PATH, BadRequest, explain, register
 from perwatt.results.reports.formats import FORMATS, render, show
+from perwatt.results.run import CONFIG
 from perwatt.results.store import write_atomically
 
 
@@ -115,7 +116,7 @@ def _job(config: Any) -> int:
         if others:
             raise BadRequest(f"resume: the run keeps its own configuration; remove {', '.join(others)}")
         where = folder.find(config.resume, parent)
-        plain = _saved(where / folder.CONFIG)
+        plain = _saved(where / CONFIG)
         return _measure(plain, where, _target_dirs(about))
     plain = _plain(config)
     from perwatt.benchmarks.plan import check
@@ -127,7 +128,7 @@ def _job(config: Any) -> int:
     where = folder.create(
         Path(about.sweep.dir) if sweep else parent, config.suite, str(about.job.num) if sweep else None
     )
-    write_atomically(where / folder.CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain)))
+    write_atomically(where / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain)))
     return _measure(plain, where, _target_dirs(about))
 
 

@@ -45,7 +45,7 @@ def cpu() -> Device:
         type="cpu",
         name=cpu_model(),
         vendor="CPU",
-        memory_bytes=_memory_bytes(),
+        memory_bytes=memory_available_bytes(),
         llc_bytes=_cpu_llc_bytes(),
         cores=len(os.sched_getaffinity(0)),
         arch=os.uname().machine,
@@ -63,7 +63,7 @@ def cpu_model() -> str:
     return os.uname().machine
 
 
-def _memory_bytes() -> int | None:
+def memory_available_bytes() -> int | None:
     """Memory that may still be allocated, so that a case too large is skipped and not killed."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():

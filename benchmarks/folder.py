@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from perwatt.benchmarks.config import BadRequest, run_id
+from perwatt.results.run import ENVIRONMENT
 from perwatt.results.store import RECORDS, write_atomically
 
-CONFIG = "config.yaml"
-ENVIRONMENT = "environment.json"
 REPORT = "report.html"
 
 

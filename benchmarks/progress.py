@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from perwatt.benchmarks.plan import Planned, estimate_s
 from perwatt.results.record import Record
+from perwatt.results.reports.units import quantity
 
 
 class Watcher(Protocol):
@@ -68,12 +69,7 @@ def duration(seconds: float) -> str:
 def rate(amount: float, seconds: float, headline: str) -> str:
     """A rate in the unit of its headline, for a line that changes several times a second."""
     unit = "FLOP/s" if headline == "flops" else "B/s"
-    value = amount / seconds
-    for prefix in ("", "k", "M", "G", "T"):
-        if value < 1000:
-            return f"{value:.3g} {prefix}{unit}"
-        value /= 1000
-    return f"{value:.4g} P{unit}"
+    return quantity(amount / seconds, unit, 3)
 
 
 def summary(record: Record) -> str:

@@ -46,9 +46,9 @@ class Timer(ABC):
         """Wait for everything that was launched; return the remaining samples."""
         return []
 
+    @abstractmethod
     def flush_between(self, flush: Launch) -> Timer:
         """A timer that runs ``flush`` before each launch, outside the timed interval."""
-        raise NotImplementedError
 
     @property
     def launch_bound(self) -> bool:

@@ -119,7 +119,7 @@ class Worker:
         """Memory for this rank: what the driver says is free; on a CPU the ranks share it."""
         gc.collect()  # the operands of the case before
         if self.kind == "cpu":
-            free = devices.cpu().memory_bytes
+            free = devices.memory_available_bytes()
             return free // self.ranks if free else None
         import torch
 

@@ -148,7 +148,7 @@ def rotation(footprint_bytes: int, place: Place) -> int:
 
 def choice(kernel: str, key: str, value: object, allowed: tuple[object, ...]) -> None:
     """Raise ValueError, naming the choices, unless ``value`` is one of ``allowed``."""
-    if value not in allowed or isinstance(value, bool) != any(value is a for a in allowed if isinstance(a, bool)):
+    if not any(type(value) is type(a) and value == a for a in allowed):  # 1 == True, and is not what was meant
         raise ValueError(f"{kernel}.{key}: {value!r} is not one of {', '.join(map(str, allowed))}")
 
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perwatt.results.store import RECORDS, load
+
 if TYPE_CHECKING:
     from pandas import DataFrame
 
     from perwatt.results.record import Record
 
-RECORDS, CONFIG, ENVIRONMENT = "records.jsonl", "config.yaml", "environment.json"
+CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +54,7 @@ def read(path: Path, *, telemetry: bool = True) -> Run:
         raise ValueError(f"{path}: not a run folder (it holds none of {RECORDS}, {CONFIG}, {ENVIRONMENT})")
     records: list[Record] = []
     if (path / RECORDS).is_file():
-        from perwatt.results import store
-
-        records = store.load(path)
+        records = load(path)
     frame = None
     # an interrupted run has only the parts that its ranks had written
     if telemetry and any((path / name).exists() for name in ("telemetry.parquet", "telemetry.parts")):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Status, Unavailable
+from perwatt.benchmarks.meters.meter import Capabilities, Kind, Meter, Part, Reading, Status, Unavailable
 
 INSTALL = "pip install 'perwatt[nvidia]'"
 
@@ -44,6 +44,8 @@ class _Board(Meter):
     """One board and the one question asked of it."""
 
     scope = "device"
+    name: str
+    kind: Kind
     call: str
     scale = 1e-3  # mJ and mW
 
@@ -59,12 +61,18 @@ class _Board(Meter):
         first = self.read()
         if first.value is None:
             raise Unavailable(f"NVML: this board does not answer {self.call} ({first.status})")
-        self._zero = first.value if self.call.endswith("EnergyConsumption") else 0.0
+        self._zero = first.value if self.kind == "energy" else 0.0
         uuid = self._nvml.nvmlDeviceGetUUID(self._board)
-        return self._capabilities(uuid if isinstance(uuid, str) else uuid.decode())
-
-    def _capabilities(self, uuid: str) -> Capabilities:
-        raise NotImplementedError
+        return Capabilities(
+            name=self.name,
+            kind=self.kind,
+            boundary="gpu",
+            packages=(uuid if isinstance(uuid, str) else uuid.decode(),),
+            period_s=0.1,
+            poll_s=self.poll_s,
+            quantum=1e-3,
+            accuracy_class="D",
+        )
 
     def read(self) -> Reading:
         """One call into the driver; its error becomes the reading's status."""
@@ -84,16 +92,10 @@ class _Board(Meter):
 class NvmlEnergy(_Board):
     """The board's energy counter in J since it was opened."""
 
-    call = "nvmlDeviceGetTotalEnergyConsumption"
-
-    def _capabilities(self, uuid: str) -> Capabilities:
-        return Capabilities("nvml_energy", "energy", "gpu", (uuid,), 0.1, self.poll_s, 1e-3, "D")
+    name, kind, call = "nvml_energy", "energy", "nvmlDeviceGetTotalEnergyConsumption"
 
 
 class NvmlPower(_Board):
     """The board's power in W: the mean of the last second on most parts."""
 
-    call = "nvmlDeviceGetPowerUsage"
-
-    def _capabilities(self, uuid: str) -> Capabilities:
-        return Capabilities("nvml_power", "power", "gpu", (uuid,), 0.1, self.poll_s, 1e-3, "D")
+    name, kind, call = "nvml_power", "power", "nvmlDeviceGetPowerUsage"
