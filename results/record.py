@@ -6,6 +6,8 @@ stored. An outcome is data: a case that was skipped or that failed says why, and
 Schema history
 --------------
 1 (2026-11): first.
+2 (2026-11): what an energy's uncertainty is made of, the state of the device in each window, idle power and the
+  sampler's cost. Everything new may be absent, so that files of schema 1 are read as they are.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA = 1
+SCHEMA = 2
+READABLE = (1, 2)
 
 Source = Literal["counter", "integrated", "replayed", "modelled"]
 
@@ -97,7 +100,11 @@ class Energy(msgspec.Struct, frozen=True):
 
     ``source`` says how it came about: the difference of a ``counter``, ``integrated`` from polled power, ``replayed``
     from a recorded trace. ``boundary`` is what the meter encloses (``gpu``, ``cpu_package``, ``node_ac``, ...),
-    ``packages`` the physical parts summed, ``accuracy_class`` A to E.
+    ``packages`` the physical parts summed, ``accuracy_class`` A to E. ``instrument`` identifies sensor and range: the gain
+    of one instrument cancels in a ratio. ``terms`` are relative standard uncertainties that no repetition removes
+    (``gain``, ``resolution``, ``staleness``, ``aliasing``, ``clock``); without the ``gain`` of a class E estimate no
+    uncertainty can be stated. ``calibration`` names the file that corrected and narrowed the gain. ``power`` is the
+    distribution of the polled power, each value the mean of ``averaging_s``.
     """
 
     meter: str
@@ -108,17 +115,65 @@ class Energy(msgspec.Struct, frozen=True):
     energy_j: float
     readings: int
     flags: tuple[str, ...] = ()
+    instrument: str = ""
+    terms: dict[str, float] = {}
+    calibration: str = ""
+    power: Power | None = None
+
+
+class Power(msgspec.Struct, frozen=True):
+    """How the polled power of a window was distributed, in W; each reading is the mean over ``averaging_s``."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+    averaging_s: float
+
+
+class Conditions(msgspec.Struct, frozen=True):
+    """The state of the device over one window: ``throttled`` is the fraction of the window by reason, temperatures are
+    (start, end) in degrees Celsius by place, clocks (start, end) in Hz by domain, ``limit_w`` the power limits;
+    ``ecc`` errors that were counted in the window; ``others`` processes of somebody else on the device (None: unknown)."""
+
+    throttled: dict[str, float] = {}
+    temperature_c: dict[str, tuple[float, float]] = {}
+    clock_hz: dict[str, tuple[float, float]] = {}
+    limit_w: dict[str, float] = {}
+    ecc: dict[str, int] = {}
+    others: int | None = None
+
+
+class Idle(msgspec.Struct, frozen=True):
+    """Power at rest, with the device's context created and nothing running: mean and standard deviation in W."""
+
+    meter: str
+    boundary: str
+    packages: tuple[str, ...]
+    power_w: float
+    stdev_w: float
+    seconds: float
+
+
+class SamplerCost(msgspec.Struct, frozen=True):
+    """What reading the meters costs: relative loss of throughput, and the standard error of that figure."""
+
+    relative: float
+    error: float
 
 
 class Repetition(msgspec.Struct, frozen=True):
     """One measured window: from ``start_ns`` on the host's monotonic clock, ``window_s`` long, time and energy of the
-    same ``iterations`` launches. ``energies`` is empty when nothing was metered."""
+    same ``iterations`` launches. ``energies`` is empty when nothing was metered. A window of a periodic load may be made
+    of ``segments`` with evenly spaced phases; ``window_s`` is then their sum."""
 
     start_ns: int
     window_s: float
     iterations: int
     samples: int
     energies: tuple[Energy, ...] = ()
+    conditions: Conditions | None = None
+    segments: int = 1
 
 
 class Seconds(msgspec.Struct, frozen=True):
@@ -143,7 +198,8 @@ class Seconds(msgspec.Struct, frozen=True):
 class Measured(msgspec.Struct, frozen=True, tag="measured"):
     """The case ran, its output was right, and this is what it took.
 
-    ``unmetered`` says why no meter's energy belongs to this device; empty when one does.
+    ``unmetered`` says why no meter's energy belongs to this device; empty when one does. ``steady``: power, temperature
+    and rate had settled before the first window; None where that was not asked.
     """
 
     work: Work
@@ -155,6 +211,9 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     unmetered: str = ""
     host_device_clock_error: float | None = None
     note: str = ""
+    steady: bool | None = None
+    idle: tuple[Idle, ...] = ()
+    sampler_cost: SamplerCost | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True, tag="skipped"):

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from perwatt.results.record import SCHEMA, Record
+from perwatt.results.record import READABLE, SCHEMA, Record
 
 RECORDS = "records.jsonl"
 
@@ -36,7 +36,7 @@ def _decode(line: bytes, where: str) -> Record:
     """One record, or ValueError saying where and why it cannot be read."""
     try:
         version = msgspec.json.decode(line, type=_Version).schema
-        if version != SCHEMA:
+        if version not in READABLE:
             kind = "a newer perwatt" if version > SCHEMA else "an unknown perwatt"
             raise ValueError(f"{where}: schema {version} was written by {kind}; this one reads schema {SCHEMA}")
         return _decoder.decode(line)

@@ -8,7 +8,7 @@ accuracy class. A reading that could not be had has a status and no value: absen
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 Kind = Literal["energy", "power"]
@@ -30,7 +30,13 @@ class Capabilities:
 
     ``period_s``: how often the value is renewed; ``quantum``: its resolution in J or W, None if unknown;
     ``accuracy_class``: A (accepted wall analyser) to E (estimate); ``replayed``: a recorded trace, not this machine;
-    ``poll_s``: how often to read it.
+    ``poll_s``: how often to read it. ``accuracy``: half-width of the relative gain error (0.05 for +-5 %), None where
+    nobody states it (the class then speaks); ``accuracy_source``: who says so. ``averaging_s`` and ``delay_s``: a reading
+    is the mean of that long, that long ago. ``attention``: the part of a period in which the sensor looks (0.25 for 25 ms of
+    every 100 ms), None if unknown. ``remote``: behind a network or a slow bus, so that one reading may take seconds.
+    ``limit_w``: what the metered part cannot exceed. ``instrument``: the identity of sensor and range: two energies of one
+    instrument share its gain. ``modelled``: an assumption, not a reading. ``facts``: driver, firmware, scope, limits, as
+    the meter tells them; never a secret.
     """
 
     name: str
@@ -43,17 +49,46 @@ class Capabilities:
     accuracy_class: str
     replayed: bool = False
     detail: str = ""
+    accuracy: float | None = None
+    accuracy_source: str = ""
+    averaging_s: float = 0.0
+    delay_s: float = 0.0
+    attention: float | None = None
+    remote: bool = False
+    limit_w: float | None = None
+    instrument: str = ""
+    modelled: bool = False
+    facts: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Reading:
     """One answer. ``mono_ns``: midpoint of the call on the host's monotonic clock; ``call_ns``: how long it took;
-    ``value``: J since the meter was opened, or W; None unless ``status`` is ok."""
+    ``value``: J since the meter was opened, or W; None unless ``status`` is ok; ``meter_ns``: the meter's own time stamp
+    in its own epoch, None where it has none."""
 
     mono_ns: int
     call_ns: int
     value: float | None
     status: Status = "ok"
+    meter_ns: int | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of the metered part beside its power: read at the edges of a window, never in it.
+
+    ``throttle_ns``: by reason, how long it has throttled so far; ``temperature_c`` by place (``gpu``, ``memory``, ...);
+    ``clock_hz`` by domain; ``limit_w``: power limit enforced and default; ``ecc``: error counts so far; ``processes``:
+    process ids with work on the device. What the driver does not tell is absent.
+    """
+
+    throttle_ns: dict[str, int] = field(default_factory=dict)
+    temperature_c: dict[str, float] = field(default_factory=dict)
+    clock_hz: dict[str, float] = field(default_factory=dict)
+    limit_w: dict[str, float] = field(default_factory=dict)
+    ecc: dict[str, int] = field(default_factory=dict)
+    processes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +113,10 @@ class Meter(ABC):
     @abstractmethod
     def read(self) -> Reading:
         """The value now. Called from several threads, one at a time; never raises for a meter that was lost."""
+
+    def snapshot(self) -> Snapshot | None:
+        """The state of the metered part; None from a meter that knows nothing but its reading."""
+        return None
 
     def close(self) -> None:  # noqa: B027 - most meters hold nothing
         """Let go of files and handles."""
