@@ -32,6 +32,13 @@ class ProfileConfig:
     window_s: float = 0.4
     min_readings: int = 3
     indicative: bool = True
+    guard_s: float = 0.0
+    warmup_max_s: float = 0.0
+    block_s: float = 10.0
+    segments: int = 0
+    idle_s: float = 0.0
+    idle_settle_s: float = 0.0
+    sampler_cost_s: float = 0.0
 
 
 @dataclass

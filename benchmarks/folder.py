@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from perwatt.benchmarks.config import BadRequest, run_id
 from perwatt.results.run import ENVIRONMENT
@@ -52,6 +53,15 @@ def find(text: str, parent: Path) -> Path:
 def write_environment(run: Path, environment: dict[str, Any]) -> None:
     """Write ``environment.json``."""
     write_atomically(run / ENVIRONMENT, json.dumps(environment, indent=2, sort_keys=True) + "\n")
+
+
+def stamp_clock(run: Path, when: Literal["start", "end"]) -> None:
+    """Keep what the host's two clocks say: by it a recorded wall trace is laid over the run's monotonic time."""
+    environment = read_environment(run)
+    before_ns, utc_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+    pair = {"mono_ns": (before_ns + after_ns) // 2, "utc_ns": utc_ns}
+    environment["clock"] = {**environment.get("clock", {}), when: pair}
+    write_environment(run, environment)
 
 
 def read_environment(run: Path) -> dict[str, Any]:

@@ -13,13 +13,16 @@ import statistics
 import time
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
+from perwatt.benchmarks.phases import resonant, wait_for_phase
+from perwatt.benchmarks.sampler import Sampler
+from perwatt.benchmarks.steady import Block, steady
 from perwatt.benchmarks.stopping import StoppingRule
 from perwatt.benchmarks.timers import Launch, Sample, Timer
-from perwatt.benchmarks.window import Sampler, Window
-from perwatt.results.record import Energy, Repetition
+from perwatt.benchmarks.window import Window
+from perwatt.results.record import Conditions, Energy, Repetition, SamplerCost
 
 # One sample is at least this long, so that the clock's resolution and the loop's own cost stay below 0.1 %.
 MIN_SAMPLE_S = 100e-6
@@ -27,12 +30,26 @@ MOST_SAMPLES = 20_000  # of one window; one that is long enough for more is time
 # Between two looks at the rule and at a request to stop; long enough that the looking costs nothing.
 CHUNK_S = 0.1
 MAX_SAMPLES_A_CHUNK = 1000
+LEAST_SEGMENTS = 8  # fewer phases leave a part-time sensor's error at several per cent
+MOST_COST = 0.005  # of the rate that reading the meters may take
+COST_PAIRS = 4
+# Flags of an energy that are cautions on the whole case.
+CAUTIONS = {"gappy", "counter_vs_poll", "aliasing_risk", "short_window", "slow_meter"}
+LOST = {"lost", "unsupported", "no_permission", "stale", "uncovered"}  # what leaves a window without an energy
+FAULTS = {"hw_thermal", "sw_thermal", "hw_power_brake"}  # throttle reasons that a sound machine does not show
 HARD_LIMIT = 10.0  # a window longer than this many times its wish (and 60 s) ends and is flagged
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How thoroughly to measure. ``indicative`` marks per-watt figures of windows too short for a meter's class."""
+    """How thoroughly to measure. ``indicative`` marks per-watt figures of windows too short for a meter's class.
+
+    What follows applies where something is metered. ``guard_s``: the load runs at most so long before and after each
+    window, that meters with a delay speak of the load alone; ``warmup_max_s`` and ``block_s``: the warm-up goes on until
+    power, temperature and rate stand still over three blocks, or to the maximum (0: not looked at); ``segments``: a load
+    whose period beats with the sensor's is measured in so many evenly phased parts (0: it is flagged only); ``idle_s`` of
+    idle power after ``idle_settle_s`` of rest; ``sampler_cost_s``: how long to compare rates with and without sampling.
+    """
 
     name: str
     warmup_s: float
@@ -40,15 +57,24 @@ class Profile:
     window_s: float
     min_readings: int
     indicative: bool
+    guard_s: float = 0.0
+    warmup_max_s: float = 0.0
+    block_s: float = 10.0
+    segments: int = 0
+    idle_s: float = 0.0
+    idle_settle_s: float = 0.0
+    sampler_cost_s: float = 0.0
 
     def __post_init__(self) -> None:
-        for key in ("warmup_s", "window_s", "repetitions", "min_readings"):
+        for key in (f.name for f in fields(self) if f.name not in ("name", "indicative")):
             value = getattr(self, key)
-            whole = key in ("repetitions", "min_readings")
+            whole = key in ("repetitions", "min_readings", "segments")
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < 0:
                 raise ValueError(f"profile.{key}: {value!r} is not a {'whole ' if whole else ''}number, 0 or more")
-        if self.repetitions < 1 or self.window_s <= 0:
-            raise ValueError("profile: needs at least one repetition and a window_s above 0")
+        if self.repetitions < 1 or self.window_s <= 0 or self.block_s <= 0:
+            raise ValueError("profile: needs at least one repetition and a window_s and block_s above 0")
+        if 0 < self.segments < LEAST_SEGMENTS:
+            raise ValueError(f"profile.segments: {self.segments} is neither 0 nor {LEAST_SEGMENTS} or more")
 
 
 @dataclass(frozen=True)
@@ -99,6 +125,8 @@ class Measurement:
     windows: list[Repetition] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
     clock_error: float | None = None
+    steady: bool | None = None
+    sampler_cost: SamplerCost | None = None
 
     def add(self, samples: list[Sample], repetition: int, slowest: list[float]) -> None:
         """Keep a chunk."""
@@ -154,7 +182,7 @@ class Measurer:
         return self.out
 
     def _run(self) -> None:
-        stopped = self._warm_up()
+        stopped = self._warm_up() or self._settle() or self._cost()
         for repetition in range(self.profile.repetitions):
             if stopped:
                 break
@@ -209,11 +237,108 @@ class Measurer:
         self._keep(self.timer.finish(), -1)
         return agreed.stop
 
+    def _load(self, least_s: float, most_s: float = 0.0, ready: Callable[[], bool] = lambda: True) -> Agreed:
+        """Keep the device working outside a window: ``least_s``, and until ``ready``, but not beyond ``most_s``."""
+        self.synchronize()
+        self.timer.start()
+        spent = 0.0
+        while True:
+            samples = self.timer.chunk(self.launch, self.per_chunk, self.per_sample) or self.timer.finish()
+            agreed = self._keep(samples, -1, ready())
+            spent += sum(agreed.slowest) * self.per_sample
+            if agreed.stop or (spent >= least_s and (agreed.ready or spent >= most_s)):
+                break
+        self._keep(self.timer.finish(), -1)
+        return agreed
+
+    def _settle(self) -> bool:
+        """Go on warming up until the device has settled, if the profile asks for it. True when asked to stop."""
+        if not self.profile.warmup_max_s or not self.sampler.channels:
+            return False
+        blocks: list[Block] = []
+        began = time.monotonic()
+        agreed = Agreed([], math.nan, False, False)
+        while not agreed.stop:
+            start_ns, first = time.monotonic_ns(), len(self.out.launches)
+            before = self.sampler.snapshots()
+            self._load(self.profile.block_s)
+            end_ns = time.monotonic_ns()
+            rate = sum(self.out.launches[first:]) / ((end_ns - start_ns) * 1e-9)
+            after = self.sampler.snapshots()
+            degrees = [max(s.temperature_c.values()) for s in after if s.temperature_c]
+            reasons = {k for a, b in zip(before, after, strict=False) for k, v in b.throttle_ns.items() if v > a.throttle_ns.get(k, v)}
+            power_w = self.sampler.mean_w(start_ns, end_ns)
+            blocks.append(Block(end_ns * 1e-9, rate, power_w, max(degrees, default=None), frozenset(reasons)))
+            # every rank settles, or all go on
+            agreed = self.exchange([], self.stop(), steady(blocks, self.profile.window_s))
+            if agreed.ready or time.monotonic() - began >= self.profile.warmup_max_s - self.profile.warmup_s:
+                break
+        self.out.steady = agreed.ready
+        if not agreed.ready and not agreed.stop:
+            self.out.flags.add("not_steady")
+        return agreed.stop
+
+    def _cost(self) -> bool:
+        """Compare the rate with the meters read and not read, in turns. True when asked to stop."""
+        if not self.profile.sampler_cost_s or not self.sampler.channels:
+            return False
+        part_s = self.profile.sampler_cost_s / (2 * COST_PAIRS)
+        losses = []
+        for _ in range(COST_PAIRS):
+            times = []
+            for turn in (self.sampler.pause, self.sampler.resume):
+                turn()
+                first = len(self.out.seconds)
+                if self._load(part_s).stop:
+                    self.sampler.resume()
+                    return True
+                times.append(statistics.fmean(self.out.slowest[first:]))
+            losses.append(times[1] / times[0] - 1)
+        error = statistics.stdev(losses) / math.sqrt(COST_PAIRS)
+        self.out.sampler_cost = SamplerCost(statistics.fmean(losses), error)
+        if self.out.sampler_cost.relative - 2 * error > MOST_COST:
+            self.out.flags.add("sampler_cost")
+        return False
+
     def _window(self, repetition: int) -> bool:
         """One measured window. True when asked to stop before it was complete."""
         rule, window = self.rule(), Window(self.sampler)
         first = len(self.out.launches)
-        limit_s = max(60.0, HARD_LIMIT * self.profile.window_s)
+        period_s = statistics.median(self.out.slowest[-100:] or [0.0])
+        risky = [c for c in self.sampler.channels if resonant(period_s, c.capabilities)]
+        segments = self.profile.segments if risky and not self.one_by_one else 1
+        guard_s = min(self.profile.guard_s, self.sampler.settle_s)
+        if guard_s:
+            self.sampler.hurry(True)
+            self._load(guard_s)
+            first = len(self.out.launches)
+        stopped = False
+        for segment in range(max(segments, 1)):
+            if segments > 1:
+                self.synchronize()
+                wait_for_phase(risky[0], segment / segments)
+            stopped = self._span(repetition, window, rule, 1 / max(segments, 1)) or stopped
+            if stopped:
+                break
+        if not rule.converged:
+            self.out.flags.add("noisy")
+        launches = self.out.launches[first:]
+        self._check_clock(window)
+        window.look()
+        if guard_s and not stopped:
+            # the load goes on until each meter has been renewed, so that its last word lies beyond the window
+            self.sampler.hurry(True)
+            self._load(0.0, guard_s, lambda: self.sampler.ticked_since(window.end_ns))
+        self.sampler.hurry(False)
+        if risky and segments <= 1:
+            self.out.flags.add("aliasing_risk")
+        self._close(window, launches, len(window.spans))
+        return stopped
+
+    def _span(self, repetition: int, window: Window, rule: StoppingRule, share: float) -> bool:
+        """One uninterrupted part of a window: ``share`` of its length. True when asked to stop."""
+        limit_s = max(60.0, HARD_LIMIT * self.profile.window_s) * share
+        near_s = 3 * self.sampler.period_s
         self.synchronize()
         window.open()
         self.timer.start()
@@ -221,12 +346,14 @@ class Measurer:
         while True:
             samples = self.timer.chunk(self.launch, self.per_chunk, self.per_sample)
             readings = self.sampler.fewest_readings(window.start_ns)
-            ready = readings is None or readings >= self.profile.min_readings
+            ready = readings is None or readings >= self.profile.min_readings * share
             agreed = self._keep(samples, repetition, ready)
             for seconds in agreed.slowest:
                 rule.add(seconds, self.per_sample)
                 taken += seconds * self.per_sample
-            if rule.done() and agreed.ready:
+            # counters are read closely while an edge is near
+            self.sampler.hurry(taken < near_s or taken > self.profile.window_s * share - near_s)
+            if (rule.done() if share == 1 else taken >= self.profile.window_s * share) and agreed.ready:
                 break
             if agreed.stop or taken > limit_s:
                 stopped = agreed.stop
@@ -237,31 +364,41 @@ class Measurer:
         window.close()
         for seconds in self._keep(rest, repetition).slowest:
             rule.add(seconds, self.per_sample)
-        if not rule.converged:
-            self.out.flags.add("noisy")
-        self._close(window, first)
         return stopped
 
-    def _close(self, window: Window, first: int) -> None:
-        launches = self.out.launches[first:]
-        energies = window.energies()
+    def _close(self, window: Window, launches: array[int], segments: int) -> None:
+        energies = window.energies(phased=segments > 1)
+        conditions = window.conditions()
         self.out.windows.append(
             Repetition(
                 start_ns=window.start_ns,
-                window_s=(window.end_ns - window.start_ns) * 1e-9,
+                window_s=window.seconds,
                 iterations=sum(launches),
                 samples=len(launches),
                 energies=energies,
+                conditions=conditions,
+                segments=segments,
             )
         )
         self._check_readings(energies)
-        self._check_clock(window)
+        self._check_conditions(conditions)
+        if len(energies) < len(self.sampler.channels):
+            self.out.flags |= {"meter_lost" if f in LOST else f for f in window.lost()}
 
     def _check_readings(self, energies: tuple[Energy, ...]) -> None:
         if any(e.readings < self.profile.min_readings for e in energies):
             self.out.flags.add("few_readings")
-        if any("gappy" in e.flags for e in energies):
-            self.out.flags.add("gappy")
+        for energy in energies:
+            self.out.flags |= {f for f in energy.flags if f in CAUTIONS}
+
+    def _check_conditions(self, conditions: Conditions | None) -> None:
+        if conditions is None:
+            return
+        if conditions.others:
+            self.out.flags.add("other_process")
+        # a power cap is how the hardware is meant to run; heat and a power brake are not
+        if any(v > 0 for k, v in conditions.throttled.items() if k in FAULTS):
+            self.out.flags.add("throttled_thermal")
 
     def _check_clock(self, window: Window) -> None:
         error = self.timer.clock_error()
@@ -270,6 +407,5 @@ class Measurer:
         worst = self.out.clock_error
         self.out.clock_error = error if worst is None or abs(error) > abs(worst) else worst
         # more than 1 ms and more than 0.1 % of the window apart: one of the two clocks is not telling the time
-        window_s = (window.end_ns - window.start_ns) * 1e-9
-        if abs(error) * window_s > max(1e-3, 1e-3 * window_s):
+        if abs(error) * window.seconds > max(1e-3, 1e-3 * window.seconds):
             self.out.flags.add("clock_mismatch")

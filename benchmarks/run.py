@@ -53,6 +53,7 @@ class Leader:
                 for crew in self._crews.values():
                     crew.close(kill=self.tally.interrupted)
             with contextlib.suppress(OSError):  # a full disk leaves the parts, which are read as well
+                folder.stamp_clock(self.run, "end")
                 telemetry.fold(self.run)
             self.tally.count(latest(store.records))
         return self.tally
@@ -86,6 +87,7 @@ class Leader:
                     raise BadRequest(f"resume: the run was begun on {same[0]}, this machine has {same[1]}")
         else:
             folder.write_environment(self.run, found)
+            folder.stamp_clock(self.run, "start")
         return found
 
     def _group_size(self, devices: int) -> int:

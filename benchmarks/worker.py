@@ -27,11 +27,12 @@ from perwatt.benchmarks.group import Group
 from perwatt.benchmarks.link import Link
 from perwatt.benchmarks.measure import Measurement, Measurer, Profile, Progress, alone
 from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
+from perwatt.benchmarks.sampler import Channel, Sampler, open_meters
 from perwatt.benchmarks.task import Answer, Task
 from perwatt.benchmarks.timers import EventTimer, HostTimer, Timer
-from perwatt.benchmarks.window import Channel, Sampler, open_meters
+from perwatt.benchmarks.idle import idle
 from perwatt.kernels.workload import Place, Prepared, Unsupported, Workload, WrongResult
-from perwatt.results.record import BOUNDARIES, Check, Failed, Measured, Outcome, Skipped, Work
+from perwatt.results.record import BOUNDARIES, Check, Failed, Idle, Measured, Outcome, Skipped, Work
 from perwatt.results.stats import summarise
 from perwatt.results.telemetry import write_part
 
@@ -54,6 +55,7 @@ class Worker:
         # longer than the leader waits: the leader, who sees every rank, says which one hung
         self.group = Group(self.kind, self.place_device, 2 * timeout_s + 30) if ranks > 1 else None
         self._meters: tuple[list[Channel], dict[str, Unavailable]] | None = None
+        self._idle: tuple[Idle, ...] | None = None
         self._told = 0.0
 
     # -- one case ------------------------------------------------------------------------------------------------
@@ -77,13 +79,15 @@ class Worker:
         cold = task.cache == "cold"
         self._tell("prepare")
         prepared = workload.prepare(self._place(task))
+        used = [] if cold else channels
+        self._rest(task, used)
         self._tell("warm-up")
-        measurement = self._measurer(task, prepared, [] if cold else channels).run()
+        measurement = self._measurer(task, prepared, used).run()
         measured = np.asarray(measurement.repetition) >= 0
         if not measured.any():
             return Answer(self.rank, self.device, Skipped("interrupted"), taken=False)
         try:
-            write_part(Path(task.run), task.key, self.rank, _series(measurement, [] if cold else channels))
+            write_part(Path(task.run), task.key, self.rank, _series(measurement, used))
         except OSError as error:  # a full disk costs the samples, not what they amount to
             print(f"telemetry of {task.key}: {error}", flush=True)
             measurement.flags.add("telemetry_lost")
@@ -100,10 +104,21 @@ class Worker:
             unmetered=self._unmetered(channels, missing, cold),
             host_device_clock_error=measurement.clock_error,
             note=prepared.note,
+            steady=measurement.steady,
+            idle=(self._idle or ()) if used else (),
+            sampler_cost=measurement.sampler_cost,
         )
         metered = any(r.energies for r in measurement.windows)
         flags = measurement.flags | ({"indicative"} if metered and task.profile["indicative"] else set())
         return Answer(self.rank, self.device, outcome, tuple(sorted(flags)))
+
+    def _rest(self, task: Task, channels: list[Channel]) -> None:
+        """Idle power, once for each device: the context exists, the first operands lie ready, nothing runs."""
+        profile = Profile(**task.profile)
+        if self._idle is None and profile.idle_s and channels:
+            self._tell("idle power")
+            self._synchronize()
+            self._idle = idle(channels, profile.idle_s, profile.idle_settle_s, self.link.stop.wait)
 
     def _place(self, task: Task) -> Place:
         return Place(

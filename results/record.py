@@ -145,13 +145,14 @@ class Conditions(msgspec.Struct, frozen=True):
 
 
 class Idle(msgspec.Struct, frozen=True):
-    """Power at rest, with the device's context created and nothing running: mean and standard deviation in W."""
+    """Power at rest, with the device's context created and nothing running: mean and standard deviation of the readings
+    in W, the latter None where only a counter was read."""
 
     meter: str
     boundary: str
     packages: tuple[str, ...]
     power_w: float
-    stdev_w: float
+    stdev_w: float | None
     seconds: float
 
 

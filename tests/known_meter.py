@@ -12,13 +12,15 @@ class Known(Meter):
     """A meter whose value is a function of time."""
 
     scope = "host"
+    period_s = 0.0
 
     def __init__(self, kind: Kind, value: Callable[[float], float], status: Callable[[float], Status] = lambda _: "ok"):
         self.kind, self.value, self.status = kind, value, status
 
     def open(self, part: Part) -> Capabilities:
         self.zero = time.monotonic()
-        return Capabilities(f"known_{self.kind}", self.kind, "node_ac", ("p",), 0.01, 0.01, None, "E")
+        period_s = self.period_s or (1e-4 if self.kind == "energy" else 0.01)  # the counter is true at every moment
+        return Capabilities(f"known_{self.kind}", self.kind, "node_ac", ("p",), period_s, 0.01, None, "D")
 
     def read(self) -> Reading:
         now = time.monotonic()

@@ -14,7 +14,7 @@ from perwatt.benchmarks.measure import Agreed, Measurement, Measurer, Profile, P
 from perwatt.benchmarks.meters.meter import Part
 from perwatt.benchmarks.stopping import Count, Duration, Stdrel, StoppingRule
 from perwatt.benchmarks.timers import EventTimer, HostTimer
-from perwatt.benchmarks.window import Sampler, open_meters
+from perwatt.benchmarks.sampler import Sampler, open_meters
 
 
 def busy(seconds: float) -> Callable[[], None]:

@@ -8,7 +8,8 @@ import pytest
 from known_meter import Known
 
 from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Unavailable
-from perwatt.benchmarks.window import Sampler, Window, open_meters
+from perwatt.benchmarks.sampler import Sampler, open_meters
+from perwatt.benchmarks.window import Window
 
 
 class Absent(Meter):
@@ -69,7 +70,7 @@ def test_a_hiccup_is_flagged_and_bridged() -> None:
 
 def test_a_missing_meter_says_why_and_the_others_go_on() -> None:
     channels, missing = open_meters({"a": Absent(), "b": Known("power", lambda _: 1.0)}, Part("cpu"), host=True)
-    assert [c.capabilities.name for c in channels] == ["known_power"]
+    assert [c.capabilities.name for c in channels] == ["b"]
     assert (missing["a"].reason, missing["a"].remedy) == ("it is not there", "buy one")
 
 
@@ -90,3 +91,59 @@ def test_watts_for_the_progress_line() -> None:
         assert measure(meter).sampler.watts() == pytest.approx(42.0, rel=0.01)
     assert Sampler([]).watts() is None
     assert Sampler([]).fewest_readings(0) is None
+
+
+class Stuck(Known):
+    """Answers every call after ``seconds``."""
+
+    def __init__(self, seconds: float, after_s: float = 0.0) -> None:
+        super().__init__("power", lambda _: 100.0)
+        self.seconds, self.after_s = seconds, after_s
+
+    def read(self) -> Reading:
+        start = time.monotonic_ns()
+        if (start - self.zero * 1e9) * 1e-9 > self.after_s:
+            time.sleep(self.seconds)
+        reading = super().read()
+        return Reading(reading.mono_ns, reading.mono_ns - start, reading.value)
+
+
+def test_a_meter_that_hangs_or_slows_holds_up_nothing() -> None:
+    began = time.monotonic()
+    window = measure(Stuck(2.0, 0.1), Known("power", lambda _: 100.0), seconds=0.4)
+    assert time.monotonic() - began < 1.0
+    assert [e.meter for e in window.energies()] == ["1"]
+
+
+class Raising(Known):
+    def read(self) -> Reading:
+        if time.monotonic() - self.zero > 0.1:
+            raise OSError("cable pulled")
+        return super().read()
+
+
+def test_a_meter_whose_library_raises_is_lost_and_the_case_goes_on() -> None:
+    window = measure(Raising("power", lambda _: 100.0), Known("power", lambda _: 100.0), seconds=0.4)
+    assert [e.meter for e in window.energies()] == ["1"]
+    assert "lost" in window.lost()
+
+
+def test_a_meter_that_disappears_and_returns_is_flagged_or_absent() -> None:
+    gap = Known("power", lambda _: 100.0, lambda t: "lost" if 0.3 < t < 0.32 else "ok")
+    hole = Known("power", lambda _: 100.0, lambda t: "lost" if 0.3 < t < 0.6 else "ok")
+    window = measure(gap, hole, seconds=1.0)
+    (energy,) = window.energies()
+    assert (energy.meter, "lost" in energy.flags) == ("0", True)
+
+
+def test_a_meter_goes_on_after_it_was_paused() -> None:
+    channels, _ = open_meters({"a": Known("power", lambda _: 1.0)}, Part("cpu"), host=True)
+    with Sampler(channels) as sampler:
+        sampler.pause()
+        time.sleep(0.1)
+        before = len(channels[0].readings)
+        time.sleep(0.1)
+        assert len(channels[0].readings) <= before + 1
+        sampler.resume()
+        time.sleep(0.1)
+        assert len(channels[0].readings) > before + 3

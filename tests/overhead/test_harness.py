@@ -14,7 +14,7 @@ from perwatt.benchmarks.meters.meter import Part
 from perwatt.benchmarks.meters.replay import Replay
 from perwatt.benchmarks.stopping import Count
 from perwatt.benchmarks.timers import HostTimer
-from perwatt.benchmarks.window import Sampler, open_meters
+from perwatt.benchmarks.sampler import Sampler, open_meters
 from perwatt.kernels.matmul import Matmul
 from perwatt.kernels.workload import Place, Unsupported
 

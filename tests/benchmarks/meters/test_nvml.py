@@ -21,7 +21,8 @@ PROGRAM = """
 import json, sys, time, dataclasses, msgspec
 from perwatt.benchmarks.meters.meter import Part
 from perwatt.benchmarks.meters.nvml import NvmlEnergy, NvmlPower
-from perwatt.benchmarks.window import Sampler, Window, open_meters
+from perwatt.benchmarks.sampler import Sampler, open_meters
+from perwatt.benchmarks.window import Window
 part = Part(*json.loads(sys.argv[1]))
 channels, missing = open_meters({"energy": NvmlEnergy(), "power": NvmlPower()}, part, host=True)
 with Sampler(channels) as sampler:
