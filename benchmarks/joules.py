@@ -11,10 +11,11 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from perwatt.benchmarks.meters.meter import Capabilities, Reading
-from perwatt.results.energy import counted, integrate
+from perwatt.results.energy import counted, integrate, ticks
 from perwatt.results.record import Energy, Power, Source
 from perwatt.results.uncertainty import gain_term
 
@@ -196,20 +197,16 @@ def _swing_w(heard: Heard, spans: Sequence[Span], others: Sequence[Heard]) -> fl
 
 
 def _slopes(heard: Heard, low_ns: int, high_ns: int) -> list[float]:
-    from perwatt.results.energy import ticks
-
     near = [r for r in _usable(heard)[0] if low_ns - 10**9 <= r.mono_ns <= high_ns + 10**9]
     found = ticks([r.mono_ns for r in near], [r.value for r in near], heard.about.period_s)
     keep = np.flatnonzero((found.t_ns >= low_ns) & (found.t_ns <= high_ns))
     t, e = found.t_ns[keep], found.energy_j[keep]
     # the moments of ticks are uncertain: a slope over less than a period would show that, not the power
-    return list(np.diff(e) / (np.diff(t) * 1e-9)) if len(t) > 1 else []
+    return [float(w) for w in np.diff(e) / (np.diff(t) * 1e-9)]
 
 
 def _cross_checked(found: Sequence[tuple[Heard, Energy]]) -> tuple[Energy, ...]:
     """Counter and polled integral of the same packages, flagged where they differ by more than 3 %."""
-    import msgspec
-
     out = []
     for _, energy in found:
         flags = set(energy.flags)

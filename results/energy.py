@@ -121,7 +121,7 @@ def counted(t_ns: npt.ArrayLike, energy_j: npt.ArrayLike, start_ns: int, end_ns:
     if len(found.t_ns) < 2:
         return Counted(None, inside, ("uncovered",))
     s = (found.t_ns - start_ns) * 1e-9
-    mean_w = (found.energy_j[-1] - found.energy_j[0]) / (s[-1] - s[0])
+    mean_w = float((found.energy_j[-1] - found.energy_j[0]) / (s[-1] - s[0]))
     flags = set()
     at: list[float] = []
     u_j, bound = 0.0, 0.0
@@ -130,7 +130,7 @@ def counted(t_ns: npt.ArrayLike, energy_j: npt.ArrayLike, start_ns: int, end_ns:
         if 0 < right < len(s):
             left_s, right_s = float(s[right - 1]), float(s[right])
             x = (edge_s - left_s) / (right_s - left_s)
-            slope = (found.energy_j[right] - found.energy_j[right - 1]) / (right_s - left_s)
+            slope = float(found.energy_j[right] - found.energy_j[right - 1]) / (right_s - left_s)
             at.append(float(found.energy_j[right - 1] + slope * (edge_s - left_s)))
             # the energy between two ticks is known: power that varies by 1 W inside errs by x (1 - x) of it at the most
             bound += x * (1 - x) * (right_s - left_s)
