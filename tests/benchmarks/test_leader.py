@@ -34,6 +34,8 @@ def lead(run: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Tally:
         return {"kind": "cpu", "devices": TWO}
 
     monkeypatch.setattr(Leader, "_environment", environment)
+    # two ranks that each take every core would wait for each other's threads in turns
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     quick = ["suite=matmul", "device=cpu", "devices=all", "meter=none", "kernels.matmul.dtype=fp32"]
     plain = OmegaConf.to_container(compose([*quick, *overrides]), resolve=True)
     assert isinstance(plain, dict)
