@@ -88,7 +88,7 @@ def test_a_stuck_rank_is_lost_and_says_where_it_was(crew: Crew, tmp_path: Path) 
     pid = crew.members[0].pid
     # one launch takes longer than a rank may go without progress
     with pytest.raises(Lost, match="rank 0 hung: no progress for 2 s") as lost:
-        crew.run(task(tmp_path, m=11000))
+        crew.run(task(tmp_path, m=8500))
     assert "timers.py" in lost.value.log  # the launch is inside the library; this is who called it
     crew.close(kill=True)
     assert not alive(pid)
