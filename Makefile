@@ -42,7 +42,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/ready-to-test: $(VENV)/ready
-	$(PIP) --editable '.[triton,nvidia,test]'
+	$(PIP) --editable '.[triton,nvidia,amd,facility,test]'
 	@touch $@
 
 clean:
