@@ -6,7 +6,7 @@ import datetime
 import math
 from typing import Any
 
-from perwatt.benchmarks.measure import Agreed
+from perwatt.benchmarks.measurement import Agreed
 
 BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl"}  # torch calls RCCL nccl as well
 

@@ -16,8 +16,10 @@ from perwatt.results.record import Idle
 def idle(
     channels: Sequence[Channel], seconds: float, settle_s: float, interrupted: Callable[[float], bool]
 ) -> tuple[Idle, ...]:
-    """Rest ``settle_s``, then measure the power of ``seconds`` at rest. ``interrupted`` waits so long and says whether to
-    stop; then nothing is returned, and the same for a meter that could not say."""
+    """Rest ``settle_s``, then measure the power of ``seconds`` at rest, by each meter that could say.
+
+    ``interrupted`` waits so long and says whether to stop; then nothing is returned.
+    """
     sampler = Sampler(channels)
     with sampler:
         sampler.hurry(True)

@@ -198,7 +198,7 @@ def _swing_w(heard: Heard, spans: Sequence[Span], others: Sequence[Heard]) -> fl
 
 def _slopes(heard: Heard, low_ns: int, high_ns: int) -> list[float]:
     near = [r for r in _usable(heard)[0] if low_ns - 10**9 <= r.mono_ns <= high_ns + 10**9]
-    found = ticks([r.mono_ns for r in near], [r.value for r in near], heard.about.period_s)
+    found = ticks([r.mono_ns for r in near], np.array([r.value for r in near], dtype=np.float64), heard.about.period_s)
     keep = np.flatnonzero((found.t_ns >= low_ns) & (found.t_ns <= high_ns))
     t, e = found.t_ns[keep], found.energy_j[keep]
     # the moments of ticks are uncertain: a slope over less than a period would show that, not the power

@@ -13,10 +13,10 @@ import statistics
 import time
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import Protocol
 
+from perwatt.benchmarks.measurement import Agreed, Exchange, Measurement, Progress, alone
 from perwatt.benchmarks.phases import resonant, wait_for_phase
+from perwatt.benchmarks.profile import Profile
 from perwatt.benchmarks.sampler import Sampler
 from perwatt.benchmarks.steady import Block, steady
 from perwatt.benchmarks.stopping import StoppingRule
@@ -30,7 +30,6 @@ MOST_SAMPLES = 20_000  # of one window; one that is long enough for more is time
 # Between two looks at the rule and at a request to stop; long enough that the looking costs nothing.
 CHUNK_S = 0.1
 MAX_SAMPLES_A_CHUNK = 1000
-LEAST_SEGMENTS = 8  # fewer phases leave a part-time sensor's error at several per cent
 MOST_COST = 0.005  # of the rate that reading the meters may take
 COST_PAIRS = 4
 # Flags of an energy that are cautions on the whole case.
@@ -38,109 +37,6 @@ CAUTIONS = {"gappy", "counter_vs_poll", "aliasing_risk", "short_window", "slow_m
 LOST = {"lost", "unsupported", "no_permission", "stale", "uncovered"}  # what leaves a window without an energy
 FAULTS = {"hw_thermal", "sw_thermal", "hw_power_brake"}  # throttle reasons that a sound machine does not show
 HARD_LIMIT = 10.0  # a window longer than this many times its wish (and 60 s) ends and is flagged
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How thoroughly to measure. ``indicative`` marks per-watt figures of windows too short for a meter's class.
-
-    What follows applies where something is metered. ``guard_s``: the load runs at most so long before and after each
-    window, that meters with a delay speak of the load alone; ``warmup_max_s`` and ``block_s``: the warm-up goes on until
-    power, temperature and rate stand still over three blocks, or to the maximum (0: not looked at); ``segments``: a load
-    whose period beats with the sensor's is measured in so many evenly phased parts (0: it is flagged only); ``idle_s`` of
-    idle power after ``idle_settle_s`` of rest; ``sampler_cost_s``: how long to compare rates with and without sampling.
-    """
-
-    name: str
-    warmup_s: float
-    repetitions: int
-    window_s: float
-    min_readings: int
-    indicative: bool
-    guard_s: float = 0.0
-    warmup_max_s: float = 0.0
-    block_s: float = 10.0
-    segments: int = 0
-    idle_s: float = 0.0
-    idle_settle_s: float = 0.0
-    sampler_cost_s: float = 0.0
-
-    def __post_init__(self) -> None:
-        for key in (f.name for f in fields(self) if f.name not in ("name", "indicative")):
-            value = getattr(self, key)
-            whole = key in ("repetitions", "min_readings", "segments")
-            if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < 0:
-                raise ValueError(f"profile.{key}: {value!r} is not a {'whole ' if whole else ''}number, 0 or more")
-        if self.repetitions < 1 or self.window_s <= 0 or self.block_s <= 0:
-            raise ValueError("profile: needs at least one repetition and a window_s and block_s above 0")
-        if 0 < self.segments < LEAST_SEGMENTS:
-            raise ValueError(f"profile.segments: {self.segments} is neither 0 nor {LEAST_SEGMENTS} or more")
-
-
-@dataclass(frozen=True)
-class Agreed:
-    """A chunk as all ranks see it: per sample the slowest rank's seconds, and the mean over ranks of all of them."""
-
-    slowest: list[float]
-    mean: float
-    stop: bool
-    ready: bool
-
-
-class Exchange(Protocol):
-    """Lets the ranks agree on a chunk; on one rank it returns what it is given."""
-
-    def __call__(self, seconds: list[float], stop: bool, ready: bool) -> Agreed:
-        """Same length on every rank."""
-
-
-def alone(seconds: list[float], stop: bool, ready: bool) -> Agreed:
-    """The exchange of a single rank."""
-    return Agreed(seconds, statistics.fmean(seconds) if seconds else math.nan, stop, ready)
-
-
-@dataclass
-class Progress:
-    """Where a measurement stands, for the line that a person watches."""
-
-    phase: str
-    seconds: float | None = None
-    watts: float | None = None
-    elapsed_s: float = 0.0
-
-
-@dataclass
-class Measurement:
-    """Everything that was taken: samples with their repetition (-1: warm-up), windows, cautions.
-
-    Samples are kept as plain arrays: there can be millions, and objects would wake the garbage collector in a window.
-    """
-
-    end_ns: array[int] = field(default_factory=lambda: array("q"))
-    seconds: array[float] = field(default_factory=lambda: array("d"))
-    launches: array[int] = field(default_factory=lambda: array("q"))
-    repetition: array[int] = field(default_factory=lambda: array("i"))
-    slowest: array[float] = field(default_factory=lambda: array("d"))
-    rank_means: list[tuple[float, int]] = field(default_factory=list)
-    windows: list[Repetition] = field(default_factory=list)
-    flags: set[str] = field(default_factory=set)
-    clock_error: float | None = None
-    steady: bool | None = None
-    sampler_cost: SamplerCost | None = None
-
-    def add(self, samples: list[Sample], repetition: int, slowest: list[float]) -> None:
-        """Keep a chunk."""
-        for sample in samples:
-            self.end_ns.append(sample.end_ns)
-            self.seconds.append(sample.seconds)
-            self.launches.append(sample.launches)
-            self.repetition.append(repetition)
-        self.slowest.extend(slowest)
-
-    @property
-    def samples(self) -> list[Sample]:
-        """The samples as tuples, in time order."""
-        return [Sample(*columns) for columns in zip(self.end_ns, self.seconds, self.launches, strict=True)]
 
 
 class Measurer:
@@ -266,7 +162,12 @@ class Measurer:
             rate = sum(self.out.launches[first:]) / ((end_ns - start_ns) * 1e-9)
             after = self.sampler.snapshots()
             degrees = [max(s.temperature_c.values()) for s in after if s.temperature_c]
-            reasons = {k for a, b in zip(before, after, strict=False) for k, v in b.throttle_ns.items() if v > a.throttle_ns.get(k, v)}
+            reasons = {
+                k
+                for a, b in zip(before, after, strict=False)
+                for k, v in b.throttle_ns.items()
+                if v > a.throttle_ns.get(k, v)
+            }
             power_w = self.sampler.mean_w(start_ns, end_ns)
             blocks.append(Block(end_ns * 1e-9, rate, power_w, max(degrees, default=None), frozenset(reasons)))
             # every rank settles, or all go on

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
 from perwatt.benchmarks.task import Answer
-from perwatt.results.record import Energy, Failed, Measured, Outcome, Repetition, Skipped
+from perwatt.results.record import Conditions, Energy, Failed, Measured, Outcome, Repetition, Skipped
 
 PER_DEVICE = ("gpu", "module")
 
@@ -50,6 +51,10 @@ def _merge(same: Sequence[Repetition]) -> Repetition:
                 energy_j=before.energy_j + energy.energy_j,
                 readings=min(before.readings, energy.readings),
                 flags=tuple(sorted({*before.flags, *energy.flags})),
+                instrument="+".join(filter(None, (before.instrument, energy.instrument))),
+                terms=_terms(before, energy),
+                calibration=before.calibration if before.calibration == energy.calibration else "",
+                power=None,  # the sum's distribution is not the distributions' sum
             )
     # the energy of some of the devices is not the energy of the work: a board's meter must speak on every rank
     complete = [
@@ -57,4 +62,41 @@ def _merge(same: Sequence[Repetition]) -> Repetition:
         for energy in merged.values()
         if energy.boundary not in PER_DEVICE or all(any(e.meter == energy.meter for e in r.energies) for r in same)
     ]
-    return msgspec.structs.replace(same[0], window_s=max(r.window_s for r in same), energies=tuple(complete))
+    return msgspec.structs.replace(
+        same[0],
+        window_s=max(r.window_s for r in same),
+        energies=tuple(complete),
+        conditions=_worst([r.conditions for r in same if r.conditions is not None]),
+    )
+
+
+def _terms(a: Energy, b: Energy) -> dict[str, float]:
+    """Relative standard uncertainties of the sum of two energies.
+
+    Gains of boards of one kind lean the same way, unless each was calibrated by itself: they are added, not squared.
+    A term that one of them lacks cannot be stated of the sum.
+    """
+    whole_j = a.energy_j + b.energy_j
+    out = {}
+    for name in a.terms.keys() & b.terms.keys():
+        parts = (a.terms[name] * a.energy_j, b.terms[name] * b.energy_j)
+        together = name == "gain" and not (a.calibration and b.calibration)
+        out[name] = (sum(parts) if together else math.hypot(*parts)) / whole_j
+    return out
+
+
+def _worst(found: Sequence[Conditions]) -> Conditions | None:
+    """What the ranks' devices went through: of each figure the one that matters most."""
+    if not found:
+        return None
+    others = [c.others for c in found if c.others is not None]
+    return Conditions(
+        throttled={k: max(c.throttled.get(k, 0.0) for c in found) for c in found for k in c.throttled},
+        temperature_c={
+            k: max(c.temperature_c[k] for c in found if k in c.temperature_c) for c in found for k in c.temperature_c
+        },
+        clock_hz={k: min(c.clock_hz[k] for c in found if k in c.clock_hz) for c in found for k in c.clock_hz},
+        limit_w={k: min(c.limit_w[k] for c in found if k in c.limit_w) for c in found for k in c.limit_w},
+        ecc={k: sum(c.ecc.get(k, 0) for c in found) for c in found for k in c.ecc},
+        others=max(others) if others else None,
+    )

@@ -20,7 +20,7 @@ MARGIN_S = 2.0  # of readings kept on either side, and ten polls of a slow meter
 
 
 class Window:
-    """One measured window over a running sampler: ``open`` and ``close`` at the edges of each span, then ``energies``."""
+    """One measured window over a running sampler: ``open`` and ``close`` each span, then ask for its energies."""
 
     def __init__(self, sampler: Sampler) -> None:
         self.sampler = sampler
@@ -93,7 +93,9 @@ def _conditions(before: Sequence[Snapshot], after: Sequence[Snapshot], length_ns
     return Conditions(
         # counters are kept by the driver in steps of its own: a little over the whole window is the whole window
         throttled={k: min(v / length_ns, 1.0) for k, v in throttled.items() if v >= 0},
-        temperature_c={k: (v, last.temperature_c[k]) for k, v in first.temperature_c.items() if k in last.temperature_c},
+        temperature_c={
+            k: (v, last.temperature_c[k]) for k, v in first.temperature_c.items() if k in last.temperature_c
+        },
         clock_hz={k: (v, last.clock_hz[k]) for k, v in first.clock_hz.items() if k in last.clock_hz},
         limit_w=last.limit_w,
         ecc={k: last.ecc[k] - v for k, v in first.ecc.items() if k in last.ecc},

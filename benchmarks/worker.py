@@ -24,13 +24,15 @@ from perwatt.benchmarks import devices
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.channel import VARIABLE, connect
 from perwatt.benchmarks.group import Group
+from perwatt.benchmarks.idle import idle
 from perwatt.benchmarks.link import Link
-from perwatt.benchmarks.measure import Measurement, Measurer, Profile, Progress, alone
+from perwatt.benchmarks.measure import Measurer
+from perwatt.benchmarks.measurement import Measurement, Progress, alone
 from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
+from perwatt.benchmarks.profile import Profile
 from perwatt.benchmarks.sampler import Channel, Sampler, open_meters
 from perwatt.benchmarks.task import Answer, Task
 from perwatt.benchmarks.timers import EventTimer, HostTimer, Timer
-from perwatt.benchmarks.idle import idle
 from perwatt.kernels.workload import Place, Prepared, Unsupported, Workload, WrongResult
 from perwatt.results.record import BOUNDARIES, Check, Failed, Idle, Measured, Outcome, Skipped, Work
 from perwatt.results.stats import summarise

@@ -39,7 +39,9 @@ class Truth:
         return np.asarray(np.interp(at, self.t, self.energy))
 
 
-def gauge(truth: Truth, polls: Floats, period_s: float, window_s: float, phase_s: float = 0.0, gain: float = 1.0) -> list[Reading]:
+def gauge(
+    truth: Truth, polls: Floats, period_s: float, window_s: float, phase_s: float = 0.0, gain: float = 1.0
+) -> list[Reading]:
     """A sensor that looks ``window_s`` at the end of each ``period_s`` and shows the mean until the next."""
     seen = np.floor((polls - phase_s) / period_s) * period_s + phase_s
     watts = gain * (truth.joules(seen) - truth.joules(seen - window_s)) / window_s

@@ -100,7 +100,10 @@ def test_readings_may_arrive_in_any_order() -> None:
 def test_counter_and_poll_that_differ_are_flagged_both() -> None:
     truth = Truth(lambda t: np.full_like(t, 300.0), 14)
     for gain, flagged in ((1.02, False), (1.04, True)):
-        heard = [Heard(about("energy"), counter(truth, POLLS, 0.1)), Heard(about("power"), gauge(truth, POLLS, 0.1, 0.025, gain=gain))]
+        heard = [
+            Heard(about("energy"), counter(truth, POLLS, 0.1)),
+            Heard(about("power"), gauge(truth, POLLS, 0.1, 0.025, gain=gain)),
+        ]
         assert [("counter_vs_poll" in e.flags) for e in energies(heard, [(2 * S, 12 * S)])] == [flagged, flagged]
     other = Heard(about("power", packages=("GPU-1",)), gauge(truth, POLLS, 0.1, 0.025, gain=2.0))
     assert all("counter_vs_poll" not in e.flags for e in energies([heard[0], other], [(2 * S, 12 * S)]))

@@ -10,11 +10,13 @@ import pytest
 from fake_device import FakeDevice
 from known_meter import Known
 
-from perwatt.benchmarks.measure import Agreed, Measurement, Measurer, Profile, Progress
+from perwatt.benchmarks.measure import Measurer
+from perwatt.benchmarks.measurement import Agreed, Measurement, Progress
 from perwatt.benchmarks.meters.meter import Part
+from perwatt.benchmarks.profile import Profile
+from perwatt.benchmarks.sampler import Sampler, open_meters
 from perwatt.benchmarks.stopping import Count, Duration, Stdrel, StoppingRule
 from perwatt.benchmarks.timers import EventTimer, HostTimer
-from perwatt.benchmarks.sampler import Sampler, open_meters
 
 
 def busy(seconds: float) -> Callable[[], None]:

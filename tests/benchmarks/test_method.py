@@ -9,8 +9,10 @@ import pytest
 from known_meter import Known
 
 from perwatt.benchmarks.idle import idle
-from perwatt.benchmarks.measure import Measurement, Measurer, Profile
+from perwatt.benchmarks.measure import Measurer
+from perwatt.benchmarks.measurement import Measurement
 from perwatt.benchmarks.meters.meter import Meter, Part, Snapshot
+from perwatt.benchmarks.profile import Profile
 from perwatt.benchmarks.sampler import Sampler, open_meters
 from perwatt.benchmarks.steady import Block, steady
 from perwatt.benchmarks.stopping import Duration
@@ -129,7 +131,14 @@ class Throttling(Known):
 
         age = time.monotonic() - self.zero
         throttled = {"sw_power_cap": round(0.25e9 * age), "hw_thermal": 0}
-        return Snapshot(throttled, {"gpu": 60 + age}, {"sm": 1.5e9}, {"enforced": 700.0}, {"volatile": 3}, (os.getpid(), *self.others))
+        return Snapshot(
+            throttled,
+            {"gpu": 60 + age},
+            {"sm": 1.5e9},
+            {"enforced": 700.0},
+            {"volatile": 3},
+            (os.getpid(), *self.others),
+        )
 
 
 def test_throttling_is_a_fraction_of_time_not_a_bit() -> None:
@@ -150,7 +159,9 @@ def test_somebody_else_on_the_device_is_seen() -> None:
 
 
 def test_idle_power() -> None:
-    channels, _ = open_meters({"a": Known("power", lambda _: 80.0), "b": Known("energy", lambda t: 80 * t)}, Part("cpu"), host=True)
+    channels, _ = open_meters(
+        {"a": Known("power", lambda _: 80.0), "b": Known("energy", lambda t: 80 * t)}, Part("cpu"), host=True
+    )
     found = idle(channels, 0.3, 0.05, lambda s: bool(time.sleep(s)))
     assert [round(i.power_w, 1) for i in found] == [80.0, 80.0]
     assert found[0].stdev_w == pytest.approx(0)

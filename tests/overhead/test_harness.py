@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perwatt.benchmarks.measure import Measurer, Profile
+from perwatt.benchmarks.measure import Measurer
 from perwatt.benchmarks.meters.meter import Part
 from perwatt.benchmarks.meters.replay import Replay
+from perwatt.benchmarks.profile import Profile
+from perwatt.benchmarks.sampler import Sampler, open_meters
 from perwatt.benchmarks.stopping import Count
 from perwatt.benchmarks.timers import HostTimer
-from perwatt.benchmarks.sampler import Sampler, open_meters
 from perwatt.kernels.matmul import Matmul
 from perwatt.kernels.workload import Place, Unsupported
 

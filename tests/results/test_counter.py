@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -69,7 +71,7 @@ def test_power_that_varies_within_a_tick_stays_below_its_bound() -> None:
 def test_energies_of_adjacent_windows_add_up(cuts: list[int], phase_ms: int, poll_ms: int) -> None:
     t, e = polled(250.0, 2.0, poll_s=poll_ms * 1e-3, phase_s=phase_ms * 1e-3)
     edges = [c * 10**6 for c in sorted(cuts)]
-    parts = [counted(t, e, a, b, 0.1).energy_j for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [counted(t, e, a, b, 0.1).energy_j for a, b in itertools.pairwise(edges)]
     whole = counted(t, e, edges[0], edges[-1], 0.1).energy_j
     assert None not in parts
     assert sum(p for p in parts if p is not None) == pytest.approx(whole, rel=1e-12)
