@@ -120,7 +120,7 @@ def test_the_line_through_the_levels_of_an_rtx_3090(step: tuple[dict[str, Trace]
     for field, averaging_s in (("", 1.0), (".instant", 0.1)):
         found = levels(sensors[field], shunt, edges, settle_s=3.5, averaging_s=averaging_s)
         line = fit(found, accuracy=0.01, reference="shunt")
-        assert len(found) == 2  # load and the rest after it; the rest before it is too short
+        assert len(found) == 3  # at rest, under load, at rest again
         assert 1 / line.gain - 1 == pytest.approx(-0.05, abs=0.004)
         assert line.u_reference == pytest.approx(0.01 / np.sqrt(3))
         assert 0.005 < line.u_gain / line.gain < 0.02
