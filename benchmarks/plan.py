@@ -24,7 +24,7 @@ from perwatt.benchmarks.build import build
 from perwatt.benchmarks.config import BadRequest, RunConfig
 from perwatt.benchmarks.devices import DEVICE_TYPES
 from perwatt.benchmarks.launch.job import Launcher
-from perwatt.benchmarks.measure import Profile
+from perwatt.benchmarks.profile import Profile
 from perwatt.kernels.workload import Workload, choice
 from perwatt.results.record import Case
 

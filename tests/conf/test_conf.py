@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.config import compose
-from perwatt.benchmarks.measure import Profile
+from perwatt.benchmarks.profile import Profile
 from perwatt.benchmarks.plan import check, estimate_s
 
 CONF = Path(__file__).parent.parent.parent / "conf"
