@@ -130,10 +130,10 @@ def _energy(heard: Heard, spans: Sequence[Span], phased: bool, others: Sequence[
     power_w = energy_j / seconds
     polled = [r.value for r in heard.readings if r.value is not None and _within(r.mono_ns, spans)]
     if about.quantum:
-        # a counter is rounded at both ends of each span, a gauge at every reading
+        # a counter is rounded at both ends of each span, a gauge at every reading; equal ones are rounded alike
         steps = math.sqrt(len(spans) / 6) / energy_j
         terms["resolution"] = about.quantum * (
-            steps if about.kind == "energy" else 1 / (power_w * math.sqrt(12 * max(len(polled), 1)))
+            steps if about.kind == "energy" else 1 / (power_w * math.sqrt(12 * max(len(set(polled)), 1)))
         )
     if about.kind == "energy":
         terms["staleness"] = math.hypot(*(p.u_time_j for p in parts)) / energy_j

@@ -46,12 +46,13 @@ def running(argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 class _Proxy:
-    """Stands before a server on ``upstream`` and does to its answers what ``fault`` says; ``asked`` keeps the requests."""
+    """Stands before a server, does to its answers what ``fault`` says, and keeps the requests in ``asked``."""
 
     def __init__(self, upstream: int, slow_s: float) -> None:
         self.upstream, self.slow_s = ("127.0.0.1", upstream), slow_s
         self.fault: Fault = "none"
         self.asked: list[bytes] = []
+        self._kicks = 0
         self._stop = threading.Event()
 
     def _answer(self, data: bytes, send: Callable[[bytes], object]) -> None:
@@ -125,9 +126,15 @@ class TcpProxy(_Proxy):
                 self._threads.append(thread)
                 thread.start()
 
+    def kick(self) -> None:
+        """Close the connections that are open, as a gateway does with those that are idle."""
+        self._kicks += 1
+        time.sleep(0.2)
+
     def _pump(self, source: socket.socket, sink: socket.socket, request: bool) -> None:
         source.settimeout(0.05)
-        while not self._stop.is_set():
+        born = self._kicks
+        while not self._stop.is_set() and born == self._kicks:
             try:
                 data = source.recv(65535)
             except TimeoutError:
@@ -136,7 +143,7 @@ class TcpProxy(_Proxy):
                 continue
             except OSError:
                 break
-            if not data:
+            if not data or self.fault == "closed":
                 break
             if request:
                 self.asked.append(data)

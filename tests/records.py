@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from perwatt.results.record import (
     SCHEMA,
     Case,
@@ -58,6 +60,14 @@ def measured(*energies: Energy, median: float = 0.01, work: Work | None = None, 
         timer="perf_counter_ns",
         unmetered=unmetered,
     )
+
+
+def windows(*repetitions: tuple[Energy, ...], window_s: float = 60.0, **changes: object) -> Measured:
+    """A measurement of one window each, with the energies given for it."""
+    taken = tuple(
+        Repetition(int(i * 2e9 * window_s), window_s, 6000, 6000, energies) for i, energies in enumerate(repetitions)
+    )
+    return msgspec.structs.replace(measured(), repetitions=taken, **changes)
 
 
 def record(key: str = "k0", outcome: Outcome | None = None, flags: tuple[str, ...] = (), **changes: object) -> Record:

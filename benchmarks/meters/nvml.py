@@ -1,101 +1,197 @@
 """NVIDIA boards through NVML: the energy counter, and the polled power beside it as a witness.
 
 ``nvmlDeviceGetTotalEnergyConsumption`` counts mJ since the driver was loaded (Volta and newer), renewed about every
-100 ms. ``nvmlDeviceGetPowerUsage`` gives mW, since Ampere (except GA100) the mean of the last second, on GA100 and
-older the instant. Both come from the same sensor and share its gain error of about 5 % (class D).
+100 ms. Field 186 is the power of the last sensor window, field 185 (or ``nvmlDeviceGetPowerUsage``, on what is newer than
+GA100) the mean of the last second. All come from one sensor and share its gain error of about 5 % (class D), which is
+the board's own: it is no noise, and no repetition removes it. That sensor looks 25 ms in every 100 ms on A100 and
+H100; whether the counter sees more is documented nowhere, so counter and poll are kept side by side.
+
+A scope says what is metered: the GPU, the module (a superchip's CPU included) or the memory. Each has its own boundary
+and they are never added. A slice of a partitioned board (MIG) has no power: the board is metered, under its own UUID.
 Source: nvml.h of the CUDA toolkit; Yang et al., SC24, for the sensors.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from abc import abstractmethod
 
-from perwatt.benchmarks.meters.meter import Capabilities, Kind, Meter, Part, Reading, Status, Unavailable
+from perwatt.benchmarks.meters.meter import Capabilities, Kind, Meter, Part, Reading, Snapshot, Status, Unavailable
+from perwatt.benchmarks.meters.nvml_board import AVERAGED_SINCE, PART_TIME, SCOPES, STATUS, Board, Field
 
-INSTALL = "pip install 'perwatt[nvidia]'"
-
-# NVML return codes that a single reading may meet, and what they mean for it; anything else loses the meter.
-STATUS: dict[int, Status] = {3: "unsupported", 4: "no_permission", 13: "unsupported", 15: "lost", 999: "stale"}
-
-
-def _handle(part: Part) -> tuple[Any, Any]:
-    """The pynvml module, initialised, and the handle of one board. Raises :class:`Unavailable`."""
-    try:
-        import pynvml
-    except ImportError:
-        raise Unavailable("nvidia-ml-py is not installed", INSTALL) from None
-    if part.type != "cuda":
-        raise Unavailable("the device under test is not an NVIDIA board")
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        raise Unavailable(f"NVML: {error}", "install the NVIDIA driver; in a container, pass the driver in") from None
-    try:
-        if part.uuid:
-            uuid = part.uuid if part.uuid.startswith("GPU-") else f"GPU-{part.uuid}"
-            return pynvml, pynvml.nvmlDeviceGetHandleByUUID(uuid)
-        return pynvml, pynvml.nvmlDeviceGetHandleByIndex(part.index)
-    except pynvml.NVMLError as error:
-        raise Unavailable(f"NVML does not know the board {part.uuid or part.index}: {error}") from None
+POWER_AVERAGE, POWER_INSTANT = 185, 186
+ENERGY_FIELDS = (83, 191)
+PERIOD_S = 0.1  # of counter and sensor on what has been characterised; `perwatt meter characterise` finds this board's
+IMPOSSIBLE_W = 100_000.0  # no board; what a driver says when it does not know
 
 
-class _Board(Meter):
-    """One board and the one question asked of it."""
+class _Nvml(Meter):
+    """One board and the one question asked of it. ``board``: the index of a board to meter whatever runs the load."""
 
     scope = "device"
     name: str
     kind: Kind
-    call: str
-    scale = 1e-3  # mJ and mW
 
-    def __init__(self, poll_s: float = 0.05) -> None:
+    def __init__(self, poll_s: float = 0.05, board: int | None = None) -> None:
         if not isinstance(poll_s, int | float) or not 0.005 <= poll_s <= 10:
-            raise ValueError(f"meter.{type(self).__name__}.poll_s: {poll_s!r} is not between 0.005 and 10 s")
-        self.poll_s = poll_s
+            raise ValueError(f"meter.{self.name}.poll_s: {poll_s!r} is not between 0.005 and 10 s")
+        if board is not None and (isinstance(board, bool) or not isinstance(board, int) or board < 0):
+            raise ValueError(f"meter.{self.name}.board: {board!r} is neither null nor the index of a board")
+        self.poll_s, self.board_index = poll_s, board
 
     def open(self, part: Part) -> Capabilities:
-        """Find the board by its UUID and read it once."""
-        self._nvml, self._board = _handle(part)
-        self._zero = 0.0
+        """Find the board by its UUID and read it once. Raises :class:`Unavailable`."""
+        self._board = Board(part, self.board_index)
+        self._zero, self._last = 0.0, float("-inf")
+        how = self._find()
         first = self.read()
         if first.value is None:
-            raise Unavailable(f"NVML: this board does not answer {self.call} ({first.status})")
-        self._zero = first.value if self.kind == "energy" else 0.0
-        uuid = self._nvml.nvmlDeviceGetUUID(self._board)
+            raise Unavailable(f"NVML: this board does not answer {how} ({first.status})")
+        if self.kind == "energy":
+            self._zero = first.value
+        capability = self._board.capability
         return Capabilities(
             name=self.name,
             kind=self.kind,
-            boundary="gpu",
-            packages=(uuid if isinstance(uuid, str) else uuid.decode(),),
-            period_s=0.1,
+            boundary=self._boundary(),
+            packages=(self._board.uuid,),
+            period_s=PERIOD_S,
             poll_s=self.poll_s,
             quantum=1e-3,
             accuracy_class="D",
+            accuracy=0.05,
+            accuracy_source="Yang et al., SC24: boards were found between -6 and +11 %, most within 5 %",
+            averaging_s=self._averaging_s(capability),
+            attention=PART_TIME.get(capability) if self._averaging_s(capability) == 0 else None,
+            limit_w=self._limit_w(),
+            instrument=f"nvml:{self._board.uuid}:{self._boundary()}",
+            facts={**self._board.facts(), "call": how},
         )
+
+    def _limit_w(self) -> float | None:
+        """The enforced limit, for what it limits: the board, not the module round it."""
+        return self._board.limits_w.get("enforced") if self._boundary() == "gpu" else None
+
+    @abstractmethod
+    def _find(self) -> str:
+        """Choose the way to ask that this driver knows; its name."""
+
+    @abstractmethod
+    def _ask(self) -> tuple[float, int | None]:
+        """The value in J or W and the driver's own time stamp in us. Raises what :class:`Board` raises."""
+
+    def _boundary(self) -> str:
+        return "gpu"
+
+    def _averaging_s(self, capability: tuple[int, int]) -> float:
+        return 0.0
 
     def read(self) -> Reading:
         """One call into the driver; its error becomes the reading's status."""
         start = time.monotonic_ns()
         status: Status = "ok"
         value: float | None = None
+        stamp: int | None = None
         try:
-            value = getattr(self._nvml, self.call)(self._board) * self.scale - self._zero
-        except self._nvml.NVMLError as error:
+            value, stamp = self._ask()
+        except Field as error:
+            status = STATUS.get(error.code, "lost")
+        except self._board.nvml.NVMLError as error:
             status = STATUS.get(error.value, "lost")
         end = time.monotonic_ns()
-        if value is not None and value < 0:  # the driver was reloaded and the counter began again
-            value, status = None, "lost"
-        return Reading((start + end) // 2, end - start, value, status)
+        if value is not None:
+            value, status = self._checked(value)
+        return Reading((start + end) // 2, end - start, value, status, None if stamp is None else stamp * 1000)
+
+    def _checked(self, value: float) -> tuple[float | None, Status]:
+        if self.kind == "power":
+            return (value, "ok") if 0 <= value < IMPOSSIBLE_W else (None, "out_of_range")
+        if value < self._last:  # the driver was reloaded and the counter began again: what came between is not known
+            return None, "lost"
+        self._last = value
+        return value - self._zero, "ok"
+
+    def snapshot(self) -> Snapshot | None:
+        """Throttling, temperatures, clocks, limits, ECC counts and processes of the board."""
+        return self._board.snapshot()
 
 
-class NvmlEnergy(_Board):
-    """The board's energy counter in J since it was opened."""
+class NvmlEnergy(_Nvml):
+    """The board's energy counter in J since it was opened; on a superchip that of the module."""
 
-    name, kind, call = "nvml_energy", "energy", "nvmlDeviceGetTotalEnergyConsumption"
+    name, kind = "nvml_energy", "energy"
+
+    def _find(self) -> str:
+        if self._board.tell("nvmlDeviceGetTotalEnergyConsumption") is None:
+            for number in ENERGY_FIELDS:
+                self._field: int | None = number
+                try:
+                    self._ask()
+                    return f"field {number}"
+                except (Field, self._board.nvml.NVMLError):
+                    continue
+        self._field = None
+        return "nvmlDeviceGetTotalEnergyConsumption"
+
+    def _ask(self) -> tuple[float, int | None]:
+        if self._field is None:
+            return self._board.ask("nvmlDeviceGetTotalEnergyConsumption") * 1e-3, None
+        value, stamp = self._board.field(self._field)
+        return value * 1e-3, stamp
+
+    def _boundary(self) -> str:
+        return "module" if self._board.is_module else "gpu"
 
 
-class NvmlPower(_Board):
-    """The board's power in W: the mean of the last second on most parts."""
+class NvmlInstant(_Nvml):
+    """The power of the sensor's last window in W. ``of``: what is metered, null for the GPU or, where the driver
+    refuses that (a superchip), the module."""
 
-    name, kind, call = "nvml_power", "power", "nvmlDeviceGetPowerUsage"
+    name, kind = "nvml_instant", "power"
+    fields: tuple[int, ...] = (POWER_INSTANT,)
+
+    def __init__(self, poll_s: float = 0.05, board: int | None = None, of: str | None = None) -> None:
+        super().__init__(poll_s, board)
+        if of is not None and of not in SCOPES:
+            raise ValueError(f"meter.{self.name}.of: {of!r}; allowed: null, {', '.join(SCOPES)}")
+        self.of = of
+
+    def _find(self) -> str:
+        for number in self.fields:
+            for scope in (self.of,) if self.of else ("gpu", "module"):
+                self._field, self._scope = number, scope
+                try:
+                    self._ask()
+                    return f"field {number}, scope {scope}"
+                except (Field, self._board.nvml.NVMLError):
+                    continue
+        self._field, self._scope = self.fields[0], self.of or "gpu"
+        return f"field {self.fields[0]}"
+
+    def _ask(self) -> tuple[float, int | None]:
+        value, stamp = self._board.field(self._field, SCOPES[self._scope])
+        return value * 1e-3, stamp
+
+    def _boundary(self) -> str:
+        return "gpu_memory" if self._scope == "memory" else self._scope
+
+
+class NvmlAverage(NvmlInstant):
+    """The mean power of the last second in W (field 185), or what ``nvmlDeviceGetPowerUsage`` gives on an old driver:
+    the same on what is newer than GA100, the power of the moment on GA100 and older."""
+
+    name, kind = "nvml_average", "power"
+    fields = (POWER_AVERAGE,)
+
+    def _find(self) -> str:
+        how = super()._find()
+        self._usage = "scope" not in how and self.of in (None, "gpu")
+        return "nvmlDeviceGetPowerUsage" if self._usage else how
+
+    def _ask(self) -> tuple[float, int | None]:
+        if getattr(self, "_usage", False):
+            return self._board.ask("nvmlDeviceGetPowerUsage") * 1e-3, None
+        return super()._ask()
+
+    def _averaging_s(self, capability: tuple[int, int]) -> float:
+        return 1.0 if not self._usage or capability >= AVERAGED_SINCE else 0.0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from perwatt.results.record import Record
 from perwatt.results.reports.layout import Column, Group, Line, groups, notes
 from perwatt.results.reports.table import Note
-from perwatt.results.reports.units import align
+from perwatt.results.reports.units import align, numeric
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 WIDTH, LEAST_WIDTH = 120, 80
 # The column of cases: columns are left out before it gets narrower than the first, and it never is than the second.
 CASE_WIDTH, LEAST_CASE_WIDTH = 20, 12
-# Columns that a narrow terminal does without, the first first.
+# Columns that a narrow terminal does without, the first first; the last resort only before numbers would be cut.
 EXPENDABLE = ("ci", "spread")
+LAST_RESORT = ("power",)
 # Least widths; 9 for the other numbers.
 NARROW = {"ranks": 5, "spread": 6, "ci": 7}
 # What a terminal that is not UTF-8 gets in place of the signs that the tables use.
@@ -131,7 +132,7 @@ def _table(found: Measured, case_width: int, room: int) -> tuple[Table, list[str
     from rich.text import Text
 
     left_out = []
-    for key in EXPENDABLE:
+    for key in (*EXPENDABLE, *LAST_RESORT):
         if case_width + found.beside_case() > room and key in found.widths:
             left_out += [column.title for column in found.columns if column.key == key]
             del found.widths[key]
@@ -158,6 +159,15 @@ def _texts(column: Column, lines: Sequence[Line]) -> list[str]:
         return [cell.text for cell in cells]
     aligned = align([cell.text for cell in cells])
     marked = [cell.mark + text for cell, text in zip(cells, aligned, strict=True)]
+    if any(cell.u for cell in cells):
+        # the uncertainties stand in line too, and what has none leaves their place free
+        bounds = align([cell.u for cell in cells])
+        width = max(map(len, bounds))
+        ends = [f" ± {u:>{width}}" if cell.u else " " * (width + 3) for cell, u in zip(cells, bounds, strict=True)]
+        marked = [
+            text + end if cell.u or numeric(cell.text) else text
+            for cell, text, end in zip(cells, marked, ends, strict=True)
+        ]
     # no cell is narrower than this, so that columns stand in line from table to table
     return [text.rjust(NARROW.get(column.key, 9)) for text in marked]
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from perwatt.results.record import Failed
 from perwatt.results.reports.html_about import environment, method, targets
 from perwatt.results.reports.html_cases import cases
+from perwatt.results.reports.html_energy import energy
 from perwatt.results.reports.layout import UNITS, Group, groups
 from perwatt.results.reports.table import Row, device_name, one_line, several_devices
 from perwatt.results.reports.units import FACTORS, number, percent
@@ -46,6 +47,7 @@ def _parts(run: Run, tables: list[Group]) -> Iterator[str]:
         yield '<p class="empty">No records: nothing has been measured in this run.</p>'
     yield _best(tables)
     yield cases(tables)
+    yield energy(tables)
     yield _curves(tables)
     yield _samples(run, tables)
     yield environment(run.environment)
@@ -115,10 +117,8 @@ def _tile(group: Group) -> str:
     metered = [line for line in lines if line.row.per_joule]
     if metered:
         frugal = max(metered, key=lambda line: line.row.per_joule or 0.0)
-        per_watt = number((frugal.row.per_joule or 0.0) / FACTORS[group.watt_prefix], 3)
         other = "" if frugal.row is best else f", {escape(frugal.cells['case'].text)}"
-        mark = escape(frugal.cells["per_watt"].mark)
-        second = f"<strong>{mark}{per_watt} {group.watt_prefix}{unit}/W</strong>{other}"
+        second = f"<strong>{escape(frugal.cells['per_watt'].whole)} {group.watt_prefix}{unit}/W</strong>{other}"
     else:
         second = escape(best.words)
     name = escape(group.kernel) + (" busbw" if best.busbw is not None else "")

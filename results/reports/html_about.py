@@ -119,7 +119,9 @@ def method(tables: Sequence[Group], *, timeline: bool) -> str:
         return ""
     keys = {column.key for group in tables for column in group.columns}
     spun = any(line.row.peak_kind == "measured" for group in tables for line in group.lines)
+    budgets = [line.row.budget for group in tables for line in group.lines if line.row.budget]
     shown = {
+        "± U": any(budget.expanded is not None for budget in budgets),
         "algbw, busbw": any(group.headline == "message" for group in tables),
         "of peak": "of_peak" in keys,
         "of measured peak": spun,
@@ -143,7 +145,11 @@ MEANING = {
     "power": "Energy over time in the measured windows, idle power included, at the boundary named below the tables. "
     "“Not metered” means that no reading encloses this device; it stands for no number.",
     "per watt": "Work per joule, time and energy from the same windows, averaged over repetitions: 1 GFLOP/s/W is "
-    "1 GFLOP/J. For a collective over several ranks the work is that of busbw.",
+    "1 GFLOP/J. For a collective over several ranks the work is that of busbw. Gross power: net figures flatter "
+    "hardware that idles badly.",
+    "± U": "Expanded uncertainty of the work per watt with coverage factor 2: the scatter of the repetitions, and what "
+    "no repetition removes, above all how true the sensor reads. Two results differ if they differ by more than the "
+    "root of the sum of their U squared. A replayed, modelled or estimated energy has none.",
     "spread": "5th to 95th percentile of the seconds per launch, in percent of the median. No sample is dropped.",
     "95 % CI": "Bootstrap interval of the median time, the larger of its two sides, in percent of the median.",
     "samples over time": "Each timed sample as a rate; measured windows are shaded. The scale follows the measured "

@@ -11,7 +11,7 @@ from html import escape
 
 from perwatt.results.record import Failed
 from perwatt.results.reports.layout import ABSENT, Cell, Column, Group, Line, notes
-from perwatt.results.reports.units import align
+from perwatt.results.reports.units import align, numeric
 
 # What a cell may say in place of a number.
 WORDS = ("not metered", "not resolved", "is the peak", ABSENT)
@@ -51,12 +51,28 @@ def _table(group: Group, flagged: bool) -> str:
                 span = ' colspan="2"' if spanned and column.key == "power" else ""
                 row.append(f'<td class="{column.key}"{span}>{cells[column.key][at]}</td>')
         body.append(f'<tr id="case-{line.row.index}">{name}{"".join(row)}</tr>')
-    heads = "".join(_head(group, column) for column in columns)
+    return _scroll(f"Cases of {group.kernel}", "".join(_head(group, column) for column in columns), body)
+
+
+def _scroll(label: str, heads: str, body: Sequence[str], css: str = "") -> str:
+    """A table that scrolls where it is wider than the page."""
     lines = "\n".join(body)
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="Cases of {escape(group.kernel)}">\n'
-        f"<table><thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody></table>\n</div>\n"
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{escape(label)}">\n'
+        f"<table{css}><thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody></table>\n</div>\n"
     )
+
+
+def table(
+    label: str, first: str, heads: Sequence[str], body: Sequence[tuple[str, Sequence[str]]], css: str = "terms"
+) -> str:
+    """A table of cells that are HTML already, each row under its name; ``first`` heads the names."""
+    titles = "".join(f'<th scope="col">{head}</th>' if head else "<td></td>" for head in heads)
+    rows = [
+        f'<tr><th scope="row" class="case">{name}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+        for name, cells in body
+    ]
+    return _scroll(label, f'<th scope="col" class="case">{escape(first)}</th>{titles}', rows, f' class="{css}"')
 
 
 def _head(group: Group, column: Column) -> str:
@@ -76,9 +92,14 @@ def _cells(group: Group, column: Column) -> list[str]:
     if column.numeric:
         texts = align(texts, FIGURE_SPACE, PUNCTUATION_SPACE)
     out = []
-    for cell, text in zip(found, texts, strict=True):
+    bounds = align([cell.u for cell in found], FIGURE_SPACE, PUNCTUATION_SPACE)
+    widest = max((len(u) for u in bounds), default=0)
+    for cell, text, u in zip(found, texts, bounds, strict=True):
         mark = f'<span class="mark">{escape(cell.mark)}</span>' if cell.mark else ""
-        out.append(f'<span class="muted">{escape(text)}</span>' if cell.text in WORDS else mark + escape(text))
+        # of one width in a column, so that the values before it stand in line
+        room = widest and (cell.u or numeric(cell.text))
+        end = f'<span class="u" style="min-width:{widest + 2}ch">{f" ± {u}" if cell.u else ""}</span>' if room else ""
+        out.append(f'<span class="muted">{escape(text)}</span>' if cell.text in WORDS else mark + escape(text) + end)
     return out
 
 

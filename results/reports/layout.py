@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from perwatt.results.record import Record
+from perwatt.results.reports.legend import energy_notes, flag_notes, spoken
 from perwatt.results.reports.table import SPIN, Note, Row, device_name, one_line, rows, several_devices
-from perwatt.results.reports.units import FACTORS, common_prefix, number, percent, prefix, quantity
+from perwatt.results.reports.units import FACTORS, common_prefix, number, percent, prefix, quantity, stated
 
 UNITS = {"flops": "FLOP/s", "bytes": "B/s", "message": "B/s"}
 # A value below this share of the column's unit is printed with a unit of its own; no column has more decimals than
@@ -44,10 +45,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a cell: a plain number or words; ``mark`` precedes it and is explained in a note."""
+    """What stands in a cell: a plain number or words; ``mark`` precedes it and is explained in a note; ``u`` is what
+    follows it after ±, rounded to the same place."""
 
     text: str
     mark: str = ""
+    u: str = ""
+
+    @property
+    def whole(self) -> str:
+        """All of it in one line."""
+        return f"{self.mark}{self.text}{f' ± {self.u}' if self.u else ''}"
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ def notes(tables: Sequence[Group]) -> list[Note]:
     if any(row.peak_kind == "measured" for row in measured):
         mark = MARKS["measured peak"]
         out.append(Note(mark if mark in used else "", MEASURED_PEAK))
-    return out
+    return out + energy_notes(measured) + flag_notes([line.row for line in lines])
 
 
 def _of(n: int, total: int) -> str:
@@ -157,13 +165,22 @@ def _writer(
         text = number(value / FACTORS[symbol], digits)
         return text if len(text.partition(".")[2]) <= MOST_DECIMALS else f"{value / FACTORS[symbol]:.{MOST_DECIMALS}f}"
 
+    def per_watt(row: Row, mark: str) -> Cell:
+        value, known = row.per_joule, row.budget.expanded if row.budget else None
+        if value is None or not known:
+            return Cell(scaled(value, watt, f"{unit}/W", 3), mark)
+        if value < FAR_BELOW * FACTORS[watt]:
+            return Cell(scaled(value, watt, f"{unit}/W", 3), mark, f"{number(100 * known / value, 2)} %")
+        text, u = stated(value / FACTORS[watt], known / FACTORS[watt], MOST_DECIMALS)
+        return Cell(text, mark, u)
+
     def write(row: Row) -> dict[str, Cell]:
         case = row.record.case
         cells = {
             "case": Cell(one_line(case.label)),
             "ranks": Cell(str(case.ranks)),
             "device": Cell(device_name(row.record, records)),
-            "flags": Cell(", ".join(flag.replace("_", " ") for flag in row.flags)),
+            "flags": Cell(", ".join(spoken(flag) for flag in row.flags)),
         }
         if row.state != "measured":
             return cells
@@ -176,7 +193,7 @@ def _writer(
             "busbw": Cell(scaled(row.busbw, rate, unit, 4)),
             "of_peak": peak,
             "power": Cell(row.words or number(row.power_w, 3), "" if row.words else mark),
-            "per_watt": Cell(row.words or scaled(row.per_joule, watt, f"{unit}/W", 3), "" if row.words else mark),
+            "per_watt": Cell(row.words) if row.words else per_watt(row, mark),
             "spread": Cell(_small_percent(row.spread)),
             "ci": Cell(_small_percent(row.ci)),
         }

@@ -8,11 +8,13 @@ multiply-add loop) of the same run, device and dtype. The two percentages are ne
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from perwatt.results.record import Energy, Failed, Record, Skipped
+from perwatt.results.reconcile import Line, reconcile
+from perwatt.results.record import Energy, Failed, Idle, Measured, Record, Skipped
 from perwatt.results.reports.units import finite
+from perwatt.results.uncertainty import Budget, budget
 
 State = Literal["measured", "skipped", "failed"]
 PeakKind = Literal["datasheet", "measured"]
@@ -26,7 +28,9 @@ class Row:
 
     ``index`` is the record's place in the run.
     ``rate`` is FLOP/s, byte/s or algbw in byte/s; ``busbw`` byte/s; ``peak`` in the unit of ``rate``; ``per_joule``
-    headline work per joule; ``spread`` and ``ci`` (half width of the 95 % interval) are relative to the median time.
+    headline work per joule, with its ``budget``; ``net_power_w`` is ``power_w`` less the power at ``idle``;
+    ``throttled`` the fraction of all windows by reason; ``lines`` the energies at all boundaries, where there are
+    several; ``spread`` and ``ci`` (half width of the 95 % interval) are relative to the median time.
     """
 
     index: int
@@ -48,6 +52,11 @@ class Row:
     spread: float | None = None
     ci: float | None = None
     flags: tuple[str, ...] = ()
+    budget: Budget | None = None
+    idle: Idle | None = None
+    net_power_w: float | None = None
+    throttled: dict[str, float] = field(default_factory=dict)
+    lines: tuple[Line, ...] = ()
 
     @property
     def best(self) -> float | None:
@@ -116,7 +125,10 @@ def _row(index: int, record: Record, peaks: dict[tuple[str, str, str, int, str],
     energies = record.energies
     power_w, per_joule, words, why = _energy(record)
     stalled = ("meter_stalled",) if any(e.energy_j <= 0 for _, e in energies) else ()
-    flags = dict.fromkeys((*record.flags, *(flag for _, e in energies for flag in e.flags), *stalled))
+    lines = tuple(reconcile(record))
+    apart = ("scopes_disagree",) if any("scopes_disagree" in line.flags for line in lines) else ()
+    flags = dict.fromkeys((*record.flags, *(flag for _, e in energies for flag in e.flags), *stalled, *apart))
+    idle = _at_rest(record, outcome) if power_w is not None else None
     return Row(
         index,
         record,
@@ -136,7 +148,27 @@ def _row(index: int, record: Record, peaks: dict[tuple[str, str, str, int, str],
         spread=finite(record.spread) if several else None,
         ci=finite(half / seconds.median) if several else None,
         flags=tuple(flags),
+        budget=budget(record) if per_joule is not None else None,
+        idle=idle,
+        net_power_w=power_w - idle.power_w if idle is not None and power_w is not None else None,
+        throttled=_throttled(outcome),
+        lines=lines if len({line.boundary for line in lines}) > 1 else (),
     )
+
+
+def _at_rest(record: Record, m: Measured) -> Idle | None:
+    """Power at rest of what the row's power encloses: by the same meter, else by another of the same packages."""
+    spoke = record.energies[0][1]
+    same = [i for i in m.idle if (i.boundary, sorted(i.packages)) == (spoke.boundary, sorted(spoke.packages))]
+    return next((i for i in same if i.meter == spoke.meter), same[0] if same else None)
+
+
+def _throttled(m: Measured) -> dict[str, float]:
+    """By reason, the fraction of the time of those windows that tell."""
+    told = [(r.window_s, r.conditions.throttled) for r in m.repetitions if r.conditions and r.conditions.throttled]
+    whole_s = sum(seconds for seconds, _ in told)
+    reasons = dict.fromkeys(reason for _, shares in told for reason in shares)
+    return {k: sum(seconds * shares.get(k, 0.0) for seconds, shares in told) / whole_s for k in reasons if whole_s}
 
 
 def _peak(

@@ -1,21 +1,25 @@
 """The table for other programs and other documents: Markdown to paste, CSV to compute with, JSON to keep.
 
 Markdown holds the cells of :mod:`layout`. CSV holds SI numbers in full precision, the unit in each column's name and
-nothing where there is nothing: a reader must be able to tell 0 from absent. JSON is the records themselves.
+nothing where there is nothing: a reader must be able to tell 0 from absent. JSON is the records themselves, each with
+what follows from it under ``derived``: it reads back as records all the same.
 """
 
 from __future__ import annotations
 
 import csv as csv_format
 import io
+import math
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from perwatt.results.record import Record
 from perwatt.results.reports.layout import Group, groups, notes
+from perwatt.results.reports.legend import TERMS
 from perwatt.results.reports.table import Row, rows
 from perwatt.results.reports.units import finite
+from perwatt.results.uncertainty import K
 
 _MARKDOWN = str.maketrans(
     {"\\": "\\\\", "|": "\\|", "`": "\\`", "*": "\\*", "[": "\\[", "]": "\\]", "<": "&lt;", ">": "&gt;", "&": "&amp;"}
@@ -46,7 +50,7 @@ def _markdown_group(group: Group) -> str:
         cells = []
         for column in group.columns:
             cell = line.cells.get(column.key)
-            cells.append(_md(cell.mark + cell.text) if cell else "")
+            cells.append(_md(cell.whole) if cell else "")
         if line.row.state != "measured":
             # the last column, that of the flags, takes the reason
             cells[-1] = _md(f"{line.row.state}: {line.row.reason}")
@@ -66,8 +70,37 @@ def csv(records: Sequence[Record]) -> str:
 
 
 def json(records: Sequence[Record]) -> str:
-    """The records as a JSON array, indented."""
-    return msgspec.json.format(msgspec.json.encode(list(records)), indent=2).decode() + "\n"
+    """The records as a JSON array, indented; the numbers under ``derived`` are in SI units, U has k = 2."""
+    out = [msgspec.to_builtins(row.record) | _derived(row) for row in rows(records)]
+    return msgspec.json.format(msgspec.json.encode(out), indent=2).decode() + "\n"
+
+
+def _derived(row: Row) -> dict[str, object]:
+    if row.state != "measured":
+        return {}
+    budget = row.budget
+    known: dict[str, object] = {
+        "rate": row.rate,
+        "power_w": row.power_w,
+        "net_power_w": row.net_power_w,
+        "work_per_joule": row.per_joule,
+        "expanded_uncertainty": budget.expanded if budget else None,
+        "no_energy_reason": row.why or None,
+        "uncertainty": budget
+        and {
+            "k": K,
+            "terms": budget.terms,
+            "dominant": budget.dominant or None,
+            "coverage": budget.coverage,
+            "repetitions": budget.repetitions,
+            "not_stated_because": budget.reason or None,
+            "note": budget.note or None,
+        },
+        "throttled": row.throttled,
+        "flags": row.flags,
+        "boundaries": row.lines,
+    }
+    return {"derived": known}
 
 
 Field = Callable[[Row], object]
@@ -91,6 +124,31 @@ def _if_headline(headline: str, field: Field) -> Field:
     def read(row: Row) -> object:
         m = row.record.measured
         return field(row) if m is not None and m.work.headline == headline else None
+
+    return read
+
+
+def _term(name: str) -> Field:
+    """One relative standard uncertainty; ``""``: all those together that have no column of their own."""
+
+    def read(row: Row) -> object:
+        if row.budget is None:
+            return None
+        rest = [u for term, u in row.budget.terms.items() if term not in TERMS]
+        return finite(row.budget.terms.get(name) if name else (math.hypot(*rest) if rest else None))
+
+    return read
+
+
+def _throttled(row: Row) -> object:
+    return msgspec.json.encode(row.throttled, order="sorted").decode() if row.throttled else None
+
+
+def _left_over(field: str) -> Field:
+    """Of the node: what is in it and was not metered on its own."""
+
+    def read(row: Row) -> object:
+        return next((getattr(line, field) for line in row.lines if line.name == "unexplained"), None)
 
     return read
 
@@ -137,7 +195,21 @@ COLUMNS: dict[str, Field] = {
     "flop_per_joule": _if_headline("flops", _of("per_joule")),
     "byte_per_joule": _if_headline("bytes", _of("per_joule")),
     "bus_byte_per_joule": _if_headline("message", _of("per_joule")),
+    "work_per_joule_expanded_ratio": _of("budget.relative"),
+    **{f"u_{name}_ratio": _term(name) for name in TERMS},
+    "u_other_ratio": _term(""),
+    "uncertainty_coverage": _of("budget.coverage"),
+    "no_uncertainty_reason": lambda row: (row.budget.reason or None) if row.budget else None,
+    "uncertainty_note": lambda row: (row.budget.note or None) if row.budget else None,
     "no_energy_reason": lambda row: row.why or None,
+    "idle_power_w": _of("idle.power_w"),
+    "net_power_w": _of("net_power_w"),
+    "throttled_ratio": _throttled,
+    "steady": _of("record.measured.steady"),
+    "sampler_cost_ratio": _of("record.measured.sampler_cost.relative"),
+    "sampler_cost_u_ratio": _of("record.measured.sampler_cost.error"),
+    "unexplained_node_w": _left_over("power_w"),
+    "unexplained_node_expanded_w": _left_over("expanded_w"),
     "meter": _of("energy.meter"),
     "boundary": _of("energy.boundary"),
     "accuracy_class": _of("energy.accuracy_class"),

@@ -71,6 +71,18 @@ def quantity(value: float | None, unit: str, digits: int = 4) -> str:
     return f"{number(value / FACTORS[symbol], digits)} {symbol}{unit}".rstrip()
 
 
+def stated(value: float, u: float, most_decimals: int = 12) -> tuple[str, str]:
+    """``value`` and its uncertainty ``u``, in the same unit, as texts for ``value ± u``: ``u`` with two significant
+    digits, ``value`` to the same place. With more decimals than ``most_decimals``, ``u`` is rounded up to those."""
+    if u <= 0 or not math.isfinite(u):
+        return number(value, 4), "0"
+    place = math.floor(math.log10(rounded(u, 2))) - 1
+    if -place > most_decimals:
+        place = -most_decimals
+        u = max(math.ceil(u * 10.0**most_decimals - 1e-9), 1) / 10.0**most_decimals
+    return f"{round(value, -place):.{max(0, -place)}f}", f"{round(u, -place):.{max(0, -place)}f}"
+
+
 def percent(ratio: float | None, digits: int = 3) -> str:
     """A ratio as a percentage without its sign: 0.7134 is ``71.3``."""
     return number(None if ratio is None else 100 * ratio, digits)

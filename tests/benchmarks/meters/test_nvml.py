@@ -3,88 +3,218 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import fake_nvml
 import pytest
 
 from perwatt.benchmarks.meters.meter import Part, Unavailable
-from perwatt.benchmarks.meters.nvml import NvmlEnergy, NvmlPower
+from perwatt.benchmarks.meters.nvml import NvmlAverage, NvmlEnergy, NvmlInstant
+from perwatt.results.store import load
 
-SOURCE = Path(__file__).parent / "fake_nvml.c"
-
-# Opens both meters, samples a window of a second, and prints what came out.
+# Opens the meters, samples a window of argv[2] seconds, and prints what came out beside the truth.
 PROGRAM = """
-import json, sys, time, dataclasses, msgspec
+import ctypes, json, sys, time, dataclasses, msgspec
 from perwatt.benchmarks.meters.meter import Part
-from perwatt.benchmarks.meters.nvml import NvmlEnergy, NvmlPower
+from perwatt.benchmarks.meters.nvml import NvmlAverage, NvmlEnergy, NvmlInstant
 from perwatt.benchmarks.sampler import Sampler, open_meters
 from perwatt.benchmarks.window import Window
 part = Part(*json.loads(sys.argv[1]))
-channels, missing = open_meters({"energy": NvmlEnergy(), "power": NvmlPower()}, part, host=True)
+meters = {"energy": NvmlEnergy(), "instant": NvmlInstant(), "average": NvmlAverage(), "memory": NvmlInstant(of="memory")}
+channels, missing = open_meters(meters, part, host=True)
 with Sampler(channels) as sampler:
-    window = Window(sampler); window.open(); time.sleep(1.0); window.close()
+    sampler.hurry(True); time.sleep(0.3)
+    window = Window(sampler); window.open(); time.sleep(float(sys.argv[2])); window.close()
+    time.sleep(0.3); window.look()
+truth = ctypes.CDLL("libnvidia-ml.so.1").fake_nvml_true_j
+truth.restype, truth.argtypes = ctypes.c_double, [ctypes.c_longlong] * 2
 print(json.dumps({
-    "capabilities": [dataclasses.asdict(c.capabilities) for c in channels],
+    "capabilities": {c.capabilities.name: dataclasses.asdict(c.capabilities) for c in channels},
     "missing": {name: m.reason for name, m in missing.items()},
-    "energies": msgspec.to_builtins(window.energies()),
-    "window_s": (window.end_ns - window.start_ns) * 1e-9,
-    "statuses": [sorted({r.status for r in c.readings}) for c in channels],
+    "energies": {e.meter: msgspec.to_builtins(e) for e in window.energies()},
+    "true_j": truth(window.start_ns, window.end_ns),
+    "lost": sorted(window.lost()),
+    "conditions": msgspec.to_builtins(window.conditions()),
+    "statuses": {c.capabilities.name: sorted({r.status for r in c.readings}) for c in channels},
+    "stamps": [r.meter_ns for c in channels if c.capabilities.name == "instant" for r in c.readings][:2],
 }))
 """
 
 
-@pytest.fixture
-def library(tmp_path: Path, compiler: str) -> Path:
-    out = tmp_path / "libnvidia-ml.so.1"
-    flags = ["-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", "-o", str(out)]
-    subprocess.run([compiler, *flags, str(SOURCE)], check=True)
-    return tmp_path
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import shutil
+
+    from conftest import require
+
+    compiler = shutil.which("gcc") or shutil.which("cc") or ""
+    require("compiler", bool(compiler))
+    return fake_nvml.build(compiler, tmp_path_factory.mktemp("nvml"))
 
 
-def run(library: Path, *part: Any, **environment: str) -> dict[str, Any]:
-    env = {**os.environ, "LD_LIBRARY_PATH": str(library), **environment}
-    argv = [sys.executable, "-c", PROGRAM, json.dumps(part)]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
+def run(library: Path, *part: Any, seconds: float = 0.5, **settings: object) -> dict[str, Any]:
+    argv = [sys.executable, "-c", PROGRAM, json.dumps(part or ("cuda", 0)), str(seconds)]
+    env = fake_nvml.environment(library, **settings)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
     return found
 
 
 def test_counter_and_polled_power_say_what_the_library_does(library: Path) -> None:
-    found = run(library, "cuda", 0, "fake-1", FAKE_NVML_W="333")
-    assert [c["packages"] for c in found["capabilities"]] == [["GPU-fake-1"], ["GPU-fake-1"]]
-    counter, polled = found["energies"]
-    true_j = 333 * found["window_s"]
-    assert polled["source"] == "integrated"
-    assert polled["energy_j"] == pytest.approx(true_j, rel=1e-6)
-    # the counter is renewed every 100 ms: over one second it may be off by one tick at either end
-    assert counter["source"] == "counter"
-    assert counter["energy_j"] == pytest.approx(true_j, abs=333 * 0.1)
-    assert polled["readings"] >= 18
+    found = run(library, "cuda", 0, "fake-1", w=333)
+    assert {c["packages"][0] for c in found["capabilities"].values()} == {"GPU-fake-1"}
+    energies = found["energies"]
+    assert energies["energy"]["source"] == "counter"
+    assert energies["energy"]["energy_j"] == pytest.approx(found["true_j"], rel=0.01)
+    for name in ("instant", "average"):
+        assert energies[name]["source"] == "integrated"
+        assert energies[name]["energy_j"] == pytest.approx(found["true_j"], rel=1e-5)
+    about = found["capabilities"]["energy"]
+    assert about["limit_w"] == 700
+    assert about["facts"]["driver"] == "999.01"
+    assert about["facts"]["limit_enforced_w"] == "700.0"
+    assert found["capabilities"]["instant"]["attention"] == 0.25
+    assert found["capabilities"]["average"]["averaging_s"] == 1.0
+    # the memory is inside the GPU: a boundary of its own, so that nothing adds the two
+    assert energies["memory"]["boundary"] == "gpu_memory"
+    assert energies["memory"]["energy_j"] == pytest.approx(found["true_j"] / 5, rel=0.01)
+    assert min(found["stamps"]) > 1.6e18
+
+
+def test_throttling_ecc_and_processes(library: Path) -> None:
+    conditions = run(library, power_cap=0.4, hw_thermal=0.1, other_pid=7)["conditions"]
+    assert conditions["throttled"]["sw_power_cap"] == pytest.approx(0.4, rel=0.05)
+    assert conditions["throttled"]["hw_thermal"] == pytest.approx(0.1, rel=0.05)
+    assert conditions["ecc"] == {"corrected": 0, "uncorrected": 0}
+    assert conditions["temperature_c"] == {"gpu": [60, 60], "memory": [70, 70]}
+    assert conditions["clock_hz"]["sm"] == [1755e6, 1755e6]
+    assert conditions["others"] == 1
+
+
+def test_a_superchip_has_a_module_and_never_two(library: Path) -> None:
+    found = run(library, module_only=1)
+    assert {n: c["boundary"] for n, c in found["capabilities"].items()} == {
+        "energy": "module",
+        "instant": "module",
+        "average": "module",
+        "memory": "gpu_memory",
+    } or "memory" in found["missing"]
+    assert found["capabilities"]["instant"]["facts"]["call"] == "field 186, scope module"
+    assert found["capabilities"]["instant"]["limit_w"] is None
+
+
+def test_a_sliced_board_is_metered_whole(library: Path) -> None:
+    assert run(library, mig=1)["capabilities"]["energy"]["facts"]["mig"] == "1"
 
 
 def test_a_board_without_the_counter_keeps_its_polled_power(library: Path) -> None:
-    found = run(library, "cuda", 1, FAKE_NVML_NO_ENERGY="1")
-    assert [c["name"] for c in found["capabilities"]] == ["nvml_power"]
+    found = run(library, "cuda", 1, no_energy=1)
+    assert set(found["capabilities"]) == {"instant", "average", "memory"}
     assert "does not answer nvmlDeviceGetTotalEnergyConsumption (unsupported)" in found["missing"]["energy"]
 
 
-def test_a_lost_board_has_no_energy(library: Path) -> None:
-    found = run(library, "cuda", 0, FAKE_NVML_LOST_AFTER_S="0.4")
-    assert found["energies"] == []
-    assert found["statuses"] == [["lost", "ok"], ["lost", "ok"]]
+def test_an_old_driver_has_counter_and_usage_and_no_more(compiler: str, tmp_path: Path) -> None:
+    found = run(fake_nvml.build(compiler, tmp_path, "-DOLD_DRIVER"), w=250)
+    assert found["capabilities"]["average"]["facts"]["call"] == "nvmlDeviceGetPowerUsage"
+    assert found["energies"]["average"]["energy_j"] == pytest.approx(found["true_j"], rel=1e-5)
+    assert found["energies"]["energy"]["energy_j"] == pytest.approx(found["true_j"], rel=0.02)
+    assert "unsupported" in found["missing"]["instant"]
+    assert not (found["conditions"] or {}).get("throttled")  # what it does not tell is absent
+
+
+def test_gain_and_disagreement(library: Path) -> None:
+    """A part-time sensor on a wave of its own period: the counter is right, the poll is not, and both say so."""
+    settings = {"curve": "square:100:500:0.1:0.5", "window_s": 0.025, "origin_ns": 0}
+    found = run(library, seconds=2.0, **settings)
+    energies = found["energies"]
+    assert energies["energy"]["energy_j"] == pytest.approx(found["true_j"], rel=0.02)
+    assert abs(energies["instant"]["energy_j"] / found["true_j"] - 1) > 0.4
+    assert "counter_vs_poll" in energies["energy"]["flags"]
+    assert "counter_vs_poll" in energies["instant"]["flags"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        ({"lost_after_s": 0.5}, "lost"),
+        ({"reset_after_s": 0.5}, "lost"),
+        ({"frozen_after_s": 0.5}, "frozen"),
+        ({"garbage_after_s": 0.5}, "out_of_range"),
+    ],
+)
+def test_a_fault_has_no_energy_and_a_reason(library: Path, fault: dict[str, float], status: str) -> None:
+    found = run(library, seconds=2.0, **fault)
+    assert "energy" not in found["energies"]
+    assert status in found["lost"]
+
+
+def test_a_board_that_comes_back_is_flagged_or_absent(library: Path) -> None:
+    found = run(library, seconds=1.5, lost_after_s=0.6, back_after_s=0.65)
+    for energy in found["energies"].values():
+        assert "lost" in energy["flags"]
+    counter = found["energies"].get("energy")
+    assert counter is None or counter["energy_j"] == pytest.approx(found["true_j"], rel=0.03)
+
+
+def test_a_board_that_answers_slowly_does_not_hold_the_window_up(library: Path) -> None:
+    found = run(library, seconds=1.5, slow_after_s=0.5)
+    assert "slow_meter" in found["lost"] or "uncovered" in found["lost"]
+    assert found["true_j"] < 400 * 2.5
 
 
 def test_an_unknown_board_and_a_cpu_are_refused(library: Path) -> None:
-    assert "does not know the board fake-9" in run(library, "cuda", 0, "fake-9")["missing"]["power"]
-    assert "not an NVIDIA board" in run(library, "cpu", 0)["missing"]["power"]
+    assert "does not know the board fake-9" in run(library, "cuda", 0, "fake-9")["missing"]["energy"]
+    assert "not an NVIDIA board" in run(library, "cpu", 0)["missing"]["energy"]
 
 
-def test_without_the_library_the_reason_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    for meter in (NvmlEnergy(), NvmlPower()):
+def test_without_the_library_the_reason_is_told() -> None:
+    for meter in (NvmlEnergy(), NvmlInstant(), NvmlAverage()):
         with pytest.raises(Unavailable, match="NVML"):
             meter.open(Part("cuda"))
+
+
+@pytest.mark.parametrize("setting", [{"poll_s": 0.0}, {"poll_s": "x"}, {"board": -1}, {"board": True}, {"of": "rack"}])
+def test_a_wrong_setting_is_named(setting: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"meter\.nvml_instant\."):
+        NvmlInstant(**setting)
+
+
+def test_a_real_run_on_the_cpu_beside_a_board(library: Path, tmp_path: Path) -> None:
+    """The whole command, the unmodified binding, and a board that is not the device under test."""
+    argv = [sys.executable, "-m", "perwatt.benchmarks.cli", "run", "suite=matmul", "device=cpu", "kernels.matmul.m=128"]
+    argv += ["kernels.matmul.dtype=fp32", "meter=nvml", "meter.nvml_energy.board=1", "meter.nvml_instant.board=1"]
+    env = fake_nvml.environment(library, w=321, gain=0.95, power_cap=0.5)
+    done = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (record,) = load(tmp_path / json.loads(done.stdout.splitlines()[-1])["run"])
+    assert record.measured is not None
+    for repetition in record.measured.repetitions:
+        assert [e.boundary for e in repetition.energies] == ["gpu", "gpu"]
+        for energy in repetition.energies:
+            assert energy.energy_j == pytest.approx(0.95 * 321 * repetition.window_s, rel=0.03)
+            assert energy.terms["gain"] == pytest.approx(0.05 / 3**0.5)
+        assert repetition.conditions is not None
+        assert repetition.conditions.throttled["sw_power_cap"] == pytest.approx(0.5, rel=0.05)
+    # a board's energy is not the processor's: no rate per watt is made of it
+    assert record.power_w is None
+
+
+COST = """
+import timeit
+from perwatt.benchmarks.meters.meter import Part
+from perwatt.benchmarks.meters.nvml import NvmlEnergy
+meter = NvmlEnergy(); meter.open(Part("cuda")); print(min(timeit.repeat(meter.read, number=1000, repeat=3)) / 1000)
+"""
+
+
+def test_cost_of_a_read(library: Path) -> None:
+    """What the binding and perwatt add to the driver's own time."""
+    env = fake_nvml.environment(library)
+    done = subprocess.run([sys.executable, "-c", COST], env=env, capture_output=True, text=True, check=True)
+    print(f"a reading of the NVML counter costs {float(done.stdout) * 1e6:.1f} us")
+    assert float(done.stdout) < 200e-6

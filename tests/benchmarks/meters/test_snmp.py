@@ -1,13 +1,15 @@
-"""The meter against a simulated SNMP agent: scales, decimals, sums, credentials, and an agent that fails and returns."""
+"""The meter against a simulated SNMP agent: scales, decimals, sums, credentials, an agent that fails and returns."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.util
 import shutil
 import socket
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def _by_oid(line: str) -> list[int]:
-    return [int(n) for n in line.split("|")[0].split(".")]
+    return [int(n) for n in line.partition("|")[0].split(".")]
 
 
 def _answers(port: int) -> bool:
@@ -93,13 +95,21 @@ def community(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PERWATT_SNMP_PASSWORD", "lab")
 
 
+@functools.cache
+def entries(profile: str) -> dict[str, Any]:
+    """What the YAML of this name says."""
+    found = OmegaConf.to_container(compose([f"meter={profile}"]), resolve=True)
+    assert isinstance(found, dict)
+    return dict(found["meter"])
+
+
 @pytest.fixture
 def opened() -> Iterator[Any]:
     """Build from a profile, open, and close at the end: ``opened("snmp_apc", "power", port)``."""
     meters: list[SnmpPdu] = []
 
     def one(profile: str, kind: str, port: int, **more: object) -> tuple[SnmpPdu, Any]:
-        nodes = OmegaConf.to_container(compose([f"meter={profile}"]), resolve=True)["meter"]  # type: ignore[index, call-overload]
+        nodes = entries(profile)
         meter = build(
             {**nodes[f"{profile}_{kind}"], "host": "127.0.0.1", "port": port, **more}, "perwatt.benchmarks.meters", kind
         )
@@ -259,6 +269,14 @@ def test_an_agent_that_fails_loses_readings_and_may_come_back(agent: int, opened
             assert meter.read().value == pytest.approx(640.0)
         # a GET is 0xA0 in what was sent, a SET would be 0xA3
         assert all(0xA0 in request and 0xA3 not in request for request in proxy.asked)
+
+
+def test_it_can_be_read_from_one_thread_after_another(agent: int, opened: Any) -> None:
+    meter, _ = opened("snmp_apc", "power", agent)
+    for _ in range(3):
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(meter.read).result(5).value == pytest.approx(640.0)
+        assert meter.read().value == pytest.approx(640.0)
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,20 @@ import numpy as np
 import pandas as pd
 
 from perwatt.results.record import (
+    SCHEMA,
     Case,
     Check,
+    Conditions,
     Device,
     Energy,
     Failed,
+    Idle,
     Measured,
     Outcome,
     Quantity,
     Record,
     Repetition,
+    SamplerCost,
     Seconds,
     Skipped,
     Target,
@@ -37,6 +41,10 @@ TARGET = Target(
     tdp=Quantity(700.0, "W", "test data, page 3"),
 )
 GPU = Device(type="gpu", name="Example X1 (test data)", index=0, memory_bytes=80 * 2**30, llc_bytes=50 * 2**20)
+
+# Relative standard uncertainties of a board's counter and of a wall meter: round, and of the usual size.
+TERMS = {"gain": 0.0289, "resolution": 0.0001, "staleness": 0.0007, "edges": 0.002}
+WALL_TERMS = {"gain": 0.0058}
 
 
 def seconds(median: float = 1e-3, **changes: Any) -> Seconds:
@@ -75,9 +83,13 @@ def measured(
     power_w: float | None = 500.0,
     repetitions: int = 3,
     energy_changes: dict[str, Any] | None = None,
+    scatter: float = 0.0,
+    beside: tuple[Energy, ...] = (),
+    conditions: Conditions | None = None,
     **changes: Any,
 ) -> Measured:
-    """``repetitions`` windows of one second at ``power_w``, or unmetered ones if it is None."""
+    """``repetitions`` windows of one second at ``power_w``, or unmetered ones if it is None. The energies are up to
+    ``scatter`` (relative) apart from their mean; ``beside`` are energies of other meters, in every window alike."""
     iterations = max(1, round(1.0 / median))
     window_s = iterations * median
     reps = tuple(
@@ -86,7 +98,10 @@ def measured(
             window_s=window_s,
             iterations=iterations,
             samples=60,
-            energies=() if power_w is None else (energy(power_w * window_s, **(energy_changes or {})),),
+            energies=beside
+            if power_w is None
+            else (energy(power_w * window_s * (1 + scatter * (i % 3 - 1)), **(energy_changes or {})), *beside),
+            conditions=conditions,
         )
         for i in range(repetitions)
     )
@@ -99,6 +114,36 @@ def measured(
         "timer": "events",
     }
     return Measured(**(values | changes))
+
+
+def known(**changes: Any) -> dict[str, Any]:
+    """What a measurement of one GPU in its node has at best: for ``matmul(n, **known())``."""
+    node = {
+        "meter": "example_wall",
+        "boundary": "node_ac",
+        "packages": ("node1",),
+        "accuracy_class": "A",
+        "source": "integrated",
+        "terms": WALL_TERMS,
+        "instrument": "example wall meter, 5 A",
+    }
+    cpu = {"meter": "example_cpu", "boundary": "cpu_package", "packages": ("p0", "p1"), "terms": TERMS}
+    conditions = Conditions(
+        throttled={"sw_power_cap": 0.25, "hw_thermal": 0.0},
+        temperature_c={"gpu": (60.0, 64.0), "memory": (70.0, 70.0)},
+        clock_hz={"sm": (1.98e9, 1.755e9)},
+        limit_w={"enforced": 700.0},
+    )
+    values: dict[str, Any] = {
+        "energy_changes": {"terms": TERMS, "instrument": "example board 0"},
+        "scatter": 0.004,
+        "beside": (energy(1000.0, **node), energy(200.0, **cpu)),
+        "conditions": conditions,
+        "idle": (Idle("example_counter", "gpu", ("gpu0",), 70.0, 0.5, 60.0),),
+        "steady": True,
+        "sampler_cost": SamplerCost(0.0012, 0.0004),
+    }
+    return values | changes
 
 
 def record(
@@ -117,7 +162,7 @@ def record(
 ) -> Record:
     params = case.pop("params", {"dtype": series.split(maxsplit=1)[0]})
     return Record(
-        schema=1,
+        schema=SCHEMA,
         run="20261101-120000-test",
         time_utc="2026-11-01T12:00:00Z",
         host=host,
@@ -256,13 +301,15 @@ CONFIG = "# test data\nkernel:\n  name: matmul\n  dtype: [bf16, fp8]\n"
 
 
 def whole_run(per_case: int = 120, telemetry: bool = True, per_kernel: int = 4) -> Run:
-    """Everything that a report can meet: several kernels, skipped, failed, unmetered, indicative, replayed."""
+    """Everything that a report can meet: several kernels, skipped, failed, unmetered, indicative, replayed; energies
+    with and without an uncertainty, at one boundary and at several."""
     records: list[Record] = []
+    terms = {"energy_changes": {"terms": TERMS}, "scatter": 0.004}
     for i in range(per_kernel):
         n = 512 * 2**i
         flags = ("indicative",) if i == 0 else ()
-        records.append(matmul(n, "bf16", 2e14 + 1.2e14 * i, power_w=350.0 + 60 * i, flags=flags))
-        records.append(matmul(n, "fp8", 2.5e14 + 2.3e14 * i, power_w=360.0 + 62 * i))
+        records.append(matmul(n, "bf16", 2e14 + 1.2e14 * i, power_w=350.0 + 60 * i, flags=flags, **terms))
+        records.append(matmul(n, "fp8", 2.5e14 + 2.3e14 * i, power_w=360.0 + 62 * i, **known(steady=i > 0)))
         records.append(matmul(n, "fp32", 4e13 + 1e12 * i, power_w=500.0 + 10 * i))
     reason = "mxfp4 needs a device with block-scaled\n multiplication; this one has none"
     records.append(record(Skipped(reason), label="mxfp4 4096x4096x4096", series="mxfp4"))
@@ -277,7 +324,7 @@ def whole_run(per_case: int = 120, telemetry: bool = True, per_kernel: int = 4) 
     records.append(spin("fp32", 5e13))
     for i in range(per_kernel):
         rates = {op: factor * (1.5e12 + 2.4e11 * i) for op, factor in (("copy", 1.0), ("triad", 1.03), ("read", 1.08))}
-        records += [copy(2 ** (24 + i), op, rate, power_w=430.0 + 5 * i) for op, rate in rates.items()]
+        records += [copy(2 ** (24 + i), op, rate, power_w=430.0 + 5 * i, **terms) for op, rate in rates.items()]
     why = "the meters cover one device; this case runs on eight"
     for power in range(10, 10 + 3 * per_kernel, 3):
         records.append(all_reduce(2**power, 8, 2.7e11 / (1 + 2.0 ** (23 - power)), power_w=None, unmetered=why))

@@ -116,6 +116,7 @@ def test_each_reason_appears_once_with_its_count(made: Any) -> None:
         "Power: meter example_counter, boundary gpu, class D, counter (1 of 4 measured cases).",
         "not metered: first (2 of 4 measured cases).",
         "not metered: second (1 of 4 measured cases).",
+        "No ± stands where none can be stated: how true example_counter reads (its gain) was not recorded.",
     ]
 
 
