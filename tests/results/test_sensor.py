@@ -1,0 +1,89 @@
+"""Estimating a sensor's behaviour from what it said, on simulated sensors of known truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sensors import Floats, Truth, gauge
+
+from perwatt.results import calibration
+from perwatt.results.calibration import Calibration, Characteristic
+from perwatt.results.sensor import attention, renewals, step_response, update_period
+
+S = 10**9
+STEP_S = 3.0
+RNG = np.random.default_rng(0)
+
+
+def on(t: Floats) -> Floats:
+    return np.where((t / STEP_S).astype(int) % 2 == 0, 100.0, 400.0)
+
+
+def heard(truth: Truth, period_s: float, window_s: float, noise: float = 0.0, poll_s: float = 0.004) -> tuple[Floats, Floats]:
+    polls = np.arange(1.5, truth.t[-1], poll_s) + RNG.uniform(0, 1e-3, len(np.arange(1.5, truth.t[-1], poll_s)))
+    readings = gauge(truth, polls, period_s, window_s, phase_s=0.0137)
+    value = np.array([r.value for r in readings])
+    seen = np.floor((polls - 0.0137) / period_s)
+    value += noise * np.random.default_rng(1).normal(size=int(seen.max()) + 2)[seen.astype(int)]
+    return np.array([r.mono_ns for r in readings]), value
+
+
+@pytest.mark.parametrize(("period_s", "window_s"), [(0.1, 0.025), (0.1, 0.1), (0.02, 0.01), (0.104, 0.025), (0.1, 1.0)])
+def test_period_delay_and_averaging(period_s: float, window_s: float) -> None:
+    truth = Truth(on, 33)
+    t, v = heard(truth, period_s, window_s, noise=0.3)
+    found = update_period(t, v)
+    assert found == pytest.approx(period_s, rel=0.03)
+    edges = [(round(k * STEP_S * S), k % 2 == 1) for k in range(1, 11)]
+    step = step_response(t, v, edges, period_s)
+    assert step is not None
+    assert step.swing_w == pytest.approx(300, rel=0.02)
+    if window_s > 2 * period_s:
+        assert step.averaging_s == pytest.approx(window_s, rel=0.2)
+        assert step.rise_s == pytest.approx(0.8 * window_s, rel=0.2)
+    else:
+        assert step.averaging_s == 0
+    assert step.delay_s < period_s
+
+
+def test_a_delay_is_found() -> None:
+    truth = Truth(on, 33)
+    t, v = heard(truth, 0.1, 0.025)
+    edges = [(round(k * STEP_S * S), k % 2 == 1) for k in range(1, 11)]
+    step = step_response(t + S // 2, v, edges, 0.1)
+    assert step is not None
+    assert step.delay_s == pytest.approx(0.5, abs=0.06)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.4, 0.6, 0.8, 1.0])
+def test_attention(share: float) -> None:
+    found = []
+    for off in (0.98, 1.02):
+        truth = Truth(lambda t, o=off: np.where((t / (0.1 * o)) % 1 < 0.5, 400.0, 100.0), 42, step_s=5e-5)
+        t, v = heard(truth, 0.1, 0.1 * share, noise=0.5, poll_s=0.01)
+        found.append(attention(renewals(t, v, 0.1), 300.0))
+    assert np.mean(found) == pytest.approx(share, abs=0.06)
+
+
+def test_what_cannot_be_told_is_none() -> None:
+    t = np.arange(0, 1000) * 10**7
+    assert update_period(t, np.ones(1000)) is None
+    assert step_response(t, np.ones(1000), [(0, True), (S, False), (2 * S, True), (3 * S, False)], 0.1) is None
+    assert step_response(t, np.ones(1000), [], 0.1) is None
+    assert attention([1.0, 2.0], 300.0) is None
+    assert attention(np.ones(100), 0.0) is None
+
+
+def test_a_characteristic_is_kept_and_a_bad_file_is_named(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("PERWATT_METERS_DIR", str(tmp_path / "meters"))
+    assert calibration.load("GPU-1", "nvml_energy") is None
+    fitted = Calibration(1.05, 2.0, 0.006, "wt310", 0.01, 60, 350, "2026-01-01")
+    kept = Characteristic("GPU-1", "nvml_energy", "2026-01-01", "0.1.0", "host", {}, 0.1, calibration=fitted)
+    file = calibration.store(kept)
+    assert calibration.load("GPU-1", "nvml_energy") == kept
+    file.write_text(file.read_text().replace("1.05", "10.5"))
+    with pytest.raises(ValueError, match=r"GPU-1.nvml_energy.json: calibration: gain 10.5"):
+        calibration.load("GPU-1", "nvml_energy")
+    file.write_text("{")
+    with pytest.raises(ValueError, match="not a characteristic"):
+        calibration.load("GPU-1", "nvml_energy")
