@@ -19,6 +19,8 @@ perwatt: throughput per watt of AI-factory hardware.
   perwatt report run=latest          the results of a run again, in any format
   perwatt doctor                     what can be measured here, and how to enable the rest
 
+  perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
+
   perwatt run --help                 suites, profiles, how to choose and change what is measured
   perwatt COMMAND --help             the same for the others
   perwatt --version
@@ -41,7 +43,7 @@ what     suite=smoke        a minute: does everything work, roughly how fast    
 change   kernels.matmul.dtype=[fp32,bf16] kernels.matmul.m=[1024,4096]       a list is an axis
          kernels.matmul.init=zeros      profile=quick      stopping=stdrel stopping.max_noise=0.01
 where    device=cpu | cuda | xpu       devices=first | all | [0,3]       launcher.ranks=4
-meters   meter=auto | none | rapl | nvml | replay      meter=replay meter.replay.path=trace.csv
+meters   meter=auto | none | rapl | nvml | ...      several side by side: meter=[nvml,redfish]      `perwatt meter list`
 target   target=auto | h100_sxm | ...  datasheet peaks to lay the results beside
 
 --dry-run                        print the cases and how long they will take; measure nothing
@@ -70,6 +72,25 @@ KEY=VALUE         as for `perwatt run`: doctor meter=rapl meter.rapl.root=/mnt/p
 """
 
 
+METER_HELP = """\
+perwatt meter list|watch|characterise|import: the power meters.
+
+list [format=json]        each configured meter: what it encloses, how often it is renewed, its class and accuracy, what
+                          a reading costs, what it says now; or why it is missing and what would enable it
+watch [seconds=N] [interval_s=1]      power now, least, mean and most, live; Ctrl-C ends it
+characterise [quick=true] [reference=METER]
+                          switch a load on this device and find the sensor's period, delay, rise, averaging, the part
+                          of the time in which it looks, and counter against poll. Kept for this board and used from
+                          then on (in $PERWATT_METERS_DIR or ~/.config/perwatt/meters). With a better meter open beside
+                          it (reference=modbus_power meter=[nvml,modbus_sdm630]) the sensor's gain is calibrated too
+import run=RUN file=LOG format=spec|mlperf|csv boundary=node_ac [offset_s=S] [align=auto]
+                          add a wall meter's own log to a run: PTDaemon's spl.txt, an MLPerf node log, or a CSV with
+                          time and power_w; placed by the clocks, checked against the run's own power
+
+KEY=VALUE chooses the meters as for `perwatt run`: meter=nvml, meter=[rapl,redfish], meter.rapl.root=/mnt/powercap
+"""
+
+
 def _run(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.commands import run
 
@@ -88,10 +109,17 @@ def _doctor(arguments: Sequence[str]) -> int:
     return doctor(arguments)
 
 
+def _meter(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.metering import meter
+
+    return meter(arguments)
+
+
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "run": (_run, RUN_HELP),
     "report": (_report, REPORT_HELP),
     "doctor": (_doctor, DOCTOR_HELP),
+    "meter": (_meter, METER_HELP),
 }
 
 

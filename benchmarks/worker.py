@@ -22,6 +22,7 @@ import numpy as np
 
 from perwatt.benchmarks import devices
 from perwatt.benchmarks.build import build
+from perwatt.benchmarks.calibrated import calibrate
 from perwatt.benchmarks.channel import VARIABLE, connect
 from perwatt.benchmarks.group import Group
 from perwatt.benchmarks.idle import idle
@@ -199,6 +200,7 @@ class Worker:
             }
             part = Part(self.kind, self.device.index, self.device.uuid)
             self._meters = open_meters(meters, part, host=self.local == 0)
+            calibrate(self._meters[0])
         return self._meters
 
     def _unmetered(self, channels: list[Channel], missing: dict[str, Unavailable], cold: bool) -> str:

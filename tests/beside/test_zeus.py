@@ -24,7 +24,10 @@ SET: list[tuple[str, str, list[float]]] = [
     ("constant 700 W", "steps:0:700", [12.0]),
     *((f"step up at {at} s", f"steps:0:150:{at}:600", [5.0]) for at in (2.5, 3.15)),
     *((f"step down at {at} s", f"steps:0:600:{at}:150", [5.0]) for at in (2.85, 3.5)),
-    *((f"wave of {ms} ms", f"square:150:450:{ms / 1000}:0.5", [5.0]) for ms in (20, 35, 50, 65, 80, 104, 130, 160, 200)),
+    *(
+        (f"wave of {ms} ms", f"square:150:450:{ms / 1000}:0.5", [5.0])
+        for ms in (20, 35, 50, 65, 80, 104, 130, 160, 200)
+    ),
     *((f"short windows at {w} W", f"steps:0:{w}", SHORT) for w in (150, 300, 500, 650)),
 ]
 
@@ -45,7 +48,7 @@ def test_perwatt_is_at_least_twice_as_near_as_zeus(gain: float, compiler: str, t
         assert done.returncode == 0, done.stderr
         return [{"name": name, **json.loads(line)} for line in done.stdout.splitlines() if line.startswith("{")]
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(8) as pool:
         rows = [row for found in pool.map(measure, enumerate(SET)) for row in found]
     print(f"\ngain {gain}\n{'load':26}{'window s':>9}{'perwatt %':>11}{'zeus %':>9}  flags")
     for row in rows:

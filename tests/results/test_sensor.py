@@ -19,7 +19,9 @@ def on(t: Floats) -> Floats:
     return np.where((t / STEP_S).astype(int) % 2 == 0, 100.0, 400.0)
 
 
-def heard(truth: Truth, period_s: float, window_s: float, noise: float = 0.0, poll_s: float = 0.004) -> tuple[Floats, Floats]:
+def heard(
+    truth: Truth, period_s: float, window_s: float, noise: float = 0.0, poll_s: float = 0.004
+) -> tuple[Floats, Floats]:
     polls = np.arange(1.5, truth.t[-1], poll_s) + RNG.uniform(0, 1e-3, len(np.arange(1.5, truth.t[-1], poll_s)))
     readings = gauge(truth, polls, period_s, window_s, phase_s=0.0137)
     value = np.array([r.value for r in readings])

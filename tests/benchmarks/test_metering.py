@@ -1,0 +1,182 @@
+"""``perwatt meter``: list, watch, characterise, on a stand-in board and on a simulated sensor that a load drives."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fake_nvml
+import pytest
+from known_meter import Known
+
+from perwatt.benchmarks.calibrated import apply
+from perwatt.benchmarks.characterise import Characteriser, Durations
+from perwatt.benchmarks.cli import main
+from perwatt.benchmarks.meters.meter import Capabilities, Part, Reading
+from perwatt.benchmarks.sampler import Channel, open_meters
+from perwatt.results.calibration import Calibration, Characteristic
+
+ON_W, OFF_W = 400.0, 100.0
+
+
+class Switched:
+    """A load whose true power is known at every moment."""
+
+    def __init__(self) -> None:
+        self.edges: list[tuple[int, float]] = [(0, OFF_W)]
+
+    def on(self, share: float = 1.0) -> None:
+        self.edges.append((time.monotonic_ns(), OFF_W + share * (ON_W - OFF_W)))
+
+    def off(self) -> None:
+        self.edges.append((time.monotonic_ns(), OFF_W))
+
+    def close(self) -> None:
+        self.off()
+
+    def joules(self, at_ns: float) -> float:
+        total = 0.0
+        ends = [t for t, _ in self.edges[1:]] + [math.inf]
+        begin = self.edges[max(0, len(self.edges) - 2000)][0]
+        for (start, watts), end in zip(self.edges, ends, strict=True):
+            if at_ns > start and end > begin:
+                total += watts * (min(end, at_ns) - start) * 1e-9
+        return total
+
+
+class Sensor(Known):
+    """Sees the load's power over the last ``window_s`` of every ``period`` and shows it until the next."""
+
+    def __init__(self, load: Switched, period_s: float, window_s: float, gain: float = 1.0, noise: float = 0.2) -> None:
+        super().__init__("power", lambda _: 0.0)
+        self.load, self.period, self.window, self.gain, self.noise = load, period_s, window_s, gain, noise
+        self._seen = (-1, 0.0)
+
+    def open(self, part: Part) -> Capabilities:
+        return dataclasses.replace(super().open(part), period_s=self.period, packages=("GPU-sim",), boundary="gpu")
+
+    def read(self) -> Reading:
+        now = time.monotonic_ns()
+        tick = int(now * 1e-9 / self.period)
+        if tick != self._seen[0]:
+            at = tick * self.period * 1e9
+            watts = (self.load.joules(at) - self.load.joules(at - self.window * 1e9)) / self.window
+            self._seen = (tick, self.gain * watts + self.noise * math.sin(tick))
+        return Reading(now, 0, self._seen[1])
+
+
+def test_a_sensor_is_found_out() -> None:
+    """A part-time sensor: 15 ms of every 60 ms, 5 % low; and a wattmeter beside it to calibrate by."""
+    load = Switched()
+    meters = {"sensor": Sensor(load, 0.06, 0.015, gain=0.95), "wall": Sensor(load, 0.05, 0.05, noise=0.01)}
+    channels, _ = open_meters(meters, Part("cuda"), host=True)  # type: ignore[arg-type]
+    wall = channels[1]
+    work = Characteriser(channels, load, Durations(steady_s=1.5, step_s=1.0, steps=2, wave_s=3.5))
+    found = work.run()["sensor"]
+    assert found.period_s == pytest.approx(0.06, rel=0.05)
+    assert found.step is not None
+    assert found.step.averaging_s == 0
+    assert found.step.swing_w == pytest.approx(0.95 * 300, rel=0.03)
+    assert found.attention == pytest.approx(0.25, abs=0.12)
+    fitted = work.against(wall, {"sensor": found})["sensor"]
+    assert fitted.gain == pytest.approx(1 / 0.95, rel=0.01)
+    assert fitted.u_gain < 0.01
+
+
+def test_what_was_found_is_used_from_then_on() -> None:
+    about = Capabilities("nvml_energy", "energy", "gpu", ("GPU-1",), 0.1, 0.05, 1e-3, "D", accuracy=0.05)
+    channel = Channel(Known("energy", lambda t: t), about)
+    fitted = Calibration(1.05, 2.0, 0.006, "wt310", 0.01, 60, 350, "2026-01-01")
+    apply(channel, Characteristic("GPU-1", "nvml_energy", "d", "0", "h", {}, 0.02, attention=1.0, calibration=fitted))
+    assert (channel.capabilities.period_s, channel.capabilities.attention) == (0.02, 1.0)
+    assert channel.capabilities.accuracy == pytest.approx(0.006 * 3**0.5)
+    assert channel.correction == (1.05, 2.0)
+    assert channel.calibration == "GPU-1.nvml_energy.json"
+
+
+BOARD = ("meter=nvml", "meter.nvml_energy.board=0", "meter.nvml_instant.board=0")
+
+
+def command(library: Path, *arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "perwatt.benchmarks.cli", "meter", *arguments]
+    env = {**fake_nvml.environment(library, **settings), "PERWATT_METERS_DIR": str(library / "meters")}
+    return subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture
+def library(compiler: str, tmp_path: Path) -> Path:
+    return fake_nvml.build(compiler, tmp_path)
+
+
+def test_list(library: Path) -> None:
+    done = command(library, "list", *BOARD, w=321)
+    assert done.returncode == 0, done.stderr
+    assert "nvml_instant: gpu, power, class D +-5.0%" in done.stdout
+    assert "now 321.0 W" in done.stdout
+    assert json.loads(done.stdout.splitlines()[-1]) == {"meters": 2, "missing": [], "exit": 0}
+    parsed = json.loads(command(library, "list", "format=json", "meter=[nvml,replay]").stdout)
+    assert {m["name"] for m in parsed["missing"]} == {"nvml_energy", "nvml_instant", "replay"}
+
+
+def test_watch(library: Path) -> None:
+    done = command(library, "watch", "seconds=1.2", "interval_s=0.3", *BOARD, w=250)
+    assert done.returncode == 0, done.stderr
+    last = json.loads(done.stdout.splitlines()[-1])
+    for name in ("nvml_energy", "nvml_instant"):
+        assert last["power"][name]["mean_w"] == pytest.approx(250, rel=0.02)
+    assert len(done.stderr.splitlines()) >= 3
+
+
+def test_watch_ends_with_a_summary_on_ctrl_c(library: Path) -> None:
+    argv = [sys.executable, "-m", "perwatt.benchmarks.cli", "meter", "watch", "interval_s=0.2", *BOARD]
+    env = fake_nvml.environment(library, w=250)
+    with subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[-1])["power"]["nvml_instant"]["mean_w"] == pytest.approx(250)
+
+
+@pytest.mark.slow
+def test_characterise_and_a_run_that_uses_it(library: Path, tmp_path: Path) -> None:
+    done = command(library, "characterise", "quick=true", *BOARD)
+    assert done.returncode == 0, done.stderr
+    files = json.loads(done.stdout.splitlines()[-1])["files"]
+    kept = json.loads(Path(files[0]).read_text())
+    assert kept["period_s"] == pytest.approx(0.1, rel=0.1)
+    # constant power: there was no step to be seen, and nothing is made up
+    assert kept["attention"] is None
+    assert "could not be told" in done.stdout
+    listed = json.loads(command(library, "list", "format=json", *BOARD).stdout)
+    assert listed["meters"][0]["period_s"] == kept["period_s"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "nothing: no such command; choices: list, watch, characterise, import"),
+        (("lst",), "lst: no such command"),
+        (("list", "format=xml"), "format=xml: choices: console, json"),
+        (("list", "meter=nvm"), "meter=nvm: no such file in conf/meter (did you mean nvml?)"),
+        (("watch", "seconds=x"), "seconds=x: not a number of seconds"),
+        (("watch", "meter=none"), "no meter can be read here"),
+        (("characterise", "meter=none"), "no sensor to characterise"),
+        (("characterise", "quick=yes"), "quick=yes: allowed: true, false"),
+        (("list", "--all"), "--all: no such flag"),
+    ],
+)
+def test_a_wrong_request_is_one_line(
+    arguments: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["meter", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.splitlines()) == 1
