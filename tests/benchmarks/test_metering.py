@@ -71,6 +71,7 @@ class Sensor(Known):
         return Reading(now, 0, self._seen[1])
 
 
+@pytest.mark.slow
 def test_a_sensor_is_found_out() -> None:
     """A part-time sensor: 15 ms of every 60 ms, 5 % low; and a wattmeter beside it to calibrate by."""
     load = Switched()
