@@ -1,8 +1,8 @@
 """Cray EX node meters: the files of ``/sys/cray/pm_counters``, renewed ten times a second by the node controller.
 
 Each holds a number, its unit and a time stamp. ``energy`` is the node's direct current input in J, ``accelN_energy``
-one accelerator module's, ``cpu_energy`` and ``memory_energy`` theirs. ``freshness`` changes with every renewal: it is read
-before and after, and a reading that a renewal cut in two is taken again. Every user may read them.
+one accelerator module's, ``cpu_energy`` and ``memory_energy`` theirs. ``freshness`` changes with every renewal: it is
+read before and after, and a reading that a renewal cut in two is taken again. Every user may read them.
 Source: HPE Cray EX documentation of pm_counters; the Slurm plugin acct_gather_energy/pm_counters.
 """
 

@@ -1,8 +1,9 @@
 """Power meters of the kernel's hwmon tree: NVIDIA Grace's sockets through ACPI, and any other chip by name and label.
 
 Grace: each ``power1_oem_info`` says which socket and part it meters. ``Module`` is the superchip, GPU, HBM and
-regulator losses included; ``Grace`` is the CPU with its memory and SysIO, ``CPU`` the cores alone. ``power1_average`` is the mean
-in uW over ``power1_average_interval`` ms. The driver says 4294967295000 when it does not know. There is no counter.
+regulator losses included; ``Grace`` is the CPU with its memory and SysIO, ``CPU`` the cores alone. ``power1_average``
+is the mean in uW over ``power1_average_interval`` ms. The driver says 4294967295000 when it does not know. There is no
+counter.
 Source: Linux kernel, Documentation/hwmon/acpi_power_meter.rst and sysfs-interface.rst; NVIDIA Grace tuning guide.
 """
 

@@ -193,7 +193,8 @@ def test_missing_trees_say_what_would_help(tmp_path: Path) -> None:
 def test_a_file_that_may_not_be_read_is_no_permission_and_never_zero(tmp_path: Path) -> None:
     cray(tmp_path, 1000)
     code = (
-        "import os, sys; from perwatt.benchmarks.meters.cray import Cray; from perwatt.benchmarks.meters.meter import *\n"
+        "import os, sys; from perwatt.benchmarks.meters.cray import Cray\n"
+        "from perwatt.benchmarks.meters.meter import *\n"
         "meter = Cray(root=sys.argv[1]); meter.open(Part('cpu')); os.chmod(sys.argv[1] + '/energy', 0)\n"
         "os.seteuid(65534); r = meter.read(); print(r.value, r.status)\n"
         "try: Cray(root=sys.argv[1]).open(Part('cpu'))\nexcept Unavailable as error: print(error.reason)\n"
