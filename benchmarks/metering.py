@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import statistics
 import sys
@@ -167,6 +168,8 @@ def watch(arguments: Sequence[str]) -> int:
     channels, missing, _ = _open(rest)
     if not channels:
         raise BadRequest("no meter can be read here: " + "; ".join(f"{n}: {m.reason}" for n, m in missing.items()))
+    # where the shell that started it ignores interrupts, it would go on for ever
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     seen: dict[str, list[float]] = {c.capabilities.name: [] for c in channels}
     began = last_ns = time.monotonic_ns()
     try:

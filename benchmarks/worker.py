@@ -210,7 +210,9 @@ class Worker:
         boundaries = BOUNDARIES.get(self.kind, BOUNDARIES["gpu"])
         if any(c.capabilities.boundary in boundaries for c in channels):
             return ""
-        reasons = [f"{name}: {reason.reason}" for name, reason in missing.items()]
+        # what belongs to other hardware is no reason, unless it was all that was asked for
+        mine = {name: m for name, m in missing.items() if "the device under test is not" not in m.reason}
+        reasons = [f"{name}: {reason.reason}" for name, reason in (mine or missing).items()]
         reasons += [f"{c.capabilities.name}: encloses {c.capabilities.boundary} only" for c in channels]
         return "; ".join(reasons) or "no meter was asked for"
 

@@ -4,11 +4,11 @@ Power is integrated by the trapezoid rule over the union of the readings and bot
 between the readings that enclose them. Nothing is dropped for being equal to its neighbour, and no partial interval at
 an edge is left out.
 
-A counter is renewed every ``period_s``, not when it is asked. What it said is true of the moment at which it changed, so
-those moments (ticks) carry its values, and the energy of a window is the difference of the counter interpolated between
-ticks at both edges. Under steady load that removes the error tau / (sqrt(6) T) of reading a stale counter at both ends;
-what is left is bounded from how much the power varies round the edges. Energies of adjacent windows add up exactly.
-"""
+A counter is renewed every ``period_s``, not when it is asked. What it said is true of the moment at which it changed,
+so those moments (ticks) carry its values, and the energy of a window is the difference of the counter interpolated
+between ticks at both edges. Under steady load that removes the error tau / (sqrt(6) T) of reading a stale counter at
+both ends; what is left is bounded from how much the power varies round the edges. Energies of adjacent windows add up
+exactly."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def integrate(
 
 
 class Ticks(NamedTuple):
-    """When a counter was renewed: ``t_ns``, what it then said in J, and the standard uncertainty of each moment in s."""
+    """When a counter was renewed: ``t_ns``, what it then said in J, and the standard uncertainty of each moment in
+    s."""
 
     t_ns: npt.NDArray[np.int64]
     energy_j: npt.NDArray[np.float64]
@@ -90,8 +91,8 @@ def ticks(t_ns: npt.ArrayLike, energy_j: npt.ArrayLike, period_s: float) -> Tick
 
 class Counted(NamedTuple):
     """Energy in J of a window by a counter, the readings inside it, cautions; ``u_time_j``: standard uncertainty from
-    when the ticks came; ``bound_j_per_w``: how far the energy can be off, per watt by which power varies round the edges.
-    """
+    when the ticks came; ``bound_j_per_w``: how far the energy can be off, per watt by which power varies round the
+    edges."""
 
     energy_j: float | None
     readings: int

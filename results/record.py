@@ -100,12 +100,11 @@ class Energy(msgspec.Struct, frozen=True):
 
     ``source`` says how it came about: the difference of a ``counter``, ``integrated`` from polled power, ``replayed``
     from a recorded trace. ``boundary`` is what the meter encloses (``gpu``, ``cpu_package``, ``node_ac``, ...),
-    ``packages`` the physical parts summed, ``accuracy_class`` A to E. ``instrument`` identifies sensor and range: the gain
-    of one instrument cancels in a ratio. ``terms`` are relative standard uncertainties that no repetition removes
+    ``packages`` the physical parts summed, ``accuracy_class`` A to E. ``instrument`` identifies sensor and range: the
+    gain of one instrument cancels in a ratio. ``terms`` are relative standard uncertainties that no repetition removes
     (``gain``, ``resolution``, ``staleness``, ``aliasing``, ``clock``); without the ``gain`` of a class E estimate no
     uncertainty can be stated. ``calibration`` names the file that corrected and narrowed the gain. ``power`` is the
-    distribution of the polled power, each value the mean of ``averaging_s``.
-    """
+    distribution of the polled power, each value the mean of ``averaging_s``."""
 
     meter: str
     boundary: str
@@ -134,7 +133,8 @@ class Power(msgspec.Struct, frozen=True):
 class Conditions(msgspec.Struct, frozen=True):
     """The state of the device over one window: ``throttled`` is the fraction of the window by reason, temperatures are
     (start, end) in degrees Celsius by place, clocks (start, end) in Hz by domain, ``limit_w`` the power limits;
-    ``ecc`` errors that were counted in the window; ``others`` processes of somebody else on the device (None: unknown)."""
+    ``ecc`` errors that were counted in the window; ``others`` processes of somebody else on the device (None:
+    unknown)."""
 
     throttled: dict[str, float] = {}
     temperature_c: dict[str, tuple[float, float]] = {}
@@ -165,8 +165,8 @@ class SamplerCost(msgspec.Struct, frozen=True):
 
 class Repetition(msgspec.Struct, frozen=True):
     """One measured window: from ``start_ns`` on the host's monotonic clock, ``window_s`` long, time and energy of the
-    same ``iterations`` launches. ``energies`` is empty when nothing was metered. A window of a periodic load may be made
-    of ``segments`` with evenly spaced phases; ``window_s`` is then their sum."""
+    same ``iterations`` launches. ``energies`` is empty when nothing was metered. A window of a periodic load may be
+    made of ``segments`` with evenly spaced phases; ``window_s`` is then their sum."""
 
     start_ns: int
     window_s: float

@@ -1,9 +1,10 @@
-"""Intel GPUs through Level Zero's Sysman: the energy counter of the card, by ctypes, without any binding.
+"""Intel GPUs through the sysman interface of Level Zero: the energy counter of the card.
 
-A device has power domains: one that is not on a sub-device is the card (or, on parts without one, the package), those
-on sub-devices are tiles inside it and are never added. A counter is microjoules with a time stamp in microseconds, both
-of an epoch of their own. The kernel's own counters (``meter=xe``) need no library at all.
-Source: Level Zero specification, Sysman programming guide and zes_api.h.
+A device has several power domains that lie inside each other: the card, its package, its stacks (tiles), its memory.
+The card is metered, where there is none the package, and nothing is ever added. The counter tells microjoules and a
+time stamp in microseconds; both only grow, and the stamp serves for differences alone. The library is reached through
+ctypes, so that nothing need be installed beside Intel's driver.
+Source: the Level Zero specification (oneAPI), sysman power and PCI; zes_api.h.
 """
 
 from __future__ import annotations
@@ -11,154 +12,234 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from ctypes import byref, c_bool, c_char, c_int32, c_uint32, c_uint64, c_void_p
-from typing import Any
+from ctypes import POINTER, byref, c_int32, c_int64, c_uint8, c_uint32, c_uint64, c_void_p
 
 from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Status, Unavailable
-from perwatt.benchmarks.meters.sysfs import number
 
-INSTALL = "install Intel's compute runtime with Level Zero (libze1 of Intel's repositories), or use meter=xe"
-OK = 0
-STATUS: dict[int, Status] = {
-    0x70000001: "lost",  # ZE_RESULT_ERROR_DEVICE_LOST
-    0x70010000: "no_permission",  # ZE_RESULT_ERROR_INSUFFICIENT_PERMISSIONS
-    0x70010001: "stale",  # ZE_RESULT_ERROR_NOT_AVAILABLE
-    0x78000003: "unsupported",  # ZE_RESULT_ERROR_UNSUPPORTED_FEATURE
-}
-POWER_PROPERTIES = 0x13  # ZES_STRUCTURE_TYPE_POWER_PROPERTIES
-PCI_PROPERTIES = 0x2  # ZES_STRUCTURE_TYPE_PCI_PROPERTIES
+INSTALL = "install Intel's Level Zero loader and driver (Debian, Ubuntu: apt install libze1 libze-intel-gpu1)"
+ACCESS = "add this user to the groups render and video, or ask the administrator for read access"
+# ze_result_t codes that a single reading may meet, and what they mean for it; anything else loses the meter.
+UNSUPPORTED, NO_PERMISSION = 0x78000003, 0x70010000
+STATUS: dict[int, Status] = {UNSUPPORTED: "unsupported", NO_PERMISSION: "no_permission", 0x70010001: "stale"}
+PCI_PROPERTIES, POWER_PROPERTIES, POWER_EXT_PROPERTIES = 0x2, 0xD, 0x28  # zes_structure_type_t
+UNKNOWN, CARD, PACKAGE = 0, 1, 2  # zes_power_domain_t; stack, memory and GPU are parts and never stand for the board
+PREFERRED = (CARD, UNKNOWN, PACKAGE)
+
+
+class _Pci(ctypes.Structure):
+    _fields_ = (
+        ("stype", c_uint32),
+        ("next", c_void_p),
+        ("address", c_uint32 * 4),  # domain, bus, device, function
+        ("speed", c_int32 * 2),
+        ("bandwidth", c_int64),
+        ("counters", c_uint8 * 3),
+    )
+
+
+class _Extended(ctypes.Structure):
+    _fields_ = (("stype", c_uint32), ("next", c_void_p), ("domain", c_uint32), ("limit", c_void_p))
+
+
+class _Power(ctypes.Structure):
+    _fields_ = (
+        ("stype", c_uint32),
+        ("next", c_void_p),
+        ("on_subdevice", c_uint8),
+        ("subdevice", c_uint32),
+        ("can_control", c_uint8),
+        ("has_threshold", c_uint8),
+        ("default_mw", c_int32),
+        ("least_mw", c_int32),
+        ("most_mw", c_int32),
+    )
 
 
 class _Energy(ctypes.Structure):
-    _fields_ = [("energy_uj", c_uint64), ("timestamp_us", c_uint64)]
+    _fields_ = (("energy_uj", c_uint64), ("stamp_us", c_uint64))
 
 
-class _PowerProperties(ctypes.Structure):
-    _fields_ = [
-        ("stype", c_int32),
-        ("next", c_void_p),
-        ("on_subdevice", c_bool),
-        ("subdevice", c_uint32),
-        ("can_control", c_bool),
-        ("threshold", c_bool),
-        ("default_mw", c_int32),
-        ("min_mw", c_int32),
-        ("max_mw", c_int32),
-    ]
+ARGUMENTS = {
+    "zesInit": (c_uint32,),
+    "zesDriverGet": (POINTER(c_uint32), c_void_p),
+    "zesDeviceGet": (c_void_p, POINTER(c_uint32), c_void_p),
+    "zesDeviceEnumPowerDomains": (c_void_p, POINTER(c_uint32), c_void_p),
+    "zesDevicePciGetProperties": (c_void_p, POINTER(_Pci)),
+    "zesPowerGetProperties": (c_void_p, POINTER(_Power)),
+    "zesPowerGetEnergyCounter": (c_void_p, POINTER(_Energy)),
+}
 
 
-class _PciProperties(ctypes.Structure):
-    _fields_ = [
-        ("stype", c_int32),
-        ("next", c_void_p),
-        ("domain", c_uint32),
-        ("bus", c_uint32),
-        ("device", c_uint32),
-        ("function", c_uint32),
-        ("rest", c_char * 128),
-    ]
+class _Refused(Exception):
+    """A call that did not succeed; its ze_result_t."""
+
+    def __init__(self, call: str, code: int) -> None:
+        super().__init__(f"{call} answers {code:#x}")
+        self.code = code
+
+
+class _Library:
+    """The calls that are used here, each raising :class:`_Refused`."""
+
+    def __init__(self, path: str) -> None:
+        self._loaded = ctypes.CDLL(path)
+        for name, arguments in ARGUMENTS.items():
+            function = getattr(self._loaded, name, None)
+            if function is not None:
+                function.argtypes, function.restype = arguments, c_uint32
+
+    def call(self, name: str, *arguments: object) -> None:
+        function = getattr(self._loaded, name, None)
+        code = UNSUPPORTED if function is None else function(*arguments)
+        if code:
+            raise _Refused(name, code)
+
+    def listed(self, name: str, *of: object) -> list[int]:
+        """The handles that a call lists: asked for their number first, as the interface wants it."""
+        count = c_uint32(0)
+        self.call(name, *of, byref(count), None)
+        if count.value == 0:
+            return []
+        handles = (c_void_p * count.value)()
+        self.call(name, *of, byref(count), handles)
+        return [handle for handle in handles[: count.value] if handle]
 
 
 class LevelZero(Meter):
-    """The card's energy counter. ``board`` meters that device whatever runs the load; ``library`` is the loader."""
+    """The card's energy in J since it was opened.
+
+    ``path``: the loader library; ``board``: the index of a device to meter whatever runs the load.
+    """
 
     scope = "device"
 
-    def __init__(self, board: int | None = None, library: str = "libze_loader.so.1", poll_s: float = 0.05) -> None:
-        if board is not None:
-            number("level_zero", "board", board, 0, 1024)
-        number("level_zero", "poll_s", poll_s, 0.005, 10)
-        self.board, self.library, self.poll_s = board, library, poll_s
+    def __init__(self, path: str = "libze_loader.so.1", poll_s: float = 0.05, board: int | None = None) -> None:
+        if not isinstance(path, str) or not path:
+            raise ValueError(f"meter.level_zero.path: {path!r} is not the name of a library")
+        if isinstance(poll_s, bool) or not isinstance(poll_s, int | float) or not 0.001 <= poll_s <= 10:
+            raise ValueError(f"meter.level_zero.poll_s: {poll_s!r} is not between 0.001 and 10 s")
+        if board is not None and (isinstance(board, bool) or not isinstance(board, int) or board < 0):
+            raise ValueError(f"meter.level_zero.board: {board!r} is neither null nor the index of a device")
+        self.path, self.poll_s, self.board = path, poll_s, board
 
     def open(self, part: Part) -> Capabilities:
-        """Find the device and its card domain, and read it once. Raises :class:`Unavailable`."""
+        """Find the device and its widest power domain, and read it once. Raises :class:`Unavailable`."""
         if part.type != "xpu" and self.board is None:
-            raise Unavailable(
-                "the device under test is not an Intel GPU", "meter.level_zero.board=0 meters one all the same"
-            )
-        self._load()
-        devices = self._devices()
-        index = part.index if self.board is None else self.board
-        if index >= len(devices):
-            raise Unavailable(f"Level Zero knows {len(devices)} devices, not one of index {index}")
-        self._domain, properties = self._card(devices[index])
-        self._zero = self._last = 0.0
+            remedy = "meter.level_zero.board=0 meters one all the same"
+            raise Unavailable("the device under test is not an Intel GPU", remedy)
+        try:
+            self._library = _Library(self.path)
+        except OSError as error:
+            raise Unavailable(f"Level Zero: {error}", INSTALL) from None
+        device, index = self._device(part)
+        self._domain, properties, domain = self._choose(device)
+        self._zero, self._last, self._lost = 0.0, float("-inf"), False
         first = self.read()
         if first.value is None:
-            remedy = "as root, or the group that owns /dev/dri/renderD*" if first.status == "no_permission" else ""
-            raise Unavailable(f"Level Zero: the card's counter is {first.status}", remedy)
+            remedy = ACCESS if first.status == "no_permission" else ""
+            raise Unavailable(f"Level Zero: device {index} does not tell its energy ({first.status})", remedy)
         self._zero = first.value
-        address = self._address(devices[index]) or f"device-{index}"
-        limit_w = properties.default_mw / 1000 if properties.default_mw > 0 else None
+        package, boundary = self._package(device, index), "gpu_package" if domain == PACKAGE else "gpu"
+        limit_mw = max(properties.default_mw, properties.most_mw)
         return Capabilities(
             name="level_zero",
             kind="energy",
-            boundary="gpu",
-            packages=(address,),
-            period_s=0.001,
+            boundary=boundary,
+            packages=(package,),
+            period_s=0.1,  # not documented; the renewal of this board is found by `perwatt meter characterise`
             poll_s=self.poll_s,
             quantum=1e-6,
             accuracy_class="D",
-            limit_w=limit_w,
-            instrument=f"level_zero:{address}",
+            limit_w=limit_mw * 1e-3 if limit_mw > 0 else None,
+            instrument=f"level_zero:{package}:{boundary}",
+            facts={"call": "zesPowerGetEnergyCounter", "domain": {1: "card", 2: "package"}.get(domain, "not told")},
         )
 
-    def _load(self) -> None:
+    def _device(self, part: Part) -> tuple[int, int]:
         try:
-            self._ze = ctypes.CDLL(self.library)
-        except OSError as error:
-            raise Unavailable(f"Level Zero: {error}", INSTALL) from None
-        if hasattr(self._ze, "zesInit"):
-            code = self._ze.zesInit(0)
-        elif hasattr(self._ze, "zeInit"):  # a loader older than zesInit has Sysman behind a variable
-            os.environ["ZES_ENABLE_SYSMAN"] = "1"
-            code = self._ze.zeInit(0)
-        else:
-            raise Unavailable(f"{self.library}: not a Level Zero loader", INSTALL)
-        if code != OK:
-            raise Unavailable(f"Level Zero does not start (0x{code & 0xFFFFFFFF:x})", INSTALL)
+            self._library.call("zesInit", 0)
+            devices = [
+                device
+                for driver in self._library.listed("zesDriverGet")
+                for device in self._library.listed("zesDeviceGet", driver)
+            ]
+        except _Refused as error:
+            raise Unavailable(f"Level Zero: {error}", ACCESS if error.code == NO_PERMISSION else INSTALL) from None
+        index = self.board if self.board is not None else _unmasked(part.index)
+        if index >= len(devices):
+            # each tile may be a device of torch's (ZE_FLAT_DEVICE_HIERARCHY), while sysman lists cards
+            remedy = "meter.level_zero.board names the card by its place in sysman's list"
+            raise Unavailable(f"Level Zero lists {len(devices)} devices; there is no device {index}", remedy)
+        return devices[index], index
 
-    def _handles(self, call: str, owner: Any = None) -> list[c_void_p]:
-        """What an enumerating call returns: asked first for the number, then for the handles."""
-        function = getattr(self._ze, call, None)
-        if function is None:
-            raise Unavailable(f"{self.library} lacks {call}", INSTALL)
-        count = c_uint32(0)
-        first = () if owner is None else (owner,)
-        if function(*first, byref(count), None) != OK or count.value == 0:
-            return []
-        handles = (c_void_p * count.value)()
-        return [c_void_p(h) for h in handles[: count.value]] if function(*first, byref(count), handles) == OK else []
+    def _choose(self, device: int) -> tuple[int, _Power, int]:
+        """The handle, properties and kind of the widest domain."""
+        try:
+            handles = self._library.listed("zesDeviceEnumPowerDomains", device)
+        except _Refused as error:
+            remedy = ACCESS if error.code == NO_PERMISSION else INSTALL
+            raise Unavailable(f"Level Zero: {error} ({STATUS.get(error.code, 'lost')})", remedy) from None
+        if not handles:
+            raise Unavailable("Level Zero: this device has no power domain", ACCESS)
+        found: dict[int, tuple[int, _Power, int]] = {}
+        for handle in handles:
+            properties, domain = self._properties(handle)
+            if not properties.on_subdevice:
+                found.setdefault(domain, (handle, properties, domain))
+        for domain in PREFERRED:
+            if domain in found:
+                return found[domain]
+        raise Unavailable("Level Zero: this device tells the power of its parts, and none of the whole card")
 
-    def _devices(self) -> list[c_void_p]:
-        return [device for driver in self._handles("zesDriverGet") for device in self._handles("zesDeviceGet", driver)]
+    def _properties(self, handle: int) -> tuple[_Power, int]:
+        """What a domain is. An old driver tells no kind; what it does not tell at all is taken to be the whole."""
+        extended = _Extended(stype=POWER_EXT_PROPERTIES)
+        for following in (ctypes.cast(byref(extended), c_void_p), None):
+            properties = _Power(stype=POWER_PROPERTIES, next=following, default_mw=-1, most_mw=-1)
+            try:
+                self._library.call("zesPowerGetProperties", handle, byref(properties))
+            except _Refused:
+                continue
+            return properties, int(extended.domain) if following else UNKNOWN
+        return _Power(default_mw=-1, most_mw=-1), UNKNOWN
 
-    def _card(self, device: c_void_p) -> tuple[c_void_p, _PowerProperties]:
-        """The domain that is on no sub-device."""
-        for domain in self._handles("zesDeviceEnumPowerDomains", device):
-            properties = _PowerProperties(stype=POWER_PROPERTIES)
-            if self._ze.zesPowerGetProperties(domain, byref(properties)) == OK and not properties.on_subdevice:
-                return domain, properties
-        raise Unavailable("Level Zero: this device has no power domain of the card", INSTALL)
-
-    def _address(self, device: c_void_p) -> str:
-        found = _PciProperties(stype=PCI_PROPERTIES)
-        call = getattr(self._ze, "zesDevicePciGetProperties", None)
-        if call is None or call(device, byref(found)) != OK:
-            return ""
-        return f"{found.domain:04x}:{found.bus:02x}:{found.device:02x}.{found.function:x}"
+    def _package(self, device: int, index: int) -> str:
+        told = _Pci(stype=PCI_PROPERTIES)
+        try:
+            self._library.call("zesDevicePciGetProperties", device, byref(told))
+        except _Refused:
+            return f"level-zero-{index}"
+        domain, bus, place, _ = told.address
+        return f"{domain:04x}:{bus:02x}:{place:02x}"
 
     def read(self) -> Reading:
-        """Joules since opened, and the driver's own stamp, good for differences only."""
+        """One call into the driver; its error becomes the reading's status."""
+        told = _Energy()
+        status: Status = "ok"
         start = time.monotonic_ns()
-        said = _Energy()
-        code = self._ze.zesPowerGetEnergyCounter(self._domain, byref(said)) & 0xFFFFFFFF
+        try:
+            self._library.call("zesPowerGetEnergyCounter", self._domain, byref(told))
+        except _Refused as error:
+            status = STATUS.get(error.code, "lost")
         end = time.monotonic_ns()
-        status: Status = "ok" if code == OK else STATUS.get(code, "lost")
-        raw = said.energy_uj * 1e-6
-        if status == "ok" and raw < self._last:  # the driver was loaded anew
+        joules = told.energy_uj * 1e-6
+        if status == "ok" and joules < self._last:  # reset: what came between is not known
+            self._lost = True
+        if self._lost:
             status = "lost"
         if status != "ok":
             return Reading((start + end) // 2, end - start, None, status)
-        self._last = raw
-        return Reading((start + end) // 2, end - start, raw - self._zero, "ok", said.timestamp_us * 1000)
+        self._last = joules
+        return Reading((start + end) // 2, end - start, joules - self._zero, status, told.stamp_us * 1000 or None)
+
+
+def _unmasked(index: int) -> int:
+    """Level Zero's number of the device that this process calls ``index``. Raises :class:`Unavailable`."""
+    mask = os.environ.get("ZE_AFFINITY_MASK")
+    if not mask:
+        return index
+    try:
+        return int(mask.split(",")[index])
+    except (ValueError, IndexError):
+        reason = f"which device {index} of ZE_AFFINITY_MASK={mask!r} is cannot be told"
+        raise Unavailable(reason, "set meter.level_zero.board") from None

@@ -31,13 +31,12 @@ class Capabilities:
     ``period_s``: how often the value is renewed; ``quantum``: its resolution in J or W, None if unknown;
     ``accuracy_class``: A (accepted wall analyser) to E (estimate); ``replayed``: a recorded trace, not this machine;
     ``poll_s``: how often to read it. ``accuracy``: half-width of the relative gain error (0.05 for +-5 %), None where
-    nobody states it (the class then speaks); ``accuracy_source``: who says so. ``averaging_s`` and ``delay_s``: a reading
-    is the mean of that long, that long ago. ``attention``: the part of a period in which the sensor looks (0.25 for 25 ms of
-    every 100 ms), None if unknown. ``remote``: behind a network or a slow bus, so that one reading may take seconds.
-    ``limit_w``: what the metered part cannot exceed. ``instrument``: the identity of sensor and range: two energies of one
-    instrument share its gain. ``modelled``: an assumption, not a reading. ``facts``: driver, firmware, scope, limits, as
-    the meter tells them; never a secret.
-    """
+    nobody states it (the class then speaks); ``accuracy_source``: who says so. ``averaging_s`` and ``delay_s``: a
+    reading is the mean of that long, that long ago. ``attention``: the part of a period in which the sensor looks (0.25
+    for 25 ms of every 100 ms), None if unknown. ``remote``: behind a network or a slow bus, so that one reading may
+    take seconds. ``limit_w``: what the metered part cannot exceed. ``instrument``: the identity of sensor and range:
+    two energies of one instrument share its gain. ``modelled``: an assumption, not a reading. ``facts``: driver,
+    firmware, scope, limits, as the meter tells them; never a secret."""
 
     name: str
     kind: Kind
@@ -64,8 +63,8 @@ class Capabilities:
 @dataclass(frozen=True)
 class Reading:
     """One answer. ``mono_ns``: midpoint of the call on the host's monotonic clock; ``call_ns``: how long it took;
-    ``value``: J since the meter was opened, or W; None unless ``status`` is ok; ``meter_ns``: the meter's own time stamp
-    in its own epoch, None where it has none."""
+    ``value``: J since the meter was opened, or W; None unless ``status`` is ok; ``meter_ns``: the meter's own time
+    stamp in its own epoch, None where it has none."""
 
     mono_ns: int
     call_ns: int

@@ -26,8 +26,8 @@ class Secret:
 
 
 def secret(meter: str, file: str | None = None) -> Secret | None:
-    """The secret of ``meter``: ``PERWATT_<METER>_USER`` and ``..._PASSWORD``, else the lines ``user=`` and ``password=``
-    of ``file`` (mode 0600), else None. Raises :class:`Unavailable` for a file that others could read."""
+    """The secret of ``meter``: ``PERWATT_<METER>_USER`` and ``..._PASSWORD``, else the lines ``user=`` and
+    ``password=`` of ``file`` (mode 0600), else None. Raises :class:`Unavailable` for a file that others could read."""
     prefix = f"PERWATT_{meter.upper()}_"
     if (password := os.environ.get(prefix + "PASSWORD")) is not None:
         return Secret(os.environ.get(prefix + "USER", ""), password)

@@ -1,88 +1,150 @@
-"""Intel GPUs without any library: the energy counters that the drivers ``xe`` and ``i915`` keep under hwmon.
+"""Intel GPUs through the kernel's own sensors: the drivers ``xe`` and ``i915``, and no library.
 
-``energy1_input`` is the card, ``energy2_input`` the package, in uJ, both renewed faster than they can be read usefully;
-``power1_max`` is the sustained limit in uW. The card contains the package: one of them is read, never their sum.
-Source: Linux kernel, Documentation/ABI/testing/sysfs-driver-intel-xe-hwmon and -i915-hwmon.
+hwmon tells the energy of the card as ``energy1_input`` (Linux 6.5 and newer) and that of its package as
+``energy2_input`` (6.8), in microjoules. The package lies inside the card: one of them is metered, never both.
+``power1_max`` is the sustained limit in microwatts, ``temp2_input`` and ``temp3_input`` are package and memory.
+Source: Linux kernel, Documentation/ABI/testing/sysfs-driver-intel-xe-hwmon and sysfs-driver-intel-i915-hwmon.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import errno
+import re
+import time
 from pathlib import Path
-from typing import ClassVar, Literal
 
-from perwatt.benchmarks.meters.meter import Capabilities, Part, Scope, Unavailable
-from perwatt.benchmarks.meters.sysfs import FileMeter, OutOfRange, first_word, number
+from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Snapshot, Status, Unavailable
 
-INPUTS = {"card": "energy1_input", "package": "energy2_input"}
 DRIVERS = ("xe", "i915")
+BOUNDARIES = {"energy1_input": "gpu", "energy2_input": "gpu_package"}  # the widest first
+REMEDY = "load the driver xe (Linux 6.8 or newer), or i915 for a discrete card; in a container, mount the host's /sys"
+ACCESS = "as root: chmod a+r the energy*_input files of the card's hwmon folder"
 
 
-class Xe(FileMeter):
-    """The counter of ``of``: null for the card or, where there is none, the package. ``board`` meters that card
-    whatever runs the load."""
+def _told(path: Path) -> str | None:
+    """A file's text, None where it cannot be read."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
 
-    scope: ClassVar[Scope] = "device"
-    kind: Literal["energy"] = "energy"
 
-    def __init__(
-        self, of: str | None = None, board: int | None = None, root: str = "/sys/class/drm", poll_s: float = 0.05
-    ) -> None:
-        if of is not None and of not in INPUTS:
-            raise ValueError(f"meter.xe.of: found {of!r}, allowed null, {', '.join(INPUTS)}")
-        if board is not None:
-            number("xe", "board", board, 0, 1024)
-        number("xe", "poll_s", poll_s, 0.005, 10)
-        self.of, self.board, self.poll_s, self.root = of, board, poll_s, Path(root)
+def _scaled(path: Path, unit: float) -> float | None:
+    """A file's number in the base unit, None where it cannot be read or is no number."""
+    try:
+        return int(_told(path) or "") * unit
+    except ValueError:
+        return None
+
+
+class Xe(Meter):
+    """The card's energy in J since it was opened; that of its package where the card's is not told.
+
+    ``root``: where the kernel lists graphics cards; ``board``: a card by its index, whatever runs the load.
+    """
+
+    scope = "device"
+
+    def __init__(self, root: str = "/sys/class/drm", poll_s: float = 0.05, board: int | None = None) -> None:
+        if not isinstance(root, str) or not root:
+            raise ValueError(f"meter.xe.root: {root!r} is not a folder")
+        if isinstance(poll_s, bool) or not isinstance(poll_s, int | float) or not 0.001 <= poll_s <= 10:
+            raise ValueError(f"meter.xe.poll_s: {poll_s!r} is not between 0.001 and 10 s")
+        if board is not None and (isinstance(board, bool) or not isinstance(board, int) or board < 0):
+            raise ValueError(f"meter.xe.board: {board!r} is neither null nor the index of a card")
+        self.root, self.poll_s, self.board = Path(root), poll_s, board
 
     def open(self, part: Part) -> Capabilities:
         """Find the card and read it once. Raises :class:`Unavailable`."""
         if part.type != "xpu" and self.board is None:
             raise Unavailable("the device under test is not an Intel GPU", "meter.xe.board=0 meters one all the same")
-        index = part.index if self.board is None else self.board
         cards = self._cards()
+        if not cards:
+            raise Unavailable(f"no card under {self.root} has sensors of xe or i915", REMEDY)
+        index = part.index if self.board is None else self.board
         if index >= len(cards):
-            raise Unavailable(
-                f"no card {index} of the drivers {', '.join(DRIVERS)} under {self.root}", "Linux 6.5 or newer"
-            )
-        card = cards[index]
-        for name in (self.of,) if self.of else ("card", "package"):
-            if (card / INPUTS[name]).is_file():
-                break
-        else:
-            raise Unavailable(f"{card} has no energy counter of the {self.of or 'card'}", "Linux 6.5 or newer")
-        self.start({"card": partial(first_word, card / INPUTS[name], 1e-6)}, f"chmod a+r {card / INPUTS[name]}")
-        address = (card.parent.parent).resolve().name  # the PCI address of the device
+            raise Unavailable(f"{len(cards)} cards have sensors of xe or i915; there is no card {index}")
+        card, self._hwmon = cards[index]
+        self._zero_uj, self._last_uj, self._lost = 0, -1, False
+        name = self._find()
+        self._zero_uj = self._last_uj
+        package = (card / "device").resolve().name.partition(".")[0] if (card / "device").is_symlink() else card.name
+        boundary = BOUNDARIES[name]
+        facts = {"driver": _told(self._hwmon / "name"), "card": card.name, "file": name}
         return Capabilities(
             name="xe",
             kind="energy",
-            boundary="gpu",
-            packages=(address,),
-            period_s=0.001,
+            boundary=boundary,
+            packages=(package,),
+            period_s=0.1,  # not documented; the renewal of this board is found by `perwatt meter characterise`
             poll_s=self.poll_s,
             quantum=1e-6,
             accuracy_class="D",
-            limit_w=self._limit_w(card),
-            instrument=f"xe:{address}:{name}",
-            facts={"of": name, "driver": (card / "name").read_text().strip()},
+            detail="" if self.root == Path("/sys/class/drm") else f"root {self.root}",
+            limit_w=_scaled(self._hwmon / "power1_max", 1e-6) if boundary == "gpu" else None,
+            instrument=f"hwmon:{package}:{boundary}",
+            facts={key: value for key, value in facts.items() if value},
         )
 
-    def _cards(self) -> list[Path]:
-        """The hwmon folders of Intel's cards, in the order of their numbers."""
+    def _cards(self) -> list[tuple[Path, Path]]:
+        """The cards that have such sensors, by number: card10 follows card9, and card0-DP-1 is a socket."""
+        cards = [path for path in self.root.glob("card*") if re.fullmatch(r"card\d+", path.name)]
         found = []
-        cards = [c for c in self.root.glob("card*") if c.name.removeprefix("card").isdigit()]
-        for card in sorted(cards, key=lambda c: int(c.name.removeprefix("card"))):
+        for card in sorted(cards, key=lambda path: int(path.name[4:])):
             for hwmon in sorted((card / "device" / "hwmon").glob("hwmon*")):
-                if (hwmon / "name").is_file() and (hwmon / "name").read_text().strip() in DRIVERS:
-                    found.append(hwmon)
+                if _told(hwmon / "name") in DRIVERS and any((hwmon / name).exists() for name in BOUNDARIES):
+                    found.append((card, hwmon))
                     break
         return found
 
-    @staticmethod
-    def _limit_w(card: Path) -> float | None:
-        for name in ("power1_max", "power1_rated_max"):
-            try:
-                return first_word(card / name, 1e-6) or None
-            except (OSError, OutOfRange):
+    def _find(self) -> str:
+        """The widest counter that answers. Raises :class:`Unavailable` with what the first of them said."""
+        statuses = []
+        for name in BOUNDARIES:
+            self._file = self._hwmon / name
+            if not self._file.exists():
                 continue
-        return None
+            reading = self.read()
+            if reading.value is not None:
+                return name
+            statuses.append(reading.status)
+        remedy = ACCESS if "no_permission" in statuses else REMEDY
+        raise Unavailable(f"{self._hwmon} does not tell its energy ({statuses[0]})", remedy)
+
+    def read(self) -> Reading:
+        """One file; its error becomes the reading's status."""
+        start = time.monotonic_ns()
+        status: Status = "ok"
+        raw: int | None = None
+        try:
+            raw = int(self._file.read_text())
+        except PermissionError:
+            status = "no_permission"
+        except OSError as error:
+            status = "lost" if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO) else "unsupported"
+        except ValueError:
+            status = "out_of_range"
+        end = time.monotonic_ns()
+        if raw is not None and raw < self._last_uj:  # the driver was reloaded: what came between is not known
+            self._lost = True
+        if self._lost:
+            raw, status = None, "lost"
+        if raw is None:
+            return Reading((start + end) // 2, end - start, None, status)
+        self._last_uj = raw
+        return Reading((start + end) // 2, end - start, (raw - self._zero_uj) * 1e-6, status)
+
+    def snapshot(self) -> Snapshot | None:
+        """Temperatures and limits, as far as the driver tells them."""
+        degrees = {
+            "gpu": _scaled(self._hwmon / "temp2_input", 1e-3),
+            "memory": _scaled(self._hwmon / "temp3_input", 1e-3),
+        }
+        limits = {
+            "enforced": _scaled(self._hwmon / "power1_max", 1e-6),
+            "default": _scaled(self._hwmon / "power1_rated_max", 1e-6),
+        }
+        return Snapshot(
+            temperature_c={name: value for name, value in degrees.items() if value is not None},
+            limit_w={name: value for name, value in limits.items() if value is not None},
+        )

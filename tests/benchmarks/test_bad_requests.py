@@ -30,7 +30,7 @@ WRONG = [
     ("profile.repetitions=0", "profile: needs at least one repetition"),
     ("stopping.samples=3", "stopping.samples: no such key (did you mean min_samples?); choices: seconds, min_samples"),
     ("stopping.seconds=-1", "stopping.seconds: -1 is not a positive number"),
-    ("meter=watt", "meter=watt: no such file in conf/meter; choices: auto, none, nvml, rapl, replay"),
+    ("meter=watt", "meter=watt: no such file in conf/meter; choices: amd, auto, constant, cray, "),
     ("meter.rapl.poll_s=99", "meter.rapl.poll_s: 99 is not between "),
     ("launcher.ranks=0", "launcher.ranks: 0 is not a positive whole number"),
     ("launcher=slrm", "launcher=slrm: no such file in conf/launcher; choices: inline, torchrun"),
@@ -78,7 +78,7 @@ def test_from_the_shell_as_well(tmp_path: Path, perwatt: Perwatt) -> None:
         (["report", "run=x"], "perwatt report: x: no run there (a folder with records.jsonl)"),
         (["report", "form=csv"], "perwatt report: form=csv: choices: run=RUN, format="),
         (["report", "format=pdf"], "perwatt report: format=pdf: choices: console, html, markdown, csv, json"),
-        (["doctor", "meter=x"], "perwatt doctor: meter=x: no such file in conf/meter; choices: "),
+        (["doctor", "meter=x"], "perwatt doctor: meter=x: no such file in conf/meter (did you mean xe?); choices: "),
         (["doctor", "--measure"], "perwatt doctor: --measure: no such flag; choices: --measure-peaks"),
     ],
 )

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.config import compose
-from perwatt.benchmarks.profile import Profile
 from perwatt.benchmarks.plan import check, estimate_s
+from perwatt.benchmarks.profile import Profile
 
 CONF = Path(__file__).parent.parent.parent / "conf"
 SUITES = sorted(p.stem for p in (CONF / "suite").glob("*.yaml"))

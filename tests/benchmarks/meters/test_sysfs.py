@@ -1,4 +1,4 @@
-"""Meters that are files: hwmon, Cray's pm_counters, Intel's hwmon counters, and the stated constant."""
+"""Meters that are files: hwmon, Cray's pm_counters, and the stated constant."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from perwatt.benchmarks.meters.constant import Constant
 from perwatt.benchmarks.meters.cray import Cray
 from perwatt.benchmarks.meters.hwmon import Hwmon
 from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
-from perwatt.benchmarks.meters.xe import Xe
 from perwatt.benchmarks.sampler import Sampler, open_meters
 from perwatt.benchmarks.window import Window
 
@@ -122,32 +121,6 @@ def test_a_counter_that_goes_back_is_lost(tmp_path: Path) -> None:
     assert (meter.read().value, meter.read().status) == (None, "lost")
 
 
-def card(root: Path, number: int, driver: str = "xe", **files: object) -> Path:
-    pci = root.parent / "pci" / f"0000:0{number}:00.0"
-    folder = put(pci / "hwmon" / f"hwmon{number + 5}", name=driver, **files)
-    (root / f"card{number}").mkdir(parents=True)
-    (root / f"card{number}" / "device").symlink_to(pci)
-    return folder
-
-
-def test_intels_card_or_package_and_never_both(tmp_path: Path) -> None:
-    root = tmp_path / "drm"
-    card(root, 0, "amdgpu", energy1_input=5)
-    first = card(root, 1, energy1_input=10**9, energy2_input=10**9, power1_max=300_000_000)
-    card(root, 2, "i915", energy2_input=10**9)
-    meter = Xe(root=str(root))
-    about = meter.open(Part("xpu", 0))
-    assert (about.packages, about.limit_w, about.facts) == (("0000:01:00.0",), 300, {"of": "card", "driver": "xe"})
-    put(first, energy1_input=10**9 + 42_000_000, energy2_input=10**9 + 7)
-    assert meter.read().value == pytest.approx(42)
-    assert Xe(root=str(root)).open(Part("xpu", 1)).facts["of"] == "package"
-    with pytest.raises(Unavailable, match="no card 2"):
-        Xe(root=str(root)).open(Part("xpu", 2))
-    with pytest.raises(Unavailable, match="not an Intel GPU"):
-        Xe(root=str(root)).open(Part("cuda", 0))
-    assert Xe(root=str(root), board=0).open(CPU).boundary == "gpu"
-
-
 def test_a_constant_is_a_model() -> None:
     with pytest.raises(Unavailable, match="no power was stated"):
         Constant().open(CPU)
@@ -172,7 +145,6 @@ def test_a_constant_is_a_model() -> None:
         (lambda: Hwmon(label="("), r"meter\.hwmon\.label"),
         (lambda: Cray("rack"), r"meter\.cray\.what: found 'rack'"),
         (lambda: Cray(poll_s=0), r"meter\.cray\.poll_s: found 0"),
-        (lambda: Xe("gpu"), r"meter\.xe\.of"),
         (lambda: Constant(-1), r"meter\.constant\.power_w: found -1"),
         (lambda: Constant(True), r"meter\.constant\.power_w: found True"),
     ],
