@@ -1,13 +1,16 @@
 """NVIDIA boards through NVML: the energy counter, and the polled power beside it as a witness.
 
 ``nvmlDeviceGetTotalEnergyConsumption`` counts mJ since the driver was loaded (Volta and newer), renewed about every
-100 ms. Field 186 is the power of the last sensor window, field 185 (or ``nvmlDeviceGetPowerUsage``, on what is newer than
-GA100) the mean of the last second. All come from one sensor and share its gain error of about 5 % (class D), which is
-the board's own: it is no noise, and no repetition removes it. That sensor looks 25 ms in every 100 ms on A100 and
+100 ms. Field 186 is the power of the last sensor window, field 185 (or ``nvmlDeviceGetPowerUsage``, on what is newer
+than GA100) the mean of the last second. All come from one sensor and share its gain error of about 5 % (class D), which
+is the board's own: it is no noise, and no repetition removes it. That sensor looks 25 ms in every 100 ms on A100 and
 H100; whether the counter sees more is documented nowhere, so counter and poll are kept side by side.
 
 A scope says what is metered: the GPU, the module (a superchip's CPU included) or the memory. Each has its own boundary
 and they are never added. A slice of a partitioned board (MIG) has no power: the board is metered, under its own UUID.
+
+A counter that went back was started anew with the driver: what came between is not known, so that it says no more. One
+that leaps further than the board can draw is not believed; back in line at the next reading, it goes on.
 Source: nvml.h of the CUDA toolkit; Yang et al., SC24, for the sensors.
 """
 
@@ -17,12 +20,26 @@ import time
 from abc import abstractmethod
 
 from perwatt.benchmarks.meters.meter import Capabilities, Kind, Meter, Part, Reading, Snapshot, Status, Unavailable
-from perwatt.benchmarks.meters.nvml_board import AVERAGED_SINCE, PART_TIME, SCOPES, STATUS, Board, Field
+from perwatt.benchmarks.meters.nvml_board import (
+    AVERAGED_SINCE,
+    LIMIT_NOW,
+    PART_TIME,
+    SCOPES,
+    STATUS,
+    Board,
+    Field,
+)
 
 POWER_AVERAGE, POWER_INSTANT = 185, 186
 ENERGY_FIELDS = (83, 191)
 PERIOD_S = 0.1  # of counter and sensor on what has been characterised; `perwatt meter characterise` finds this board's
 IMPOSSIBLE_W = 100_000.0  # no board; what a driver says when it does not know
+LEAP_FACTOR, LEAP_S = 2.0, 1.0  # of the greatest limit, over the time since the counter last moved and this much more
+REMEDY = {
+    "unsupported": "another of nvml_energy, nvml_instant and nvml_average may answer, or a newer driver",
+    "no_permission": "let this user open /dev/nvidiactl and the board's /dev/nvidia*",
+    "lost": "see nvidia-smi and the kernel's log: the board may need a reset",
+}
 
 
 class _Nvml(Meter):
@@ -42,14 +59,20 @@ class _Nvml(Meter):
     def open(self, part: Part) -> Capabilities:
         """Find the board by its UUID and read it once. Raises :class:`Unavailable`."""
         self._board = Board(part, self.board_index)
-        self._zero, self._last = 0.0, float("-inf")
+        self._zero, self._last, self._moved_ns = 0.0, float("nan"), 0
+        self._leapt = self._restarted = False
+        self._most_w = IMPOSSIBLE_W
         how = self._find()
         first = self.read()
         if first.value is None:
-            raise Unavailable(f"NVML: this board does not answer {how} ({first.status})")
+            raise Unavailable(
+                f"NVML: this board does not answer {how} ({first.status})", REMEDY.get(first.status, "try again")
+            )
         if self.kind == "energy":
             self._zero = first.value
-        capability = self._board.capability
+        capability, limit_w = self._board.capability, self._limit_w()
+        if limit_w is not None:  # the limit may be raised while a meter is open, but not above the board's range
+            self._most_w = LEAP_FACTOR * max(limit_w, self._board.range_w.get("max", limit_w))
         return Capabilities(
             name=self.name,
             kind=self.kind,
@@ -63,14 +86,16 @@ class _Nvml(Meter):
             accuracy_source="Yang et al., SC24: boards were found between -6 and +11 %, most within 5 %",
             averaging_s=self._averaging_s(capability),
             attention=PART_TIME.get(capability) if self._averaging_s(capability) == 0 else None,
-            limit_w=self._limit_w(),
+            limit_w=limit_w,
             instrument=f"nvml:{self._board.uuid}:{self._boundary()}",
-            facts={**self._board.facts(), "call": how},
+            facts={**self._board.facts(), "call": how, "scope": self._boundary()},
         )
 
     def _limit_w(self) -> float | None:
-        """The enforced limit, for what it limits: the board, not the module round it."""
-        return self._board.limits_w.get("enforced") if self._boundary() == "gpu" else None
+        """The enforced limit of what is metered: the board's, or where a driver tells it the module's."""
+        if self._boundary() == "gpu":
+            return self._board.limits_w.get("enforced")
+        return self._board.watts(LIMIT_NOW, "module") or None if self._boundary() == "module" else None
 
     @abstractmethod
     def _find(self) -> str:
@@ -100,15 +125,23 @@ class _Nvml(Meter):
             status = STATUS.get(error.value, "lost")
         end = time.monotonic_ns()
         if value is not None:
-            value, status = self._checked(value)
+            value, status = self._checked(value, (start + end) // 2)
         return Reading((start + end) // 2, end - start, value, status, None if stamp is None else stamp * 1000)
 
-    def _checked(self, value: float) -> tuple[float | None, Status]:
+    def _checked(self, value: float, at_ns: int) -> tuple[float | None, Status]:
         if self.kind == "power":
-            return (value, "ok") if 0 <= value < IMPOSSIBLE_W else (None, "out_of_range")
-        if value < self._last:  # the driver was reloaded and the counter began again: what came between is not known
+            # what answers draws something: a driver that is asked too fast has been seen to say 0
+            return (value, "ok") if 0 < value < IMPOSSIBLE_W else (None, "out_of_range")
+        if self._restarted or value < self._last:
+            self._restarted = True
             return None, "lost"
-        self._last = value
+        most_j = self._most_w * ((at_ns - self._moved_ns) * 1e-9 + LEAP_S)
+        if value - self._last > most_j:
+            self._restarted, self._leapt = self._leapt, True  # twice: it will not come back
+            return None, "out_of_range"
+        self._leapt = False
+        if value != self._last:
+            self._last, self._moved_ns = value, at_ns
         return value - self._zero, "ok"
 
     def snapshot(self) -> Snapshot | None:
@@ -177,19 +210,24 @@ class NvmlInstant(_Nvml):
 
 
 class NvmlAverage(NvmlInstant):
-    """The mean power of the last second in W (field 185), or what ``nvmlDeviceGetPowerUsage`` gives on an old driver:
-    the same on what is newer than GA100, the power of the moment on GA100 and older."""
+    """The mean power of the last second in W (field 185), or what ``nvmlDeviceGetPowerUsage`` gives: the same on what
+    is newer than GA100 with a driver too old for the field, the power of the moment on GA100 and older."""
 
     name, kind = "nvml_average", "power"
     fields = (POWER_AVERAGE,)
 
     def _find(self) -> str:
-        how = super()._find()
+        self._usage = False
+        # GA100 and older have no mean of a second, whatever the field may say there
+        older = (0, 0) < self._board.capability < AVERAGED_SINCE and self.of in (None, "gpu")
+        how = "" if older else super()._find()
+        if older:
+            self._field, self._scope = POWER_AVERAGE, "gpu"
         self._usage = "scope" not in how and self.of in (None, "gpu")
         return "nvmlDeviceGetPowerUsage" if self._usage else how
 
     def _ask(self) -> tuple[float, int | None]:
-        if getattr(self, "_usage", False):
+        if self._usage:
             return self._board.ask("nvmlDeviceGetPowerUsage") * 1e-3, None
         return super()._ask()
 

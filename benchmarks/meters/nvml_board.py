@@ -7,7 +7,8 @@ Source: nvml.h of the CUDA toolkit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from perwatt.benchmarks.meters.meter import Part, Snapshot, Status, Unavailable
@@ -15,8 +16,20 @@ from perwatt.benchmarks.meters.meter import Part, Snapshot, Status, Unavailable
 INSTALL = "pip install 'perwatt[nvidia]'"
 
 # NVML return codes that a single reading may meet, and what they mean for it; anything else loses the meter.
-STATUS: dict[int, Status] = {3: "unsupported", 4: "no_permission", 13: "unsupported", 15: "lost", 999: "stale"}
 UNKNOWN = 999  # met now and then by a driver that is busy: asked once more
+UNREADABLE = -1  # none of NVML's: a field of a type that it does not define, or not a number
+STATUS: dict[int, Status] = {
+    2: "unsupported",  # invalid argument: a field or scope that this driver is too old for
+    3: "unsupported",
+    4: "no_permission",
+    10: "stale",  # timeout
+    13: "unsupported",  # function not found
+    15: "lost",
+    16: "lost",  # reset required
+    21: "stale",  # no data
+    UNKNOWN: "stale",
+    UNREADABLE: "out_of_range",
+}
 
 # Fields that count nanoseconds in which clocks were held down, by reason.
 THROTTLE = {
@@ -28,7 +41,12 @@ THROTTLE = {
 }
 MEMORY_TEMPERATURE = 82
 SCOPES = {"gpu": 0, "module": 1, "memory": 2}
+LIMIT_NOW, POWER_NOW = 190, 186  # fields with a scope
 SM_CLOCK, MEMORY_CLOCK = 1, 2
+# double, unsigned, unsigned long, unsigned long long, signed long long, signed, unsigned short
+MEMBERS = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
+SWITCH = {0: "off", 1: "on"}
+COMPUTE = {0: "default", 1: "exclusive_thread", 2: "prohibited", 3: "exclusive_process"}
 
 # Of the sensor's period, the part in which it looks: 25 ms of 100 ms on GA100 and GH100 (Yang et al., SC24).
 PART_TIME = {(8, 0): 0.25, (9, 0): 0.25}
@@ -53,7 +71,9 @@ class Board:
         except ImportError:
             raise Unavailable("nvidia-ml-py is not installed", INSTALL) from None
         if part.type != "cuda" and index is None:
-            raise Unavailable("the device under test is not an NVIDIA board", "meter.NAME.board=0 meters one all the same")
+            raise Unavailable(
+                "the device under test is not an NVIDIA board", "meter.NAME.board=0 meters one all the same"
+            )
         self.nvml = pynvml
         try:
             pynvml.nvmlInit()
@@ -68,7 +88,8 @@ class Board:
                 self.handle = pynvml.nvmlDeviceGetHandleByIndex(part.index if index is None else index)
         except pynvml.NVMLError as error:
             named = index if index is not None else part.uuid or part.index
-            raise Unavailable(f"NVML does not know the board {named}: {error}") from None
+            remedy = "nvidia-smi -L lists the boards; in a container, pass this one in"
+            raise Unavailable(f"NVML does not know the board {named}: {error}", remedy) from None
         if self.tell("nvmlDeviceIsMigDeviceHandle"):
             # a slice has no power of its own: what is metered is the whole board
             self.handle = self.tell("nvmlDeviceGetDeviceHandleFromMigDeviceHandle") or self.handle
@@ -95,19 +116,26 @@ class Board:
 
     def field(self, number: int, scope: int = 0) -> tuple[int, int | None]:
         """A field's value and its time stamp in us since 1970. Raises :class:`Field` or pynvml's NVMLError."""
-        return self._value(self.ask("nvmlDeviceGetFieldValues", [(number, scope)])[0])
+        answer = self.ask("nvmlDeviceGetFieldValues", [(number, scope)])[0]
+        if answer.nvmlReturn == UNKNOWN:
+            answer = self.ask("nvmlDeviceGetFieldValues", [(number, scope)])[0]
+        return self._value(answer)
 
     @staticmethod
     def _value(answer: Any) -> tuple[int, int | None]:
         if answer.nvmlReturn != 0:  # the call succeeds although a field was refused
             raise Field(answer.nvmlReturn)
-        # double, unsigned, unsigned long, unsigned long long, signed long long, signed
-        member = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal")[answer.valueType]
-        return int(getattr(answer.value, member)), int(answer.timestamp) or None
+        try:
+            return int(getattr(answer.value, MEMBERS[answer.valueType])), int(answer.timestamp) or None
+        except (IndexError, ValueError, OverflowError, AttributeError):
+            raise Field(UNREADABLE) from None
 
-    def code(self, error: Exception) -> int:
-        """The NVML return code behind an exception of :meth:`ask` or :meth:`field`."""
-        return int(error.code if isinstance(error, Field) else error.value)  # type: ignore[attr-defined]
+    def watts(self, number: int, scope: str) -> float | None:
+        """A field of power in that scope in W; None if the driver does not tell."""
+        try:
+            return self.field(number, SCOPES[scope])[0] * 1e-3
+        except (Field, self.nvml.NVMLError):
+            return None
 
     @property
     def capability(self) -> tuple[int, int]:
@@ -115,11 +143,14 @@ class Board:
         found = self.tell("nvmlDeviceGetCudaComputeCapability")
         return (int(found[0]), int(found[1])) if found else (0, 0)
 
-    @property
+    @cached_property
     def is_module(self) -> bool:
         """A superchip, whose energy counter is that of the whole module, CPU included."""
         info = self.tell("nvmlDeviceGetC2cModeInfoV")
-        return bool(info is not None and info.isC2cEnabled)
+        if info is not None:
+            return bool(info.isC2cEnabled)
+        # a binding or driver older than that call: what has power as a module and none as a GPU is one too
+        return self.watts(POWER_NOW, "gpu") is None and self.watts(POWER_NOW, "module") is not None
 
     @property
     def limits_w(self) -> dict[str, float]:
@@ -128,21 +159,29 @@ class Board:
         found = {name: self.tell(call) for name, call in calls.items()}
         return {name: milliwatt / 1000 for name, milliwatt in found.items() if milliwatt is not None}
 
+    @property
+    def range_w(self) -> dict[str, float]:
+        """The least and the greatest power limit that may be set, in W."""
+        found = self.tell("nvmlDeviceGetPowerManagementLimitConstraints") or ()
+        return {name: milliwatt / 1000 for name, milliwatt in zip(("min", "max"), found, strict=False)}
+
     def facts(self) -> dict[str, str]:
         """What identifies the board and the state that it was measured in."""
-        said: dict[str, Callable[[], Any]] = {
-            "board": lambda: self.tell("nvmlDeviceGetName"),
-            "vbios": lambda: self.tell("nvmlDeviceGetVbiosVersion"),
-            "persistence": lambda: self.tell("nvmlDeviceGetPersistenceMode"),
-            "ecc": lambda: (self.tell("nvmlDeviceGetEccMode") or [None])[0],
-            "mig": lambda: (self.tell("nvmlDeviceGetMigMode") or [None])[0],
+        major, minor = self.capability
+        found = {
+            "board": self.tell("nvmlDeviceGetName"),
+            "compute_capability": f"{major}.{minor}" if major else None,
+            "vbios": self.tell("nvmlDeviceGetVbiosVersion"),
+            "persistence": SWITCH.get(self.tell("nvmlDeviceGetPersistenceMode")),
+            "ecc": SWITCH.get((self.tell("nvmlDeviceGetEccMode") or [None])[0]),
+            "mig": SWITCH.get((self.tell("nvmlDeviceGetMigMode") or [None])[0]),
+            "compute_mode": COMPUTE.get(self.tell("nvmlDeviceGetComputeMode")),
         }
-        found = {name: ask() for name, ask in said.items()}
         try:
             found["driver"] = self.nvml.nvmlSystemGetDriverVersion()
         except self.nvml.NVMLError:
             found["driver"] = None
-        limits = {f"limit_{name}_w": watts for name, watts in self.limits_w.items()}
+        limits = {f"limit_{name}_w": watts for name, watts in {**self.limits_w, **self.range_w}.items()}
         return {name: str(value) for name, value in {**found, **limits}.items() if value is not None}
 
     def snapshot(self) -> Snapshot:
@@ -151,7 +190,7 @@ class Board:
         values: dict[int, int] = {}
         answers = self.tell("nvmlDeviceGetFieldValues", [(number, 0) for number in numbers]) or ()
         for number, answer in zip(numbers, answers, strict=False):
-            if answer.nvmlReturn == 0:
+            with suppress(Field):  # what was refused is absent
                 values[number] = self._value(answer)[0]
         degrees = {"gpu": self.tell("nvmlDeviceGetTemperature", 0), "memory": values.get(MEMORY_TEMPERATURE)}
         clocks = {
