@@ -10,6 +10,7 @@ Source: Linux kernel, Documentation/power/powercap/powercap.rst.
 from __future__ import annotations
 
 import errno
+import socket
 import time
 from pathlib import Path
 
@@ -82,10 +83,26 @@ class Rapl(Meter):
             packages=tuple(zone.name for zone in self._zones),
             period_s=0.001,
             poll_s=self.poll_s,
-            quantum=61e-6,
+            # the register behind a zone has 32 bits: its unit is the range over 2^32 - 1
+            quantum=max(zone.range_uj for zone in self._zones) * 1e-6 / (2**32 - 1),
             accuracy_class="D",
+            limit_w=self._limit_w(),
+            instrument=f"rapl:{socket.gethostname()}:{'+'.join(zone.name for zone in self._zones)}",
             detail="" if self.root == Path("/sys/class/powercap") else f"root {self.root}",
         )
+
+    def _limit_w(self) -> float | None:
+        """What the packages may draw for a moment, all together; None if one of them does not tell, or has memory
+        beside it, whose power no constraint bounds."""
+        if any(not zone.name.startswith("package-") for zone in self._zones):
+            return None
+        try:
+            found = [
+                max(int(f.read_text()) for f in zone.path.glob("constraint_*_power_limit_uw")) for zone in self._zones
+            ]
+        except (OSError, ValueError):  # also where there is no such file
+            return None
+        return sum(found) * 1e-6 or None
 
     def read(self) -> Reading:
         """Joules of all zones since they were opened."""

@@ -98,3 +98,44 @@ def test_nothing_there_says_so(tmp_path: Path, make: object) -> None:
 def test_a_poll_that_would_miss_a_wrap_is_refused(poll_s: float) -> None:
     with pytest.raises(ValueError, match=r"meter\.rapl\.poll_s"):
         Rapl(poll_s=poll_s)
+
+
+def test_what_the_packages_may_draw_bounds_what_is_believed(tmp_path: Path) -> None:
+    for number in (0, 1):
+        path = zone(tmp_path, f"intel-rapl:{number}", f"package-{number}")
+        (path / "constraint_0_power_limit_uw").write_text("200000000\n")
+        (path / "constraint_1_power_limit_uw").write_text("240000000\n")
+    about = Rapl(str(tmp_path)).open(Part("cpu"))
+    assert about.limit_w == pytest.approx(480)
+    assert about.quantum == pytest.approx(61e-6, rel=0.01)
+    assert about.instrument.endswith(":package-0+package-1")
+    zone(tmp_path, "intel-rapl:0:0", "dram")
+    assert Rapl(str(tmp_path)).open(Part("cpu")).limit_w is None
+
+
+# In a mount namespace of its own a tree lies over the system's, and the meter is opened as a user opens it.
+MOUNTED = """
+import sys
+from pathlib import Path
+from perwatt.benchmarks.meters.meter import Part
+from perwatt.benchmarks.meters.rapl import Rapl
+zone = Path("/sys/class/powercap/intel-rapl:0")
+zone.mkdir(parents=True)
+(zone / "name").write_text("package-0")
+(zone / "max_energy_range_uj").write_text("262143328850")
+(zone / "energy_uj").write_text("0")
+meter = Rapl()
+meter.open(Part("cpu"))
+(zone / "energy_uj").write_text("50000000")
+print(meter.read().value)
+"""
+
+
+@pytest.mark.root
+def test_a_tree_that_is_really_mounted_over_the_systems(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(MOUNTED)
+    script = f"mount -t tmpfs none /sys/class && {sys.executable} {program}"
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(50.0)
