@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import socket
 import statistics
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from importlib.metadata import version
 from typing import Any
@@ -20,6 +22,7 @@ from perwatt.benchmarks.config import BadRequest, compose, explain
 from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
 from perwatt.benchmarks.sampler import Channel, Sampler, open_meters
 from perwatt.results import calibration
+from perwatt.results.uncertainty import gain_term
 
 READS, REMOTE_READS = 20, 3
 
@@ -114,6 +117,7 @@ def _about(channel: Channel) -> dict[str, Any]:
     readings = [channel.poll() for _ in range(REMOTE_READS if about.remote else READS)]
     costs = [r.call_ns * 1e-9 for r in readings if r is not None]
     last = readings[-1]
+    found = calibration.load(about.packages[0], about.name) if len(about.packages) == 1 else None
     return {
         "name": about.name,
         "kind": about.kind,
@@ -125,6 +129,7 @@ def _about(channel: Channel) -> dict[str, Any]:
         "period_s": about.period_s,
         "poll_s": about.poll_s,
         "averaging_s": about.averaging_s,
+        "delay_s": about.delay_s,
         "attention": about.attention,
         "quantum": about.quantum,
         "limit_w": about.limit_w,
@@ -133,6 +138,7 @@ def _about(channel: Channel) -> dict[str, Any]:
         "value": last.value if last else None,
         "status": last.status if last else "lost",
         "calibration": channel.calibration,
+        "characterised": found.date if found else "",
         "facts": about.facts,
     }
 
@@ -150,8 +156,16 @@ def _lines(about: dict[str, Any]) -> list[str]:
         f"         now {value}; renewed every {about['period_s']:g} s{averaging}{quantum}; "
         f"a reading takes {about['read_s'] * 1e3:.2f} ms",
     ]
-    if about["calibration"]:
-        lines.append(f"         calibrated by {about['calibration']} ({about['accuracy_source']})")
+    if about["limit_w"] or about["delay_s"] or about["attention"] is not None:
+        known = [f"limit {about['limit_w']:g} W"] if about["limit_w"] else []
+        known += [f"delay {about['delay_s']:.3g} s"] if about["delay_s"] else []
+        known += [f"looks {about['attention']:.0%} of the time"] if about["attention"] is not None else []
+        lines.append("         " + ", ".join(known))
+    if about["accuracy_source"]:
+        lines.append(f"         accuracy: {about['accuracy_source']}")
+    if about["characterised"]:
+        by = f", corrected by {about['calibration']}" if about["calibration"] else ""
+        lines.append(f"         characterised on {about['characterised']}{by}")
     if about["facts"]:
         lines.append("         " + ", ".join(f"{k} {v}" for k, v in about["facts"].items()))
     return lines
@@ -202,6 +216,7 @@ class _Screen:
         from rich.live import Live
 
         self._live = Live(auto_refresh=False) if sys.stderr.isatty() and sys.stdout.isatty() else None
+        self._throttled: dict[str, dict[str, int]] = {}
         if self._live:
             self._live.start()
         return self
@@ -212,9 +227,13 @@ class _Screen:
 
     def show(self, channels: Sequence[Channel], seen: dict[str, list[float]], elapsed_s: float) -> None:
         """The state of each meter now."""
-        rows = [(c.capabilities.name, c.capabilities.boundary, seen[c.capabilities.name], _state(c)) for c in channels]
+        rows = [
+            (c.capabilities.name, c.capabilities.boundary, seen[c.capabilities.name], self._state(c)) for c in channels
+        ]
         if self._live is None:
             each = ", ".join(f"{name} {w[-1]:.1f} W" if w else f"{name} no reading" for name, _, w, _ in rows)
+            states = dict.fromkeys(state for *_, state in rows if state)  # meters of one board say the same
+            each = "; ".join([each, *states])
             print(f"{elapsed_s:8.1f} s  {each}", file=sys.stderr, flush=True)
             return
         from rich.table import Table
@@ -225,14 +244,18 @@ class _Screen:
             table.add_row(name, boundary, *figures, state)
         self._live.update(table, refresh=True)
 
-
-def _state(channel: Channel) -> str:
-    found = Sampler([channel]).snapshots()
-    if not found:
-        return ""
-    degrees = ", ".join(f"{place} {c:.0f} C" for place, c in found[0].temperature_c.items())
-    clocks = ", ".join(f"{domain} {hz / 1e6:.0f} MHz" for domain, hz in found[0].clock_hz.items())
-    return "; ".join(filter(None, (degrees, clocks)))
+    def _state(self, channel: Channel) -> str:
+        """Temperatures and clocks, and what has held the clocks down since the last look."""
+        found = Sampler([channel]).snapshots()
+        if not found:
+            return ""
+        now = found[0].throttle_ns
+        before = self._throttled.get(channel.capabilities.name, now)
+        self._throttled[channel.capabilities.name] = now
+        held = [reason for reason, ns in now.items() if ns > before.get(reason, ns)]
+        degrees = ", ".join(f"{place} {c:.0f} C" for place, c in found[0].temperature_c.items())
+        clocks = ", ".join(f"{domain} {hz / 1e6:.0f} MHz" for domain, hz in found[0].clock_hz.items())
+        return "; ".join(filter(None, (degrees, clocks, "throttled: " + ", ".join(held) if held else "")))
 
 
 # -- characterise --------------------------------------------------------------------------------------------------
@@ -245,11 +268,13 @@ def characterise(arguments: Sequence[str]) -> int:
 
     mine, rest = _options(arguments, quick=False, reference="")
     channels, missing, part = _open(rest)
-    local = [c for c in channels if not c.capabilities.remote and not c.capabilities.modelled]
+    local = [c for c in channels if not (c.capabilities.remote or c.capabilities.modelled or c.capabilities.replayed)]
     reference = next((c for c in channels if c.capabilities.name == mine["reference"]), None)
     if mine["reference"] and reference is None:
         names = ", ".join(c.capabilities.name for c in channels) or "none"
         raise BadRequest(f"reference={mine['reference']}: no such meter is open; open: {names}")
+    if reference is not None:
+        _trust(reference)
     sensors = [c for c in local if c is not reference]
     if not sensors:
         why = "; ".join(f"{n}: {m.reason}" for n, m in missing.items()) or "no meter was asked for"
@@ -263,18 +288,44 @@ def characterise(arguments: Sequence[str]) -> int:
         told = lambda text: print(f"  {text}", file=sys.stderr, flush=True)  # noqa: E731
         work = Characteriser([*sensors, reference] if reference else sensors, load, durations, told)
         found = work.run()
-        fitted = work.against(reference, found) if reference else {}
+        fitted, trouble = _fitted(work, reference, found)
     finally:
         load.close()
     files = [str(_keep(c, found, fitted, reference)) for c in sensors if len(c.capabilities.packages) == 1]
-    last_line(files=files, exit=0)
-    return 0
+    if trouble:
+        print(f"perwatt meter: what was found of the sensors is kept; not calibrated: {trouble}", file=sys.stderr)
+    code = 3 if trouble else 0
+    last_line(files=files, exit=code)
+    return code
+
+
+def _fitted(work: Any, reference: Channel | None, found: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The lines through the levels, or why there are none: what was found before then is not lost."""
+    if reference is None:
+        return {}, ""
+    try:
+        return work.against(reference, found), ""
+    except ValueError as why:
+        return {}, str(why)
+
+
+def _trust(reference: Channel) -> None:
+    """Give a reference that states no accuracy that of its class: none at all would pass for a perfect meter."""
+    about = reference.capabilities
+    gain, why = gain_term(about.accuracy_class, about.accuracy)
+    if gain is None or about.modelled or about.replayed:
+        what = "modelled" if about.modelled else "a recorded trace" if about.replayed else why
+        raise BadRequest(f"reference={about.name}: {what}; allowed a meter that measures this machine, class A to D")
+    if not gain:
+        raise BadRequest(f"reference={about.name}: states an accuracy of 0; allowed what its data sheet says")
+    reference.capabilities = replace(about, accuracy=math.sqrt(3) * gain)
 
 
 def _keep(channel: Channel, found: dict[str, Any], fitted: dict[str, Any], reference: Channel | None) -> Any:
     """Print and store what was found of one sensor."""
     about, what = channel.capabilities, found[channel.capabilities.name]
     line = fitted.get(about.name)
+    before = calibration.load(about.packages[0], about.name)
     kept = calibration.Characteristic(
         package=about.packages[0],
         meter=about.name,
@@ -288,12 +339,13 @@ def _keep(channel: Channel, found: dict[str, Any], fitted: dict[str, Any], refer
         averaging_s=what.step.averaging_s if what.step else None,
         attention=what.attention,
         counter_vs_poll=what.counter_vs_poll,
-        calibration=None
+        # a calibration outlives a look at the sensor that had no reference beside it
+        calibration=(before.calibration if before else None)
         if line is None or reference is None
         else calibration.Calibration(
             line.gain,
             line.offset_w,
-            line.u_relative(line.high_w),
+            max(line.u_relative(line.low_w), line.u_relative(line.high_w)),
             reference.capabilities.name,
             reference.capabilities.accuracy or 0.0,
             line.low_w,

@@ -33,7 +33,8 @@ class Calibration(msgspec.Struct, frozen=True):
 
 class Characteristic(msgspec.Struct, frozen=True):
     """How one sensor behaves. None: could not be told. ``attention`` is the part of a period in which it looks;
-    ``counter_vs_poll`` the relative difference of the counter to the integral of the polled power, by load."""
+    ``counter_vs_poll`` the relative difference of the counter to the integral of the polled power, by load; ``u`` the
+    standard uncertainties of what has one, by the name of the value."""
 
     package: str
     meter: str
@@ -47,6 +48,7 @@ class Characteristic(msgspec.Struct, frozen=True):
     averaging_s: float | None = None
     attention: float | None = None
     counter_vs_poll: dict[str, float] = {}
+    u: dict[str, float] = {}
     calibration: Calibration | None = None
 
 

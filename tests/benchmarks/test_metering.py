@@ -16,11 +16,17 @@ import pytest
 from known_meter import Known
 
 from perwatt.benchmarks.calibrated import apply
-from perwatt.benchmarks.characterise import Characteriser, Durations
+from perwatt.benchmarks.characterise import Characteriser, Durations, Found
 from perwatt.benchmarks.cli import main
+from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.loads import PRODUCT_S, Matmul
+from perwatt.benchmarks.metering import _fitted, _keep, _trust
 from perwatt.benchmarks.meters.meter import Capabilities, Part, Reading
 from perwatt.benchmarks.sampler import Channel, open_meters
-from perwatt.results.calibration import Calibration, Characteristic
+from perwatt.results.calibration import Calibration, Characteristic, store
+from perwatt.results.calibration import load as load_characteristic
+from perwatt.results.traces.calibrate import Level, fit
+from perwatt.results.uncertainty import CLASS_GAIN
 
 ON_W, OFF_W = 400.0, 100.0
 
@@ -101,6 +107,76 @@ def test_what_was_found_is_used_from_then_on() -> None:
     assert channel.calibration == "GPU-1.nvml_energy.json"
 
 
+def test_the_load_can_be_switched() -> None:
+    """On the CPU: it works while it is on and not after, and a product is short beside a sensor's period."""
+    load = Matmul("cpu")
+    try:
+        assert PRODUCT_S <= load.product_s < 0.05
+        load.on()
+        began = time.process_time()
+        time.sleep(0.3)
+        assert time.process_time() - began > 0.1
+        began = time.perf_counter()
+        load.off()
+        assert time.perf_counter() - began < 0.2
+        began = time.process_time()
+        time.sleep(0.3)
+        assert time.process_time() - began < 0.05
+        load._a = load._a[:1]  # a product that cannot be: the load ends, and says so
+        load.on()
+        load._thread.join(5)
+        with pytest.raises(RuntimeError, match="the load has ended"):
+            load.on()
+    finally:
+        load.close()
+
+
+def wattmeter(**changes: object) -> Channel:
+    about = Capabilities("wall", "power", "node_ac", ("w",), 0.1, 0.1, None, "B")
+    return Channel(Known("power", lambda _: 1.0), dataclasses.replace(about, **changes))  # type: ignore[arg-type]
+
+
+def test_a_reference_has_the_accuracy_of_its_class_unless_it_states_one() -> None:
+    stated, unstated = wattmeter(accuracy=0.002), wattmeter()
+    _trust(stated)
+    _trust(unstated)
+    assert stated.capabilities.accuracy == pytest.approx(0.002)
+    assert unstated.capabilities.accuracy == pytest.approx(CLASS_GAIN["B"][0])
+    for wrong in ({"replayed": True}, {"modelled": True}, {"accuracy_class": "E"}, {"accuracy": 0.0}):
+        with pytest.raises(BadRequest, match="reference=wall"):
+            _trust(wattmeter(**wrong))
+
+
+def test_a_calibration_outlives_a_look_without_a_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERWATT_METERS_DIR", str(tmp_path))
+    about = Capabilities("sensor", "power", "gpu", ("GPU-1",), 0.1, 0.05, None, "D")
+    fitted = Calibration(1.05, 2.0, 0.006, "wall", 0.01, 60, 350, "2026-01-01")
+    store(Characteristic("GPU-1", "sensor", "d", "0", "h", {}, 0.02, calibration=fitted))
+    _keep(Channel(Known("power", lambda _: 1.0), about), {"sensor": Found(period_s=0.1)}, {}, None)
+    kept = load_characteristic("GPU-1", "sensor")
+    assert kept is not None
+    assert (kept.period_s, kept.calibration) == (0.1, fitted)
+    # the uncertainty of a corrected reading holds over the whole range, its low end included
+    line = fit([Level(w, 1.05 * w + 3 * (-1) ** i, 1.0, 1.0) for i, w in enumerate((60.0, 150.0, 250.0, 350.0))])
+    _keep(
+        Channel(Known("power", lambda _: 1.0), about), {"sensor": Found()}, {"sensor": line}, wattmeter(accuracy=0.01)
+    )
+    kept = load_characteristic("GPU-1", "sensor")
+    assert kept is not None
+    assert kept.calibration is not None
+    assert kept.calibration.u_gain == pytest.approx(line.u_relative(60.0))
+    assert kept.calibration.u_gain > line.u_relative(350.0)
+
+
+def test_a_fit_that_fails_loses_nothing_else() -> None:
+    class Close:
+        def against(self, *_: object) -> None:
+            raise ValueError("calibrate: found 1 steady levels")
+
+    assert _fitted(Close(), wattmeter(), {}) == ({}, "calibrate: found 1 steady levels")
+    assert _fitted(Close(), None, {}) == ({}, "")
+
+
 BOARD = ("meter=nvml", "meter.nvml_energy.board=0", "meter.nvml_instant.board=0")
 
 
@@ -120,18 +196,22 @@ def test_list(library: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "nvml_instant: gpu, power, class D +-5.0%" in done.stdout
     assert "now 321.0 W" in done.stdout
+    assert "limit 700 W, looks 25% of the time" in done.stdout
+    assert "accuracy: Yang et al." in done.stdout
     assert json.loads(done.stdout.splitlines()[-1]) == {"meters": 2, "missing": [], "exit": 0}
     parsed = json.loads(command(library, "list", "format=json", "meter=[nvml,replay]").stdout)
     assert {m["name"] for m in parsed["missing"]} == {"nvml_energy", "nvml_instant", "replay"}
 
 
 def test_watch(library: Path) -> None:
-    done = command(library, "watch", "seconds=1.2", "interval_s=0.3", *BOARD, w=250)
+    done = command(library, "watch", "seconds=1.2", "interval_s=0.3", *BOARD, w=250, power_cap=0.5)
     assert done.returncode == 0, done.stderr
     last = json.loads(done.stdout.splitlines()[-1])
     for name in ("nvml_energy", "nvml_instant"):
         assert last["power"][name]["mean_w"] == pytest.approx(250, rel=0.02)
     assert len(done.stderr.splitlines()) >= 3
+    assert "gpu 60 C" in done.stderr
+    assert "throttled: sw_power_cap" in done.stderr.splitlines()[-1]
 
 
 def test_watch_ends_with_a_summary_on_ctrl_c(library: Path) -> None:
@@ -158,6 +238,7 @@ def test_characterise_and_a_run_that_uses_it(library: Path, tmp_path: Path) -> N
     assert "could not be told" in done.stdout
     listed = json.loads(command(library, "list", "format=json", *BOARD).stdout)
     assert listed["meters"][0]["period_s"] == kept["period_s"]
+    assert listed["meters"][0]["characterised"] == kept["date"]
 
 
 @pytest.mark.parametrize(

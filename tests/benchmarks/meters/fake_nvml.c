@@ -1,99 +1,103 @@
 /* A libnvidia-ml.so.1 whose truth is known, for the unmodified nvidia-ml-py and whatever else loads it.
 
-   The board draws a true power P(t) on CLOCK_MONOTONIC; a sensor sees the mean of the last window of each period, a
-   counter is renewed with a period of its own. Everything is set by the environment:
-   FAKE_NVML_W            watts of a constant curve (400)
-   FAKE_NVML_CURVE        square:LOW:HIGH:PERIOD_S:DUTY  or  steps:T0:W0:T1:W1:...  (seconds since FAKE_NVML_ORIGIN_NS)
-   FAKE_NVML_ORIGIN_NS    zero of the curve on CLOCK_MONOTONIC (when the library was initialised)
+   A sensor sees the mean of the last window of each of its periods, a counter is renewed with a period of its own.
+   Everything is set by the environment; the curve as fake_nvml_curve.h says, and:
    FAKE_NVML_PERIOD_S     the sensor's period (0.1), FAKE_NVML_WINDOW_S what it sees of it (0.1), FAKE_NVML_PHASE_S
    FAKE_NVML_COUNTER_S    the counter's period (0.1); FAKE_NVML_COUNTER_SAMPLED=1: it adds up the sensor's samples
-   FAKE_NVML_GAIN         of sensor and counter (1)
-   FAKE_NVML_NO_ENERGY    no counter; FAKE_NVML_MODULE_ONLY: scope GPU is refused, the counter is the module's (C2C)
+   FAKE_NVML_COUNTER_J    what it shows at the curve's zero (5e6)
+   FAKE_NVML_GAIN         of sensor and counter (1), FAKE_NVML_OFFSET_W (0)
+   FAKE_NVML_CAPABILITY   8.0: no mean of one second before 8.6 (9.0)
+   FAKE_NVML_BOARDS       how many (2); board N draws FAKE_NVML_SHARE_N of the curve (1) and is GPU-fake-N
+   FAKE_NVML_C2C          a superchip: the counter is the module's, which draws FAKE_NVML_MODULE_W (0) more
+   FAKE_NVML_MODULE_ONLY  ... and scope GPU is refused. The memory draws FAKE_NVML_MEMORY_SHARE (0.2) of a board
+   FAKE_NVML_MIG          1: slices MIG-fake-N-M, which have no power; 0: not partitioned, but could be
+   FAKE_NVML_NO_ENERGY    no counter, as call and as field
+   FAKE_NVML_FIELD_N      the return code of field N; FAKE_NVML_ENERGY_CODE that of the counter's call
+   FAKE_NVML_INIT_CODE, FAKE_NVML_CODE (of every call from FAKE_NVML_CODE_AFTER_S on)
+   FAKE_NVML_UNKNOWN_EVERY   every Nth reading is 999
    FAKE_NVML_LOST_AFTER_S, FAKE_NVML_BACK_AFTER_S   the board is lost, and comes back
-   FAKE_NVML_RESET_AFTER_S, FAKE_NVML_FROZEN_AFTER_S, FAKE_NVML_GARBAGE_AFTER_S, FAKE_NVML_SLOW_AFTER_S (2 s a call)
-   FAKE_NVML_POWER_CAP, FAKE_NVML_HW_THERMAL        fractions of time throttled
-   FAKE_NVML_OTHER_PID    another process on the board; FAKE_NVML_MIG=1
-   Built with -DOLD_DRIVER it lacks field values, and with them everything newer than 2018. */
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-#include <unistd.h>
+   FAKE_NVML_RESET_AFTER_S, FAKE_NVML_FROZEN_AFTER_S, FAKE_NVML_GARBAGE_AFTER_S (.._UNTIL_S)
+   FAKE_NVML_SLOW_AFTER_S (FAKE_NVML_SLOW_S a call, 2)
+   FAKE_NVML_POWER_CAP, .._SW_THERMAL, .._HW_THERMAL, .._POWER_BRAKE, .._SYNC_BOOST   fractions of time throttled
+   FAKE_NVML_LIMIT_W, .._DEFAULT_W, .._MIN_W, .._MAX_W, .._MODULE_LIMIT_W
+   FAKE_NVML_SM_MHZ, .._MEMORY_MHZ, .._GPU_C, .._MEMORY_C
+   FAKE_NVML_ECC_AFTER_S  an uncorrected error more; FAKE_NVML_OTHER_PID another process on the board
+   Times are since the library was initialised. Built with -DNO_ENERGY_CALL, -DNO_FIELD_VALUES or -DNO_STATE those
+   functions are missing; with -DOLD_DRIVER the latter two are. */
+#include "fake_nvml_curve.h"
 
+#ifdef OLD_DRIVER
+#define NO_FIELD_VALUES
+#define NO_STATE
+#endif
 typedef int nvmlReturn_t;
 typedef void *nvmlDevice_t;
-enum { OK = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, LOST = 15 };
+enum { OK = 0, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, TOO_SMALL = 7, LOST = 15, UNKNOWN = 999 };
+enum { SLICE = 1000 }; /* a handle is 1 + board, of a slice 1000 more for each */
 
-static double number(const char *name, double otherwise) {
-    const char *text = getenv(name);
-    return text && *text ? atof(text) : otherwise;
-}
-static double monotonic(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec + 1e-9 * now.tv_nsec;
-}
-static double began;
-static double origin(void) { return number("FAKE_NVML_ORIGIN_NS", began * 1e9) * 1e-9; }
-static double seconds(void) { return monotonic() - origin(); } /* on the curve's clock */
-static double age(void) { return monotonic() - began; }        /* since the library was initialised */
+static int set(const char *name) { return getenv(name) && *getenv(name); }
 static int after(const char *name) { return age() > number(name, 1e18); }
-
-/* True joules from 0 to t, in closed form. */
-static double true_j(double t) {
-    const char *curve = getenv("FAKE_NVML_CURVE");
-    if (!curve || !*curve) return number("FAKE_NVML_W", 400) * t;
-    char text[4096], *rest = text;
-    strncpy(text, curve, sizeof text - 1);
-    text[sizeof text - 1] = 0;
-    const char *kind = strsep(&rest, ":");
-    if (!strcmp(kind, "square")) {
-        double low = atof(strsep(&rest, ":")), high = atof(strsep(&rest, ":"));
-        double period = atof(strsep(&rest, ":")), duty = atof(strsep(&rest, ":"));
-        double whole = floor(t / period), part = t - whole * period, on = duty * period;
-        return whole * (high * on + low * (period - on)) + high * fmin(part, on) + low * fmax(part - on, 0);
-    }
-    double sum = 0, at = atof(strsep(&rest, ":")), watts = atof(strsep(&rest, ":"));
-    if (t < at) return watts * t; /* before the first step its level holds */
-    sum = watts * at;
-    while (rest) {
-        double next = atof(strsep(&rest, ":")), level = atof(strsep(&rest, ":"));
-        if (t < next) break;
-        sum += watts * (next - at), at = next, watts = level;
-    }
-    return sum + watts * (t - at);
+static int board(nvmlDevice_t device) { return ((int)(size_t)device - 1) % SLICE; }
+static int slice(nvmlDevice_t device) { return ((int)(size_t)device - 1) / SLICE; }
+static double numbered(const char *name, int n, double otherwise) {
+    char whole[64];
+    snprintf(whole, sizeof whole, "%s_%d", name, n);
+    return number(whole, otherwise);
 }
-double fake_nvml_true_j(long long start_ns, long long end_ns) {
-    return true_j(end_ns * 1e-9 - origin()) - true_j(start_ns * 1e-9 - origin());
-}
+static int superchip(void) { return set("FAKE_NVML_C2C") || set("FAKE_NVML_MODULE_ONLY"); }
 
+/* ---- what sensor and counter make of the curve: of one board, and of what else is in its module */
+static double drawn_j(double t, int number_, int module) {
+    return numbered("FAKE_NVML_SHARE", number_, 1) * true_j(t) + (module ? number("FAKE_NVML_MODULE_W", 0) * t : 0);
+}
 static double renewed(double t, double period) {
     double phase = number("FAKE_NVML_PHASE_S", 0);
     return floor((t - phase) / period) * period + phase;
 }
 static double moment(void) {
-    return after("FAKE_NVML_FROZEN_AFTER_S") ? seconds() - age() + number("FAKE_NVML_FROZEN_AFTER_S", 0) : seconds();
+    double stop = number("FAKE_NVML_FROZEN_AFTER_S", 1e18);
+    return known(fmin(seconds(), seconds() - age() + stop));
 }
-static double mean_w(double t, double window) { return (true_j(t) - true_j(t - window)) / window; }
-static double sensor_w(double t) {
+static double seen_w(double t, double window, int number_, int module) {
+    double mean = (drawn_j(t, number_, module) - drawn_j(t - window, number_, module)) / window;
+    return number("FAKE_NVML_GAIN", 1) * mean + number("FAKE_NVML_OFFSET_W", 0);
+}
+static double sensor_w(double t, int number_, int module) {
     double period = number("FAKE_NVML_PERIOD_S", 0.1);
-    return number("FAKE_NVML_GAIN", 1) * mean_w(renewed(t, period), number("FAKE_NVML_WINDOW_S", 0.1));
+    return seen_w(renewed(t, period), number("FAKE_NVML_WINDOW_S", 0.1), number_, module);
 }
-static double counter_j(double t) {
+static double second_w(double t, int number_, int module) { return seen_w(renewed(t, 0.1), 1.0, number_, module); }
+static double counter_j(double t, int number_, int module) {
     double tick = renewed(t, number("FAKE_NVML_COUNTER_S", 0.1));
-    if (!getenv("FAKE_NVML_COUNTER_SAMPLED")) return number("FAKE_NVML_GAIN", 1) * true_j(tick);
-    double period = number("FAKE_NVML_PERIOD_S", 0.1), sum = 0;
-    for (double at = renewed(0, period); at < tick; at += period) sum += sensor_w(at + 1e-9) * period;
-    return sum;
+    if (!set("FAKE_NVML_COUNTER_SAMPLED"))
+        return number("FAKE_NVML_GAIN", 1) * drawn_j(tick, number_, module) + number("FAKE_NVML_OFFSET_W", 0) * tick;
+    double period = number("FAKE_NVML_PERIOD_S", 0.1), first = renewed(began - origin(), period), sum = 0;
+    for (long n = 0; first + n * period < tick - 1e-9; n++) sum += sensor_w(first + n * period + 1e-9, number_, module);
+    return sum * period;
 }
-/* What every reading meets first. */
-static nvmlReturn_t trouble(void) {
-    if (after("FAKE_NVML_SLOW_AFTER_S")) sleep(2);
+static double capability(void) { return number("FAKE_NVML_CAPABILITY", 9.0); }
+static int has_second(void) { return capability() > 8.55; }
+static int garbage(void) { return after("FAKE_NVML_GARBAGE_AFTER_S") && !after("FAKE_NVML_GARBAGE_UNTIL_S"); }
+
+/* ---- what every call meets first */
+static nvmlReturn_t state(void) {
+    if (set("FAKE_NVML_CODE") && age() > number("FAKE_NVML_CODE_AFTER_S", 0)) return (int)number("FAKE_NVML_CODE", 0);
     return after("FAKE_NVML_LOST_AFTER_S") && !after("FAKE_NVML_BACK_AFTER_S") ? LOST : OK;
 }
+static nvmlReturn_t trouble(nvmlDevice_t device) {
+    static long calls;
+    if (after("FAKE_NVML_SLOW_AFTER_S")) usleep((unsigned)(1e6 * number("FAKE_NVML_SLOW_S", 2)));
+    long every = (long)number("FAKE_NVML_UNKNOWN_EVERY", 0);
+    if (every && __atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED) % every == 0) return UNKNOWN;
+    return state() ? state() : slice(device) ? NOT_SUPPORTED : OK;
+}
+#define READING(device) { nvmlReturn_t wrong = trouble(device); if (wrong) return wrong; }
+#define STATE { nvmlReturn_t wrong = state(); if (wrong) return wrong; }
 
 nvmlReturn_t nvmlInitWithFlags(unsigned flags) {
+    if (set("FAKE_NVML_INIT_CODE")) return (int)number("FAKE_NVML_INIT_CODE", 0);
     if (began == 0) began = monotonic();
+    known(0); /* a live load is followed from now on */
     return OK;
 }
 nvmlReturn_t nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
@@ -101,48 +105,67 @@ nvmlReturn_t nvmlShutdown(void) { return OK; }
 const char *nvmlErrorString(nvmlReturn_t code) {
     return code == LOST ? "GPU is lost" : code == NOT_SUPPORTED ? "Not Supported" : "error";
 }
-static int board(nvmlDevice_t device) { return (int)(size_t)device - 1; }
-nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *count) { return *count = 2, OK; }
+
+/* ---- boards and slices */
+static unsigned boards(void) { return (unsigned)number("FAKE_NVML_BOARDS", 2); }
+nvmlReturn_t nvmlDeviceGetCount_v2(unsigned *count) { return *count = boards(), OK; }
 nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t *device) {
-    if (index > 1) return INVALID;
+    if (index >= boards()) return INVALID;
     *device = (void *)(size_t)(index + 1);
     return OK;
 }
 nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned length) {
-    strncpy(uuid, board(device) ? "GPU-fake-1" : "GPU-fake-0", length);
+    if (slice(device)) snprintf(uuid, length, "MIG-fake-%d-%d", board(device), slice(device));
+    else snprintf(uuid, length, "GPU-fake-%d", board(device));
     return OK;
 }
 nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device) {
-    for (unsigned index = 0; index < 2; index++) {
-        char known[32];
-        nvmlDeviceGetHandleByIndex_v2(index, device);
-        nvmlDeviceGetUUID(*device, known, sizeof known);
-        if (!strcmp(uuid, known)) return OK;
-    }
-    return NOT_FOUND;
+    unsigned index, part = 0;
+    if (number("FAKE_NVML_MIG", 0) && sscanf(uuid, "MIG-fake-%u-%u", &index, &part) == 2 && part > 0 && part < 8) {
+    } else if (sscanf(uuid, "GPU-fake-%u", &index) != 1) return NOT_FOUND;
+    if (index >= boards()) return NOT_FOUND;
+    *device = (void *)(size_t)(1 + index + SLICE * part);
+    return OK;
 }
-static nvmlReturn_t text(char *out, unsigned length, const char *value) { return strncpy(out, value, length), OK; }
+#ifndef NO_STATE
+nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned *is) { return *is = slice(device) > 0, OK; }
+nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t device, nvmlDevice_t *whole) {
+    return *whole = (void *)(size_t)(1 + board(device)), OK;
+}
+nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending) {
+    if (!set("FAKE_NVML_MIG")) return NOT_SUPPORTED;
+    return *current = *pending = (unsigned)number("FAKE_NVML_MIG", 0), OK;
+}
+#endif
+static nvmlReturn_t text(char *out, unsigned n, const char *value) { return snprintf(out, n, "%s", value), OK; }
 nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *out, unsigned n) { return text(out, n, "Fake H100"); }
 nvmlReturn_t nvmlSystemGetDriverVersion(char *out, unsigned n) { return text(out, n, "999.01"); }
 nvmlReturn_t nvmlDeviceGetVbiosVersion(nvmlDevice_t device, char *out, unsigned n) { return text(out, n, "96.00.01"); }
 
+/* ---- power and energy */
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned *milliwatt) {
-    nvmlReturn_t wrong = trouble();
-    if (wrong) return wrong;
-    *milliwatt = (unsigned)lround(1000 * number("FAKE_NVML_GAIN", 1) * mean_w(renewed(moment(), 0.1), 1.0));
+    READING(device)
+    double w = (has_second() ? second_w : sensor_w)(moment(), board(device), 0);
+    *milliwatt = garbage() ? 4000000000u : (unsigned)lround(1000 * w);
     return OK;
 }
+static unsigned long long counted_mj(nvmlDevice_t device) {
+    int one = board(device), module = superchip();
+    double base = number("FAKE_NVML_COUNTER_J", 5e6);
+    if (after("FAKE_NVML_RESET_AFTER_S"))
+        base = -counter_j(seconds() - age() + number("FAKE_NVML_RESET_AFTER_S", 0), one, module);
+    if (garbage()) return 0xFFFFFFFFFFFFull * (unsigned long long)(1 + rand() % 9);
+    return (unsigned long long)(1000 * (base + counter_j(moment(), one, module)));
+}
+#ifndef NO_ENERGY_CALL
 nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *millijoule) {
-    if (getenv("FAKE_NVML_NO_ENERGY")) return NOT_SUPPORTED;
-    nvmlReturn_t wrong = trouble();
-    if (wrong) return wrong;
-    double base = after("FAKE_NVML_RESET_AFTER_S") ? -counter_j(seconds() - age()) : 5e6;
-    *millijoule = (unsigned long long)(1000 * (base + counter_j(moment())));
-    if (after("FAKE_NVML_GARBAGE_AFTER_S")) *millijoule = 0xFFFFFFFFFFFFull * (unsigned long long)rand();
-    return OK;
+    if (set("FAKE_NVML_NO_ENERGY")) return NOT_SUPPORTED;
+    if (set("FAKE_NVML_ENERGY_CODE")) return (int)number("FAKE_NVML_ENERGY_CODE", 0);
+    READING(device)
+    return *millijoule = counted_mj(device), OK;
 }
-
-#ifndef OLD_DRIVER
+#endif
+#ifndef NO_FIELD_VALUES
 typedef struct {
     unsigned id, scope;
     long long timestamp, latency;
@@ -150,66 +173,87 @@ typedef struct {
     nvmlReturn_t code;
     union { double d; unsigned u; unsigned long ul; unsigned long long ull; } value;
 } Field;
+static double throttled(unsigned id) { /* the fraction of time; -1: not that field */
+    return id == 74 ? number("FAKE_NVML_POWER_CAP", 0) : id == 269 ? number("FAKE_NVML_SW_THERMAL", 0)
+         : id == 270 ? number("FAKE_NVML_HW_THERMAL", 0) : id == 271 ? number("FAKE_NVML_POWER_BRAKE", 0)
+         : id == 76 ? number("FAKE_NVML_SYNC_BOOST", 0) : -1;
+}
+static double power_w(unsigned id, unsigned scope, int one) { /* -1: not in this scope */
+    if (scope > 2 || (id == 185 && !has_second())) return -1;
+    if (scope == 1 && !superchip()) return -1;
+    if (scope == 0 && set("FAKE_NVML_MODULE_ONLY")) return -1;
+    if (id == 190) return scope == 1 ? number("FAKE_NVML_MODULE_LIMIT_W", -1) : number("FAKE_NVML_LIMIT_W", 700);
+    double w = (id == 185 ? second_w : sensor_w)(moment(), one, scope == 1);
+    return garbage() ? 4e6 : scope == 2 ? w * number("FAKE_NVML_MEMORY_SHARE", 0.2) : w;
+}
 nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, Field *fields) {
-    nvmlReturn_t wrong = trouble();
-    if (wrong) return wrong;
+    READING(device)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     for (Field *f = fields; f < fields + count; f++) {
-        double watts = -1, fraction = -1;
         f->timestamp = now.tv_sec * 1000000LL + now.tv_nsec / 1000;
-        f->code = OK;
-        if (f->id == 186) watts = sensor_w(moment());
-        if (f->id == 185) watts = number("FAKE_NVML_GAIN", 1) * mean_w(renewed(moment(), 0.1), 1.0);
-        if (f->id == 192 || f->id == 189) watts = 700;
-        if (f->id == 74) fraction = number("FAKE_NVML_POWER_CAP", 0);
-        if (f->id == 270) fraction = number("FAKE_NVML_HW_THERMAL", 0);
-        if (f->id == 269 || f->id == 271 || f->id == 76) fraction = 0;
-        if (f->scope == 0 && (f->id == 185 || f->id == 186) && getenv("FAKE_NVML_MODULE_ONLY")) watts = -1;
-        if (f->scope == 1) watts = getenv("FAKE_NVML_MODULE_ONLY") ? watts : -1;
-        if (f->scope == 2) watts = watts < 0 ? -1 : watts / 5; /* the memory's share */
-        if (after("FAKE_NVML_GARBAGE_AFTER_S") && watts >= 0) watts = 4e6;
-        if (watts >= 0) f->type = 1, f->value.u = (unsigned)lround(1000 * watts);
-        else if (fraction >= 0) f->type = 3, f->value.ull = (unsigned long long)(1e9 * age() * fraction);
-        else if (f->id == 82) f->type = 1, f->value.u = 70;
+        f->code = (int)numbered("FAKE_NVML_FIELD", (int)f->id, OK);
+        if (f->code) continue;
+        int is_power = f->id == 185 || f->id == 186 || f->id == 190;
+        double w = is_power ? power_w(f->id, f->scope, board(device)) : -1;
+        int is_energy = (f->id == 83 || f->id == 191) && !set("FAKE_NVML_NO_ENERGY");
+        double part = throttled(f->id);
+        f->type = part >= 0 || is_energy ? 3 : 1;
+        if (w >= 0) f->value.u = (unsigned)lround(1000 * w);
+        else if (part >= 0) f->value.ull = (unsigned long long)(1e9 * age() * part);
+        else if (is_energy) f->value.ull = counted_mj(device);
+        else if (f->id == 82) f->value.u = (unsigned)number("FAKE_NVML_MEMORY_C", 70);
         else f->code = NOT_SUPPORTED;
+        if (f->id == 186 && set("FAKE_NVML_TYPE")) f->type = (int)number("FAKE_NVML_TYPE", 1);
     }
     return OK;
 }
+#endif
+
+/* ---- the state beside the power */
+#ifndef NO_STATE
+#define GIVE(target, name, otherwise, scale) \
+    { STATE return *(target) = (unsigned)((scale) * number(name, otherwise)), OK; }
 nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor) {
-    return *major = 9, *minor = 0, OK;
+    *major = (int)capability(), *minor = (int)lround(10 * (capability() - *major));
+    return OK;
 }
 nvmlReturn_t nvmlDeviceGetArchitecture(nvmlDevice_t device, unsigned *architecture) { return *architecture = 9, OK; }
-nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned *mw) { return *mw = 700000, OK; }
-nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t device, unsigned *mw) { return *mw = 700000, OK; }
-nvmlReturn_t nvmlDeviceGetPowerManagementDefaultLimit(nvmlDevice_t device, unsigned *mw) { return *mw = 700000, OK; }
-nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t device, unsigned *low, unsigned *high) {
-    return *low = 200000, *high = 700000, OK;
+nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t d, unsigned *mw) { GIVE(mw, "FAKE_NVML_LIMIT_W", 700, 1000) }
+nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t d, unsigned *mw) {
+    GIVE(mw, "FAKE_NVML_LIMIT_W", 700, 1000)
+}
+nvmlReturn_t nvmlDeviceGetPowerManagementDefaultLimit(nvmlDevice_t d, unsigned *mw) {
+    GIVE(mw, "FAKE_NVML_DEFAULT_W", 700, 1000)
+}
+nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t d, unsigned *low, unsigned *high) {
+    *low = (unsigned)(1000 * number("FAKE_NVML_MIN_W", 200));
+    GIVE(high, "FAKE_NVML_MAX_W", 700, 1000)
 }
 nvmlReturn_t nvmlDeviceGetPersistenceMode(nvmlDevice_t device, int *on) { return *on = 1, OK; }
-nvmlReturn_t nvmlDeviceGetEccMode(nvmlDevice_t device, int *current, int *pending) { return *current = *pending = 1, OK; }
+nvmlReturn_t nvmlDeviceGetComputeMode(nvmlDevice_t device, int *mode) { return *mode = 3, OK; }
+nvmlReturn_t nvmlDeviceGetEccMode(nvmlDevice_t d, int *current, int *pending) { return *current = *pending = 1, OK; }
 nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, int type, int counter, unsigned long long *count) {
-    return *count = type ? 0 : 2, OK;
-}
-nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned *current, unsigned *pending) {
-    if (!getenv("FAKE_NVML_MIG")) return NOT_SUPPORTED;
-    return *current = *pending = 1, OK;
+    STATE
+    return *count = type ? after("FAKE_NVML_ECC_AFTER_S") : 2, OK;
 }
 nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, int domain, unsigned *mhz) {
-    return *mhz = domain == 2 ? 2619 : 1755, OK;
+    if (domain == 2) GIVE(mhz, "FAKE_NVML_MEMORY_MHZ", 2619, 1)
+    GIVE(mhz, "FAKE_NVML_SM_MHZ", 1755, 1)
 }
-nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned *c) { return *c = 60, OK; }
+nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t d, int sensor, unsigned *c) { GIVE(c, "FAKE_NVML_GPU_C", 60, 1) }
 typedef struct { unsigned version; int sensor, c; } Temperature;
-nvmlReturn_t nvmlDeviceGetTemperatureV(nvmlDevice_t device, Temperature *t) { return t->c = 60, OK; }
+nvmlReturn_t nvmlDeviceGetTemperatureV(nvmlDevice_t d, Temperature *t) { GIVE(&t->c, "FAKE_NVML_GPU_C", 60, 1) }
 typedef struct { unsigned c2c; } C2c;
 nvmlReturn_t nvmlDeviceGetC2cModeInfoV(nvmlDevice_t device, C2c *info) {
-    if (!getenv("FAKE_NVML_MODULE_ONLY")) return NOT_SUPPORTED;
+    if (!superchip() || set("FAKE_NVML_NO_C2C_CALL")) return NOT_SUPPORTED;
     return info->c2c = 1, OK;
 }
 typedef struct { unsigned pid; unsigned long long memory; unsigned gpu, compute; } Process;
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned *count, Process *out) {
+    STATE
     unsigned room = *count;
-    *count = getenv("FAKE_NVML_OTHER_PID") ? 2 : 1;
+    *count = set("FAKE_NVML_OTHER_PID") ? 2 : 1;
     if (room < *count) return TOO_SMALL;
     out[0].pid = getpid();
     if (*count == 2) out[1].pid = (unsigned)number("FAKE_NVML_OTHER_PID", 1);
