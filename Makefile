@@ -30,7 +30,7 @@ lint: $(VENV)/ready-to-test
 	$(BIN)/mypy
 
 overhead: $(VENV)/ready-to-test
-	$(BIN)/python -m pytest tests/overhead -m "" --capture=no --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name
+	$(BIN)/python -m pytest tests/overhead tests/benchmarks/meters -m "" -k "overhead or cost_of_a_read" --capture=no --benchmark-columns=min,median,iqr,rounds --benchmark-sort=name --benchmark-name=long
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -80,9 +80,10 @@ list [format=json]        each configured meter: what it encloses, how often it 
 watch [seconds=N] [interval_s=1]      power now, least, mean and most, live; Ctrl-C ends it
 characterise [quick=true] [reference=METER]
                           switch a load on this device and find the sensor's period, delay, rise, averaging, the part
-                          of the time in which it looks, and counter against poll. Kept for this board and used from
-                          then on (in $PERWATT_METERS_DIR or ~/.config/perwatt/meters). With a better meter open beside
-                          it (reference=modbus_power meter=[nvml,modbus_sdm630]) the sensor's gain is calibrated too
+                          of the time in which it looks, and counter against poll on steady load, steps and waves; of
+                          a meter behind a network, how late it is. Kept for this board and used from then on (in
+                          $PERWATT_METERS_DIR or ~/.config/perwatt/meters). With a better meter open beside it
+                          (reference=modbus_power meter=[nvml,modbus_sdm630]) the sensor's gain is calibrated too
 import run=RUN file=LOG format=spec|mlperf|csv boundary=node_ac [offset_s=S] [align=auto]
                           add a wall meter's own log to a run: PTDaemon's spl.txt, an MLPerf node log, or a CSV with
                           time and power_w; placed by the clocks, checked against the run's own power

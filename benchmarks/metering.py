@@ -268,25 +268,25 @@ def characterise(arguments: Sequence[str]) -> int:
 
     mine, rest = _options(arguments, quick=False, reference="")
     channels, missing, part = _open(rest)
-    local = [c for c in channels if not (c.capabilities.remote or c.capabilities.modelled or c.capabilities.replayed)]
+    real = [c for c in channels if not (c.capabilities.modelled or c.capabilities.replayed)]
     reference = next((c for c in channels if c.capabilities.name == mine["reference"]), None)
     if mine["reference"] and reference is None:
         names = ", ".join(c.capabilities.name for c in channels) or "none"
         raise BadRequest(f"reference={mine['reference']}: no such meter is open; open: {names}")
     if reference is not None:
         _trust(reference)
-    sensors = [c for c in local if c is not reference]
+    sensors = [c for c in real if c is not reference]
     if not sensors:
         why = "; ".join(f"{n}: {m.reason}" for n, m in missing.items()) or "no meter was asked for"
         raise BadRequest(f"no sensor to characterise: {why}")
     for channel in sensors:  # the sensor itself, not what an earlier calibration makes of it
         channel.correction, channel.calibration = (1.0, 0.0), ""
     durations = QUICK if mine["quick"] else Durations()
-    print(f"about {durations.total_s:.0f} s of switched load on {part.type}:{part.index}", file=sys.stderr)
     load = Matmul(part.type, part.index)
     try:
         told = lambda text: print(f"  {text}", file=sys.stderr, flush=True)  # noqa: E731
         work = Characteriser([*sensors, reference] if reference else sensors, load, durations, told)
+        print(f"about {work.total_s:.0f} s of switched load on {part.type}:{part.index}", file=sys.stderr)
         found = work.run()
         fitted, trouble = _fitted(work, reference, found)
     finally:
@@ -334,11 +334,12 @@ def _keep(channel: Channel, found: dict[str, Any], fitted: dict[str, Any], refer
         host=socket.gethostname(),
         facts=about.facts,
         period_s=what.period_s,
-        delay_s=what.step.delay_s if what.step else None,
+        delay_s=what.step.delay_s if what.step else what.lag_s,
         rise_s=what.step.rise_s if what.step else None,
         averaging_s=what.step.averaging_s if what.step else None,
         attention=what.attention,
         counter_vs_poll=what.counter_vs_poll,
+        u=what.u,
         # a calibration outlives a look at the sensor that had no reference beside it
         calibration=(before.calibration if before else None)
         if line is None or reference is None
@@ -355,8 +356,9 @@ def _keep(channel: Channel, found: dict[str, Any], fitted: dict[str, Any], refer
     )
     print(f"{about.name} on {about.packages[0]}")
     for key in ("period_s", "delay_s", "rise_s", "averaging_s", "attention"):
-        value = getattr(kept, key)
-        print(f"  {key:16} {'could not be told' if value is None else f'{value:.4g}'}")
+        value, u = getattr(kept, key), kept.u.get(key)
+        around = f" +- {2 * u:.2g} (k=2)" if u else ""
+        print(f"  {key:16} {'could not be told' if value is None else f'{value:.4g}{around}'}")
     for name, value in kept.counter_vs_poll.items():
         print(f"  counter over poll, {name}: {value:+.2%}")
     if kept.calibration:

@@ -33,12 +33,6 @@ class Estimate(NamedTuple):
     u: float
 
 
-def update_period(t_ns: npt.ArrayLike, value: npt.ArrayLike) -> float | None:
-    """Seconds between renewals, or None; see :func:`period`."""
-    found = period(t_ns, value)
-    return None if found is None else found.value
-
-
 def period(t_ns: npt.ArrayLike, value: npt.ArrayLike) -> Estimate | None:
     """Seconds between renewals of a reading that was polled several times in each.
 

@@ -11,7 +11,7 @@ from sensors import Floats, Truth, gauge
 
 from perwatt.results import calibration
 from perwatt.results.calibration import Calibration, Characteristic
-from perwatt.results.sensor import attention, period, phase, renewals, step_response, update_period
+from perwatt.results.sensor import attention, period, phase, renewals, step_response
 from perwatt.results.traces.table import read_table
 
 S = 10**9
@@ -38,8 +38,9 @@ def heard(
 def test_period_delay_and_averaging(period_s: float, window_s: float) -> None:
     truth = Truth(on, 33)
     t, v = heard(truth, period_s, window_s, noise=0.3)
-    found = update_period(t, v)
-    assert found == pytest.approx(period_s, rel=1e-3)
+    found = period(t, v)
+    assert found is not None
+    assert found.value == pytest.approx(period_s, rel=1e-3)
     edges = [(round(k * STEP_S * S), k % 2 == 1) for k in range(1, 11)]
     step = step_response(t, v, edges, period_s)
     assert step is not None
@@ -149,7 +150,7 @@ def test_attention(share: float) -> None:
 
 def test_what_cannot_be_told_is_none() -> None:
     t = np.arange(0, 1000) * 10**7
-    assert update_period(t, np.ones(1000)) is None
+    assert period(t, np.ones(1000)) is None
     assert step_response(t, np.ones(1000), [(0, True), (S, False), (2 * S, True), (3 * S, False)], 0.1) is None
     assert step_response(t, np.ones(1000), [], 0.1) is None
     assert attention([1.0, 2.0], 300.0) is None

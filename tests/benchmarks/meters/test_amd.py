@@ -17,7 +17,7 @@ from perwatt.benchmarks.meters.amd_board import number
 
 # Opens both meters for each part of argv[1] and reads them at the edges of argv[2] seconds.
 PROGRAM = """
-import dataclasses, json, sys, time, timeit
+import dataclasses, json, sys, time
 from perwatt.benchmarks.meters.amd import AmdEnergy, AmdPower
 from perwatt.benchmarks.meters.meter import Part, Unavailable
 settings = json.loads(sys.argv[3])
@@ -30,9 +30,8 @@ for part in json.loads(sys.argv[1]):
             out.append({"missing": error.reason, "remedy": error.remedy})
             continue
         first = meter.read(); time.sleep(float(sys.argv[2])); last = meter.read(); again = meter.read()
-        cost = min(timeit.repeat(meter.read, number=500, repeat=3)) / 500
         out.append({"told": told, "first": dataclasses.asdict(first), "last": dataclasses.asdict(last),
-                    "again": again.status, "snapshot": dataclasses.asdict(meter.snapshot()), "cost_s": cost})
+                    "again": again.status, "snapshot": dataclasses.asdict(meter.snapshot())})
 print(json.dumps(out))
 """
 
@@ -84,8 +83,6 @@ def test_a_known_power(library: Path) -> None:
     assert (told["limit_w"], told["period_s"], told["accuracy_class"]) == (900.0, 0.001, "D")
     assert told["facts"]["call"] == "energy_accumulator"
     assert told["facts"]["board"] == "Fake Instinct"
-    print(f"a reading of the AMD counter costs {energy['cost_s'] * 1e6:.1f} us")
-    assert energy["cost_s"] < 200e-6
 
 
 def test_the_state_beside_the_power_leaves_out_what_is_not_known(library: Path) -> None:

@@ -217,25 +217,3 @@ def test_a_real_run_on_the_cpu_beside_a_board(library: Path, tmp_path: Path) -> 
         assert repetition.conditions.throttled["sw_power_cap"] == pytest.approx(0.5, rel=0.05)
     # a board's energy is not the processor's: no rate per watt is made of it
     assert record.power_w is None
-
-
-COST = """
-import json, sys, timeit
-from perwatt.benchmarks.meters import nvml
-from perwatt.benchmarks.meters.meter import Part
-costs = {}
-for name in ("NvmlEnergy", "NvmlInstant", "NvmlAverage"):
-    meter = getattr(nvml, name)()
-    meter.open(Part("cuda"))
-    costs[name] = min(timeit.repeat(meter.read, number=500, repeat=3)) / 500
-print(json.dumps(costs))
-"""
-
-
-def test_cost_of_a_read(library: Path) -> None:
-    """What the binding and perwatt add to the driver's own time."""
-    env = fake_nvml.environment(library)
-    done = subprocess.run([sys.executable, "-c", COST], env=env, capture_output=True, text=True, check=True)
-    for name, cost in json.loads(done.stdout).items():
-        print(f"a reading of {name} costs {cost * 1e6:.1f} us")
-        assert cost < 200e-6
