@@ -31,6 +31,7 @@ class ProfileConfig:
     repetitions: int = 2
     window_s: float = 0.4
     min_readings: int = 3
+    meter_error: float = 0.0
     indicative: bool = True
     guard_s: float = 0.0
     warmup_max_s: float = 0.0

@@ -19,7 +19,6 @@ from perwatt.results.energy import counted, integrate, ticks
 from perwatt.results.record import Energy, Power, Source
 from perwatt.results.uncertainty import gain_term
 
-SLOW_CALL = 0.25  # a call longer than this part of the poll period does not say when its value was true
 DISAGREE = 0.03  # a counter and the polled power of the same packages are the same energy
 EDGE_BOUND = 0.01  # an energy that the edges of its window may change by more is flagged
 LIMIT_FACTOR = 1.5  # no package draws more than its power limit, but for moments
@@ -72,31 +71,30 @@ def lost(heard: Sequence[Heard], spans: Sequence[Span]) -> set[str]:
     return flags
 
 
-def _usable(heard: Heard) -> tuple[list[Reading], set[str]]:
-    """The readings that say something, and what was wrong with the others."""
-    about = heard.about
-    longest_ns = SLOW_CALL * max(about.poll_s, about.period_s) * 1e9
+def _usable(heard: Heard) -> list[Reading]:
+    """The readings that say something, in time order."""
+    longest_ns = heard.about.longest_call_ns
     good = [r for r in heard.readings if r.value is not None and math.isfinite(r.value) and r.call_ns <= longest_ns]
-    return sorted(good, key=lambda r: r.mono_ns), _troubles(heard, longest_ns)
+    return sorted(good, key=lambda r: r.mono_ns)
 
 
-def _troubles(heard: Heard, longest_ns: float) -> set[str]:
-    flags = {str(r.status) for r in heard.readings if r.status != "ok"}
-    if any(r.call_ns > longest_ns for r in heard.readings):
+def _troubles(about: Capabilities, readings: Sequence[Reading]) -> set[str]:
+    flags = {str(r.status) for r in readings if r.status != "ok"}
+    if any(r.call_ns > about.longest_call_ns for r in readings):
         flags.add("slow_meter")
     return flags
 
 
 def _part(heard: Heard, span: Span) -> _Part:
     about = heard.about
-    good, _ = _usable(heard)
+    good = _usable(heard)
     t = np.array([r.mono_ns for r in good], dtype=np.int64)
     value = np.array([r.value for r in good], dtype=np.float64)
     margin_ns = round(max(10 * about.period_s, 10 * about.poll_s, 1.0) * 1e9)
     near = (t >= span[0] - margin_ns) & (t <= span[1] + margin_ns)
     t, value = t[near], value[near]
     around = [r for r in heard.readings if span[0] <= r.mono_ns <= span[1]]
-    flags = _troubles(Heard(about, around), SLOW_CALL * max(about.poll_s, about.period_s) * 1e9)
+    flags = _troubles(about, around)
     seconds = (span[1] - span[0]) * 1e-9
     gain, offset_w = heard.correction
     if about.kind == "energy":
@@ -197,7 +195,7 @@ def _swing_w(heard: Heard, spans: Sequence[Span], others: Sequence[Heard]) -> fl
 
 
 def _slopes(heard: Heard, low_ns: int, high_ns: int) -> list[float]:
-    near = [r for r in _usable(heard)[0] if low_ns - 10**9 <= r.mono_ns <= high_ns + 10**9]
+    near = [r for r in _usable(heard) if low_ns - 10**9 <= r.mono_ns <= high_ns + 10**9]
     found = ticks([r.mono_ns for r in near], np.array([r.value for r in near], dtype=np.float64), heard.about.period_s)
     keep = np.flatnonzero((found.t_ns >= low_ns) & (found.t_ns <= high_ns))
     t, e = found.t_ns[keep], found.energy_j[keep]

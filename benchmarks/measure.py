@@ -246,9 +246,7 @@ class Measurer:
         taken, stopped = 0.0, False
         while True:
             samples = self.timer.chunk(self.launch, self.per_chunk, self.per_sample)
-            readings = self.sampler.fewest_readings(window.start_ns)
-            ready = readings is None or readings >= self.profile.min_readings * share
-            agreed = self._keep(samples, repetition, ready)
+            agreed = self._keep(samples, repetition, self._metered(window, share))
             for seconds in agreed.slowest:
                 rule.add(seconds, self.per_sample)
                 taken += seconds * self.per_sample
@@ -266,6 +264,14 @@ class Measurer:
         for seconds in self._keep(rest, repetition).slowest:
             rule.add(seconds, self.per_sample)
         return stopped
+
+    def _metered(self, window: Window, share: float) -> bool:
+        """Whether the meters have been read often enough, and counters have counted far enough, for the profile."""
+        readings = self.sampler.fewest_readings(window.start_ns)
+        if readings is not None and readings < self.profile.min_readings * share:
+            return False
+        most = self.profile.meter_error / share
+        return not most or self.sampler.counting_error(window.start_ns) <= most
 
     def _close(self, window: Window, launches: array[int], segments: int) -> None:
         energies = window.energies(phased=segments > 1)

@@ -11,6 +11,9 @@ LEAST_SEGMENTS = 8  # fewer phases leave a part-time sensor's error at several p
 class Profile:
     """How thoroughly to measure. ``indicative`` marks per-watt figures of windows too short for a meter's class.
 
+    ``meter_error``: a window goes on until renewals and steps leave no counter a larger relative uncertainty than this
+    (0: not asked); at most ten times its length, as for ``min_readings``.
+
     What follows applies where something is metered. ``guard_s``: the load runs at most so long before and after each
     window, that meters with a delay speak of the load alone. ``warmup_max_s`` and ``block_s``: the warm-up goes on
     until power, temperature and rate stand still over three blocks, or to the maximum (0: not looked at).
@@ -25,6 +28,7 @@ class Profile:
     window_s: float
     min_readings: int
     indicative: bool
+    meter_error: float = 0.0
     guard_s: float = 0.0
     warmup_max_s: float = 0.0
     block_s: float = 10.0

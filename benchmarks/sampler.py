@@ -8,6 +8,7 @@ moments at which it was renewed are known to a few milliseconds.
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -15,10 +16,13 @@ from dataclasses import dataclass, field, replace
 
 from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Snapshot, Unavailable
 from perwatt.results.energy import ticks
+from perwatt.results.uncertainty import resolution_term, staleness_term
 
 TICK_PARTS = 20  # near an edge a counter is read this often in one of its periods
 LEAST_POLL_S = 0.004
 PATIENCE_S = 0.05  # how long an edge waits for a meter that is being read already
+SILENT_POLLS, SILENT_S = 10, 1.0  # a meter that has said nothing usable for longer than both is not waited for
+FROZEN_PERIODS = 10  # nor is a counter that has not moved for so many
 
 
 def _stamp(reading: Reading) -> int:
@@ -39,6 +43,7 @@ class Channel:
     _wake: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _hurry: bool = False
+    _since_ns: int = 0  # polled since
 
     def poll(self, patience_s: float = -1) -> Reading | None:
         """Read now and keep the reading; None if the meter is still busy after ``patience_s`` (forever if negative)."""
@@ -75,10 +80,32 @@ class Channel:
         later = [r.value for r in self.between(start_ns, time.monotonic_ns()) if r.value is not None]
         return len(set(later)) > 1 if self.capabilities.kind == "energy" else bool(later)
 
+    def silent(self) -> bool:
+        """Whether it has said nothing that could be used for so long that nobody should wait for it: it hangs, is lost
+        or answers too slowly."""
+        about, now_ns = self.capabilities, time.monotonic_ns()
+        longest_s = max(SILENT_S, SILENT_POLLS * max(about.poll_s, about.period_s))
+        from_ns = now_ns - round(longest_s * 1e9)
+        if self._since_ns > from_ns:
+            return False
+        lately = self.between(from_ns, now_ns)
+        return not any(r.value is not None and r.call_ns <= about.longest_call_ns for r in lately)
+
+    def counted(self, start_ns: int) -> tuple[float, float]:
+        """Seconds and joules between the first and the last word of a counter since ``start_ns``; 0 of a few words."""
+        inside = self.between(start_ns, time.monotonic_ns())
+        first = next((r for r in inside if r.value is not None), None)
+        last = next((r for r in reversed(inside) if r.value is not None), None)
+        if first is None or last is None or first.value is None or last.value is None:
+            return 0.0, 0.0
+        return (last.mono_ns - first.mono_ns) * 1e-9, last.value - first.value
+
     # -- the thread ----------------------------------------------------------------------------------------------
 
     def resume(self) -> None:
         """Poll from now on."""
+        if not self._active.is_set():
+            self._since_ns = time.monotonic_ns()
         self._active.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._loop, name=f"meter {self.capabilities.name}", daemon=True)
@@ -192,13 +219,29 @@ class Sampler:
         )
 
     def ticked_since(self, start_ns: int) -> bool:
-        """Whether each meter has been renewed after ``start_ns``."""
-        return all(c.ticked_since(start_ns) for c in self.channels)
+        """Whether each meter that speaks has been renewed after ``start_ns``."""
+        return all(c.silent() or c.ticked_since(start_ns) for c in self.channels)
 
     def fewest_readings(self, start_ns: int) -> int | None:
-        """How often the least asked meter has answered since ``start_ns``; None without meters."""
+        """How often the least asked meter that speaks has answered since ``start_ns``; None without one."""
         now = time.monotonic_ns()
-        return min((len(c.between(start_ns, now)) for c in self.channels), default=None)
+        return min((len(c.between(start_ns, now)) for c in self.channels if not c.silent()), default=None)
+
+    def counting_error(self, start_ns: int) -> float:
+        """The largest relative standard uncertainty that the renewals and the steps of a counter leave in its energy
+        since ``start_ns``, were it read whenever it suits; 0 without a counter that speaks and moves."""
+        worst = 0.0
+        for channel in self.channels:
+            about = channel.capabilities
+            if about.kind != "energy" or channel.silent():
+                continue
+            seconds, joules = channel.counted(start_ns)
+            if joules > 0:
+                steps = resolution_term(about.quantum or 0.0, joules, "energy", 1.0, 1)
+                worst = max(worst, math.hypot(staleness_term(about.period_s, seconds), steps))
+            elif seconds <= FROZEN_PERIODS * about.period_s:
+                worst = math.inf
+        return worst
 
     def mean_w(self, start_ns: int, end_ns: int) -> float | None:
         """Mean power of a stretch under load by the first meter that can say, for judging whether it is steady."""

@@ -13,6 +13,7 @@ class Known(Meter):
 
     scope = "host"
     period_s = 0.0
+    quantum: float | None = None
 
     def __init__(self, kind: Kind, value: Callable[[float], float], status: Callable[[float], Status] = lambda _: "ok"):
         self.kind, self.value, self.status = kind, value, status
@@ -20,7 +21,7 @@ class Known(Meter):
     def open(self, part: Part) -> Capabilities:
         self.zero = time.monotonic()
         period_s = self.period_s or (1e-4 if self.kind == "energy" else 0.01)  # the counter is true at every moment
-        return Capabilities(f"known_{self.kind}", self.kind, "node_ac", ("p",), period_s, 0.01, None, "D")
+        return Capabilities(f"known_{self.kind}", self.kind, "node_ac", ("p",), period_s, 0.01, self.quantum, "D")
 
     def read(self) -> Reading:
         now = time.monotonic()

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+SLOW_CALL = 0.25  # of the poll period: a longer call does not say when its value was true
 Kind = Literal["energy", "power"]
 Scope = Literal["device", "host"]
 Status = Literal["ok", "unsupported", "no_permission", "stale", "lost", "out_of_range"]
@@ -58,6 +59,11 @@ class Capabilities:
     instrument: str = ""
     modelled: bool = False
     facts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def longest_call_ns(self) -> float:
+        """What a call may take for its reading to be used."""
+        return SLOW_CALL * max(self.poll_s, self.period_s) * 1e9
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Snmp:
         self._engine.cache.update(_NAMES)
         create = self._api.UdpTransportTarget.create
         try:
-            # pysnmp keeps time in coarse ticks and may give up early: asyncio's clock is to decide, so its own is longer
+            # pysnmp keeps time in coarse ticks and may give up early: its own limit is longer, asyncio's decides
             made = [create((host, self._port), timeout=self._timeout_s + 1, retries=0) for host in self._hosts]
             self._targets = await asyncio.wait_for(asyncio.gather(*made), self._timeout_s)
         except (PySnmpError, OSError) as error:

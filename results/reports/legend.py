@@ -37,7 +37,7 @@ FLAGS = {
     "slow_meter": "a meter took too long to answer; those readings were left out",
     "stale": "a reading was older than its meter's period and was left out",
     "throttled_thermal": "heat or a power brake slowed the device in a window",
-    "time_limit": "the window ended at its time limit, before its meters had been read often enough",
+    "time_limit": "the window ended at its time limit, before its meters had been read often or counted far enough",
     "uncovered": "the readings of a meter do not reach over a whole window, which has no energy for that",
 }
 # The terms of a budget in the order in which they are shown; others follow as they are named.

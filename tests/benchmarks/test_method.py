@@ -11,7 +11,7 @@ from known_meter import Known
 from perwatt.benchmarks.idle import idle
 from perwatt.benchmarks.measure import Measurer
 from perwatt.benchmarks.measurement import Measurement
-from perwatt.benchmarks.meters.meter import Meter, Part, Snapshot
+from perwatt.benchmarks.meters.meter import Meter, Part, Reading, Snapshot
 from perwatt.benchmarks.profile import Profile
 from perwatt.benchmarks.sampler import Sampler, open_meters
 from perwatt.benchmarks.steady import Block, steady
@@ -57,6 +57,50 @@ def test_a_load_that_settles_is_waited_for_and_one_that_never_does_is_measured_a
     assert out.steady is False
     assert "not_steady" in out.flags
     assert len(out.windows) == 1
+
+
+class Failing(Known):
+    """Fails in one of three ways after half a second: hangs, answers after a second, or is lost."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__("power", lambda _: 100.0)
+        self.how = how
+
+    def read(self) -> Reading:
+        if time.monotonic() - self.zero < 0.5:
+            return super().read()
+        if self.how == "lost":
+            return Reading(time.monotonic_ns(), 0, None, "lost")
+        start_ns = time.monotonic_ns()
+        time.sleep(1.0 if self.how == "slow" else 30.0)
+        reading = super().read()
+        return Reading(reading.mono_ns, reading.mono_ns - start_ns, reading.value)
+
+
+@pytest.mark.parametrize("how", ["hangs", "slow", "lost"])
+def test_a_meter_that_fails_is_not_waited_for(how: str) -> None:
+    profile = Profile("t", 0.1, 2, 0.6, 10, True, guard_s=1.0)
+    began = time.monotonic()
+    out = run(profile, Failing(how), Known("energy", lambda t: 250 * t))
+    assert time.monotonic() - began < 10
+    assert len(out.windows) == 2
+    # the other meter's energy and the throughput are kept
+    for window in out.windows:
+        assert [e.meter for e in window.energies][-1] == "1"
+        assert window.iterations > 50
+    assert "meter_lost" in out.flags
+    assert "time_limit" not in out.flags
+
+
+def test_a_window_goes_on_until_a_coarse_counter_has_counted_far_enough() -> None:
+    """Steps of 5 J at 100 W: 5 / (sqrt(6) 100 T) is 1 % after 2 s."""
+    coarse = Known("energy", lambda t: 5.0 * int(100 * t / 5))
+    coarse.quantum = 5.0
+    coarse.period_s = 0.01
+    out = run(Profile("t", 0.1, 1, 0.3, 1, True, meter_error=0.01), coarse, Known("power", lambda _: 100.0))
+    assert 2.0 < out.windows[0].window_s < 2.5
+    assert out.windows[0].energies[0].terms["resolution"] <= 0.0101
+    assert run(Profile("t", 0.1, 1, 0.3, 1, True), coarse).windows[0].window_s < 0.6
 
 
 def test_nobody_asked_is_not_false() -> None:
