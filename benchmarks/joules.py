@@ -137,7 +137,8 @@ def _energy(heard: Heard, spans: Sequence[Span], phased: bool, others: Sequence[
         terms["staleness"] = math.hypot(*(p.u_time_j for p in parts)) / energy_j
         bound = sum(p.bound_j_per_w for p in parts) * _swing_w(heard, spans, others) / energy_j
         terms["edges"] = bound / math.sqrt(3)
-        if bound > EDGE_BOUND:
+        # so does when the renewals came: they are known within bounds, sqrt(3) standard uncertainties to either side
+        if bound + math.sqrt(3) * terms["staleness"] > EDGE_BOUND:
             flags.add("short_window")
     if phased and len(spans) > 1:
         means = [e / (b - a) * 1e9 for e, (a, b) in zip(known, spans, strict=True)]

@@ -18,7 +18,9 @@ from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, 
 from perwatt.results.energy import ticks
 from perwatt.results.uncertainty import resolution_term, staleness_term
 
-TICK_PARTS = 20  # near an edge a counter is read this often in one of its periods
+# Near an edge a counter is read this often in one of its periods: no whole number, so that the polls of one period fall
+# between those of the next, and together they bound the renewals closely.
+TICK_PARTS = 20.6
 LEAST_POLL_S = 0.004
 PATIENCE_S = 0.05  # how long an edge waits for a meter that is being read already
 SILENT_POLLS, SILENT_S = 10, 1.0  # a meter that has said nothing usable for longer than both is not waited for

@@ -17,8 +17,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+Floats = npt.NDArray[np.float64]
+
 GAP_PERIODS = 3.0  # a gap longer than this many periods is reported
 GAP_FRACTION = 0.05  # gaps over this share of the window make the energy unusable
+NEIGHBOURS = 15  # renewals on either side that bound a counter's pace
+PACED = 0.9  # of the renewals must fit one pace, or the counter keeps none
+SLACK = 4.0  # standard errors of the pace that a neighbour's bound is widened by, for each period between
+LEAST_WIDTH_S = 2e-4  # what the time of a call leaves uncertain, however many bounds meet
 
 
 class Integral(NamedTuple):
@@ -80,13 +86,48 @@ def ticks(t_ns: npt.ArrayLike, energy_j: npt.ArrayLike, period_s: float) -> Tick
     """The renewals of a counter that was polled at ``t_ns`` (growing, in ns) and said ``energy_j``.
 
     A renewal lies between the last poll that saw the old value and the first that saw the new one, and never further
-    back than one ``period_s``: its middle is taken, and the width gives a rectangular uncertainty.
+    back than one ``period_s``. Where the renewals keep a pace, each is bounded by its neighbours' polls as well, and a
+    poll that came late costs nothing. The middle of the bounds is taken; their width gives a rectangular uncertainty.
     """
     t = np.asarray(t_ns, dtype=np.int64)
     e = np.asarray(energy_j, dtype=np.float64)
     new = np.flatnonzero(np.diff(e) != 0) + 1
-    width_s = np.minimum((t[new] - t[new - 1]) * 1e-9, period_s)
-    return Ticks(t[new] - np.round(width_s * 0.5e9).astype(np.int64), e[new], width_s / np.sqrt(12))
+    if not len(new):
+        return Ticks(t[new], e[new], np.zeros(0))
+    # seconds from the first poll: int64 nanoseconds would lose their low digits as float64
+    high = (t[new] - t[0]) * 1e-9
+    low = np.maximum((t[new - 1] - t[0]) * 1e-9, high - period_s)
+    low, high = _paced(low, high, period_s)
+    return Ticks(t[0] + np.round((low + high) * 0.5e9).astype(np.int64), e[new], (high - low) / np.sqrt(12))
+
+
+def _paced(low: Floats, high: Floats, period_s: float) -> tuple[Floats, Floats]:
+    """The bounds of each renewal in s, narrowed by those of its neighbours at one common pace; unchanged where the
+    polls are too slow to tell, or where there is no such pace."""
+    width, middle = high - low, (low + high) / 2
+    if len(low) < 4 or float(np.median(width)) > period_s / 2:
+        return low, high
+    n = np.concatenate([[0.0], np.cumsum(np.round(np.diff(middle) / period_s))])
+    if float(np.min(np.diff(n))) < 1:
+        return low, high
+    weight = 12 / np.maximum(width, LEAST_WIDTH_S) ** 2  # of a rectangle's variance
+    off = n - np.average(n, weights=weight)
+    spread = float(np.sum(weight * off**2))
+    pace, u_pace = float(np.sum(weight * off * middle)) / spread, 1 / np.sqrt(spread)
+    left, right = low.copy(), high.copy()
+    for d in range(1, min(NEIGHBOURS, len(n) - 1) + 1):
+        apart = n[d:] - n[:-d]
+        shift, slack = apart * pace, apart * SLACK * u_pace
+        left[:-d] = np.maximum(left[:-d], low[d:] - shift - slack)
+        right[:-d] = np.minimum(right[:-d], high[d:] - shift + slack)
+        left[d:] = np.maximum(left[d:], low[:-d] + shift - slack)
+        right[d:] = np.minimum(right[d:], high[:-d] + shift + slack)
+    fits = right >= left
+    if np.mean(fits) < PACED:
+        return low, high
+    left, right = np.where(fits, left, low), np.where(fits, right, high)
+    more = np.maximum(LEAST_WIDTH_S - (right - left), 0.0) / 2
+    return left - more, right + more
 
 
 class Counted(NamedTuple):

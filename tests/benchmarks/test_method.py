@@ -93,13 +93,13 @@ def test_a_meter_that_fails_is_not_waited_for(how: str) -> None:
 
 
 def test_a_window_goes_on_until_a_coarse_counter_has_counted_far_enough() -> None:
-    """Steps of 5 J at 100 W: 5 / (sqrt(6) 100 T) is 1 % after 2 s."""
-    coarse = Known("energy", lambda t: 5.0 * int(100 * t / 5))
-    coarse.quantum = 5.0
+    """Steps of 2.5 J at 100 W and a period of 10 ms: 0.025 / (sqrt(6) T) and 0.01 / (sqrt(6) T) are 0.5 % at 2.2 s."""
+    coarse = Known("energy", lambda t: 2.5 * int(100 * t / 2.5))
+    coarse.quantum = 2.5
     coarse.period_s = 0.01
-    out = run(Profile("t", 0.1, 1, 0.3, 1, True, meter_error=0.01), coarse, Known("power", lambda _: 100.0))
+    out = run(Profile("t", 0.1, 1, 0.3, 1, True, meter_error=0.005), coarse, Known("power", lambda _: 100.0))
     assert 2.0 < out.windows[0].window_s < 2.5
-    assert out.windows[0].energies[0].terms["resolution"] <= 0.0101
+    assert out.windows[0].energies[0].terms["resolution"] <= 0.005
     assert run(Profile("t", 0.1, 1, 0.3, 1, True), coarse).windows[0].window_s < 0.6
 
 
