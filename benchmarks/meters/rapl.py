@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Status, Unavailable
+from perwatt.benchmarks.meters.sysfs import contents
 
 RULE = (
     'SUBSYSTEM=="powercap", ACTION=="add", RUN+="/bin/sh -c \'chgrp perwatt /sys/%p/energy_uj; '
@@ -31,12 +32,13 @@ class _Zone:
 
     def __init__(self, path: Path, name: str) -> None:
         self.path, self.name = path, name
+        self._file = str(path / "energy_uj")
         self.range_uj = int((path / "max_energy_range_uj").read_text())
         self._last = self._raw()
         self._total_uj = 0
 
     def _raw(self) -> int:
-        return int((self.path / "energy_uj").read_text())
+        return int(contents(self._file))
 
     def joules(self) -> float:
         raw = self._raw()
@@ -52,7 +54,7 @@ class Rapl(Meter):
 
     scope = "host"
 
-    def __init__(self, root: str = "/sys/class/powercap", poll_s: float = 0.1) -> None:
+    def __init__(self, root: str = "/sys/class/powercap", poll_s: float = 0.2) -> None:
         if not isinstance(poll_s, int | float) or not 0.001 <= poll_s <= 30:
             raise ValueError(f"meter.rapl.poll_s: {poll_s!r} is not between 0.001 and 30 s (the counter wraps)")
         self.root, self.poll_s = Path(root), poll_s

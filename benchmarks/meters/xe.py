@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Snapshot, Status, Unavailable
+from perwatt.benchmarks.meters.sysfs import contents
 
 DRIVERS = ("xe", "i915")
 BOUNDARIES = {"energy1_input": "gpu", "energy2_input": "gpu_package"}  # the widest first
@@ -117,7 +118,7 @@ class Xe(Meter):
         status: Status = "ok"
         raw: int | None = None
         try:
-            raw = int(self._file.read_text())
+            raw = int(contents(self._file))
         except PermissionError:
             status = "no_permission"
         except OSError as error:

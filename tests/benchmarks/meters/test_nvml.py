@@ -14,6 +14,7 @@ import pytest
 
 from perwatt.benchmarks.meters.meter import Part, Unavailable
 from perwatt.benchmarks.meters.nvml import NvmlAverage, NvmlEnergy, NvmlInstant
+from perwatt.results.record import Record
 from perwatt.results.store import load
 
 # Opens the meters, samples a window of argv[2] seconds, and prints what came out beside the truth.
@@ -199,14 +200,19 @@ def test_a_wrong_setting_is_named(setting: dict[str, Any]) -> None:
         NvmlInstant(**setting)
 
 
-def test_a_real_run_on_the_cpu_beside_a_board(library: Path, tmp_path: Path) -> None:
-    """The whole command, the unmodified binding, and a board that is not the device under test."""
+def measured(library: Path, folder: Path, *overrides: str, **settings: object) -> Record:
+    """The record of the whole command: a matmul on the CPU beside board 1, through the unmodified binding."""
     argv = [sys.executable, "-m", "perwatt.benchmarks.cli", "run", "suite=matmul", "device=cpu", "kernels.matmul.m=128"]
     argv += ["kernels.matmul.dtype=fp32", "meter=nvml", "meter.nvml_energy.board=1", "meter.nvml_instant.board=1"]
-    env = fake_nvml.environment(library, w=321, gain=0.95, power_cap=0.5)
-    done = subprocess.run(argv, env=env, cwd=tmp_path, capture_output=True, text=True, check=False)
+    env = fake_nvml.environment(library, **settings)
+    done = subprocess.run([*argv, *overrides], env=env, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    (record,) = load(tmp_path / json.loads(done.stdout.splitlines()[-1])["run"])
+    (record,) = load(folder / json.loads(done.stdout.splitlines()[-1])["run"])
+    return record
+
+
+def test_a_real_run_on_the_cpu_beside_a_board(library: Path, tmp_path: Path) -> None:
+    record = measured(library, tmp_path, w=321, gain=0.95, power_cap=0.5)
     assert record.measured is not None
     for repetition in record.measured.repetitions:
         assert [e.boundary for e in repetition.energies] == ["gpu", "gpu"]
@@ -217,3 +223,21 @@ def test_a_real_run_on_the_cpu_beside_a_board(library: Path, tmp_path: Path) -> 
         assert repetition.conditions.throttled["sw_power_cap"] == pytest.approx(0.5, rel=0.05)
     # a board's energy is not the processor's: no rate per watt is made of it
     assert record.power_w is None
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "slow"])
+def test_a_board_that_fails_in_a_real_run_costs_energies_and_nothing_else(
+    fault: str, library: Path, tmp_path: Path
+) -> None:
+    """It fails three seconds after the driver was loaded, which is in one of the windows or before them."""
+    windows = ("profile.repetitions=4", "profile.window_s=1", "profile.warmup_s=0.1", "profile.guard_s=0.5")
+    record = measured(library, tmp_path, *windows, w=321, **{f"{fault}_after_s": 3})
+    assert record.measured is not None
+    assert len(record.measured.repetitions) == 4
+    assert all(r.window_s < 1.8 and r.iterations > 100 for r in record.measured.repetitions)
+    failed = [r for r in record.measured.repetitions if len(r.energies) < 2 or any(e.flags for e in r.energies)]
+    assert record.measured.repetitions[-1] in failed
+    # what was metered before and after is true, or says that it may not be
+    for energy, seconds in ((e, r.window_s) for r in record.measured.repetitions for e in r.energies if not e.flags):
+        assert energy.energy_j == pytest.approx(321 * seconds, rel=0.01)
+    assert {"meter_lost", "frozen", "out_of_range", "slow_meter", "counter_vs_poll"} & set(record.flags)
