@@ -144,9 +144,8 @@ def test_reading_the_meters_costs_less_than_a_two_hundredth(tmp_path: Path) -> N
         limit = upper_limit(np.array(means["resume"]), np.array(means["pause"]))
         if limit < MOST_COST:
             break
-    print(
-        f"\nreading the processor's meter: upper 95 % limit of what it costs {limit:+.3%}, of {len(means['pause'])} pairs"
-    )
+    pairs = len(means["pause"])
+    print(f"\nreading the processor's meter: upper 95 % limit of what it costs {limit:+.3%}, of {pairs} pairs")
     assert len(channels[0].readings) > BLOCKS / 2  # it was read
     assert limit < MOST_COST
 

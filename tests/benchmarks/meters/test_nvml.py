@@ -225,6 +225,7 @@ def test_a_real_run_on_the_cpu_beside_a_board(library: Path, tmp_path: Path) -> 
     assert record.power_w is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [*FAULTS, "slow"])
 def test_a_board_that_fails_in_a_real_run_costs_energies_and_nothing_else(
     fault: str, library: Path, tmp_path: Path
