@@ -80,7 +80,13 @@ class Channel:
     def ticked_since(self, start_ns: int) -> bool:
         """Whether a counter was renewed, or a gauge read, after ``start_ns``."""
         later = [r.value for r in self.between(start_ns, time.monotonic_ns()) if r.value is not None]
-        return len(set(later)) > 1 if self.capabilities.kind == "energy" else bool(later)
+        return len(set(later)) > 1 if self._ticks else bool(later)
+
+    @property
+    def _ticks(self) -> bool:
+        """Whether this is a counter whose renewals can be seen one by one; a faster one is true when it is read."""
+        about = self.capabilities
+        return about.kind == "energy" and about.period_s >= 2 * LEAST_POLL_S
 
     def silent(self) -> bool:
         """Whether it has said nothing that could be used for so long that nobody should wait for it: it hangs, is lost
@@ -120,7 +126,7 @@ class Channel:
 
     def hurry(self, on: bool) -> None:
         """Read at the pace that shows each renewal of a counter."""
-        if on != self._hurry and self.capabilities.kind == "energy" and not self.capabilities.remote:
+        if on != self._hurry and self._ticks and not self.capabilities.remote:
             self._hurry = on
             self._wake.set()
 

@@ -17,11 +17,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from perwatt.results.sensor import period
+
 Floats = npt.NDArray[np.float64]
 
 GAP_PERIODS = 3.0  # a gap longer than this many periods is reported
 GAP_FRACTION = 0.05  # gaps over this share of the window make the energy unusable
 NEIGHBOURS = 15  # renewals on either side that bound a counter's pace
+SLOWEST_POLL = 0.75  # of the counter's period, at which one renewal is still told from the next
 PACED = 0.9  # of the renewals must fit one pace, or the counter keeps none
 SLACK = 4.0  # standard errors of the pace that a neighbour's bound is widened by, for each period between
 LEAST_WIDTH_S = 2e-4  # what the time of a call leaves uncertain, however many bounds meet
@@ -105,7 +108,7 @@ def _paced(low: Floats, high: Floats, period_s: float) -> tuple[Floats, Floats]:
     """The bounds of each renewal in s, narrowed by those of its neighbours at one common pace; unchanged where the
     polls are too slow to tell, or where there is no such pace."""
     width, middle = high - low, (low + high) / 2
-    if len(low) < 4 or float(np.median(width)) > period_s / 2:
+    if len(low) < 4 or float(np.median(width)) > SLOWEST_POLL * period_s:
         return low, high
     n = np.concatenate([[0.0], np.cumsum(np.round(np.diff(middle) / period_s))])
     if float(np.min(np.diff(n))) < 1:
@@ -128,6 +131,43 @@ def _paced(low: Floats, high: Floats, period_s: float) -> tuple[Floats, Floats]:
     left, right = np.where(fits, left, low), np.where(fits, right, high)
     more = np.maximum(LEAST_WIDTH_S - (right - left), 0.0) / 2
     return left - more, right + more
+
+
+class Slopes(NamedTuple):
+    """Power in W between two renewals of a counter, at ``start_ns`` and ``end_ns``."""
+
+    start_ns: npt.NDArray[np.int64]
+    end_ns: npt.NDArray[np.int64]
+    power_w: Floats
+
+
+def slopes(t_ns: npt.ArrayLike, energy_j: npt.ArrayLike) -> Slopes:
+    """Power by the slopes of a counter, from its readings alone.
+
+    A counter that was polled more often than it is renewed stands still and leaps: its slope from poll to poll is no
+    power. Its renewals are found where the polls tell its period, else slopes go from one change that was seen to the
+    next. A step back (a reset) and two readings at once say nothing and are left out.
+    """
+    t = np.asarray(t_ns, dtype=np.int64)
+    e = np.asarray(energy_j, dtype=np.float64)
+    fine = np.isfinite(e)
+    t, e = t[fine], e[fine]
+    poll_s = float(np.median(np.diff(t))) * 1e-9 if len(t) > 1 else 0.0
+    found = period(t, e)
+    # every change falls on a poll, so that polls of one pace have a period of their own
+    if found is not None and found.value > 2 * poll_s:
+        t, e, _ = ticks(t, e, found.value)
+    else:
+        # of two polls that come closer than a renewal takes, one sees nothing and the other too much
+        changed = np.flatnonzero(np.diff(e) != 0) + 1
+        keep = [0] if len(changed) and changed[0] == 1 else []  # one that stands still is not the moment of a renewal
+        for i in changed:
+            if not keep or (t[i] - t[keep[-1]]) * 1e-9 >= poll_s / 2:
+                keep.append(int(i))
+        t, e = t[keep], e[keep]
+    step_s, step_j = np.diff(t) * 1e-9, np.diff(e)
+    says = (step_s > 0) & (step_j >= 0)
+    return Slopes(t[:-1][says], t[1:][says], step_j[says] / step_s[says])
 
 
 class Counted(NamedTuple):

@@ -69,6 +69,8 @@ def power(series: dict[str, DataFrame], meter: str | None, start_ns: int) -> lis
     """Power by meter, the record's own first; the slope of a counter where no power was sampled."""
     import numpy as np
 
+    from perwatt.results.energy import slopes
+
     found: dict[str, Series] = {}
     for kind in ("power_w:", "energy_j:"):
         for name, frame in series.items():
@@ -76,13 +78,11 @@ def power(series: dict[str, DataFrame], meter: str | None, start_ns: int) -> lis
             if not name.startswith(kind) or meter_name in found:
                 continue
             ordered = frame.sort_values("t_ns")
-            t_s = (ordered["t_ns"].to_numpy(dtype=np.int64) - start_ns) / 1e9
+            t_ns = ordered["t_ns"].to_numpy(dtype=np.int64)
             value = ordered["value"].to_numpy(dtype=np.float64)
             if kind == "energy_j:":
-                step_s, step_j = np.diff(t_s), np.diff(value)
-                # a counter that went backwards was reset: that step says nothing
-                fine = (step_s > 0) & (step_j >= 0)
-                t_s, value = t_s[1:][fine], step_j[fine] / step_s[fine]
+                _, t_ns, value = slopes(t_ns, value)
+            t_s = (t_ns - start_ns) / 1e9
             keep = np.isfinite(value)
             if keep.any():
                 found[meter_name] = Series(meter_name, t_s[keep], value[keep], keep[keep])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from perwatt.results.energy import slopes
 from perwatt.results.traces.align import Series
 from perwatt.results.traces.trace import Floats, Stamps
 
@@ -36,23 +37,18 @@ def reference(telemetry: DataFrame | None, meter: str = "") -> tuple[Stamps, Flo
     zero = int(rows["t_ns"].iloc[0])
     parts = []
     for _, mine in rows.groupby("rank"):
-        t_s = (mine["t_ns"].to_numpy(dtype=np.int64) - zero) * 1e-9
+        t_ns = mine["t_ns"].to_numpy(dtype=np.int64)
         value = mine["value"].to_numpy(dtype=np.float64)
+        if series.startswith("energy_j:"):
+            left, right, value = slopes(t_ns, value)
+            t_ns = left + (right - left) // 2
         keep = np.isfinite(value)
-        t_s, value = (t_s[keep], value[keep]) if series.startswith("power_w:") else _slope(t_s[keep], value[keep])
-        if len(t_s) > 1:
-            parts.append(Series(t_s, value))
+        if np.count_nonzero(keep) > 1:
+            parts.append(Series((t_ns[keep] - zero) * 1e-9, value[keep]))
     if not parts:
         raise ValueError(f"reference: found fewer than two samples of {series} in the run; allowed a metered run")
     t_s, power_w = (parts[0].t, parts[0].p) if len(parts) == 1 else _sum(parts)
     return np.asarray(np.round(t_s * 1e9), dtype=np.int64) + zero, power_w
-
-
-def _slope(t_s: Floats, energy_j: Floats) -> tuple[Floats, Floats]:
-    """Power between the readings of a counter at their middle; a reset says nothing."""
-    span, gained = np.diff(t_s), np.diff(energy_j)
-    good = (span > 0) & (gained >= 0)
-    return (t_s[:-1] + span / 2)[good], (gained / np.where(span > 0, span, 1.0))[good]
 
 
 def _sum(parts: list[Series]) -> tuple[Floats, Floats]:

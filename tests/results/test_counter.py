@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perwatt.results.energy import counted, ticks
+from perwatt.results.energy import counted, slopes, ticks
 
 S = 10**9
 
@@ -136,3 +136,18 @@ def test_a_counter_without_a_pace_is_known_by_its_own_polls_alone() -> None:
     assert np.allclose(found.u_s, 0.0049 / np.sqrt(12), rtol=1e-3)
     true = renewed[: len(found.t_ns)]
     assert np.all(np.abs(found.t_ns / S - true) <= 0.00246)
+
+
+@pytest.mark.parametrize("slow_s", [0.0487, 0.031, 0.0049])
+def test_the_slope_of_a_counter_is_power_however_often_it_was_polled(slow_s: float) -> None:
+    """Polled closely near the edges of windows and seldom between, as the sampler does: from poll to poll it would
+    stand still and leap to 20 times the power."""
+    poll = np.cumsum(np.concatenate([np.full(60, 0.00485), np.full(150, slow_s), np.full(60, 0.00485)]))
+    t, e = np.round(poll * S).astype(np.int64), 400 * np.floor((poll - 0.0137) / 0.1) * 0.1
+    found = slopes(t, e)
+    assert len(found.power_w) > 8
+    # polls of 31 ms do not tell the period: 100 ms between renewals may look 31 ms shorter
+    assert np.allclose(found.power_w, 400, rtol={0.0487: 0.05, 0.031: 0.45, 0.0049: 0.05}[slow_s])
+    assert np.mean(found.power_w) == pytest.approx(400, rel=0.01)
+    every = slopes([0, S, 2 * S, 2 * S, 3 * S], [0.0, 100.0, 300.0, 300.0, 50.0])
+    assert every.power_w.tolist() == [100.0, 200.0]
