@@ -289,6 +289,9 @@ def characterise(arguments: Sequence[str]) -> int:
         print(f"about {work.total_s:.0f} s of switched load on {part.type}:{part.index}", file=sys.stderr)
         found = work.run()
         fitted, trouble = _fitted(work, reference, found)
+    except KeyboardInterrupt:
+        print("perwatt meter: interrupted; what was known of the sensors before stays", file=sys.stderr)
+        raise
     finally:
         load.close()
     files = [str(_keep(c, found, fitted, reference)) for c in sensors if len(c.capabilities.packages) == 1]

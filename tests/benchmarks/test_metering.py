@@ -294,6 +294,62 @@ def test_characterise_and_a_run_that_uses_it(library: Path, tmp_path: Path) -> N
     assert listed["meters"][0]["characterised"] == kept["date"]
 
 
+# Drives the stand-in's power through a mapped file, as a load drives a board's, and prints what was found.
+LIVE = """
+import dataclasses, json, random, sys, threading, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import fake_nvml
+from perwatt.benchmarks.characterise import Characteriser, Durations
+from perwatt.benchmarks.meters.meter import Part
+from perwatt.benchmarks.meters.nvml import NvmlAverage, NvmlEnergy, NvmlInstant
+from perwatt.benchmarks.sampler import open_meters
+class Live:
+    def __init__(self, file):
+        self.file, self.share = file, 0.0
+        threading.Thread(target=self._flicker, daemon=True).start()
+    def _flicker(self):  # no power stands still to the milliwatt
+        while True:
+            self.file.set(self.share + random.gauss(0, 0.002))
+            time.sleep(0.007)
+    def on(self, share=1.0):
+        self.share = share
+        self.file.set(share)
+    def off(self): self.on(0.0)
+    def close(self): self.off()
+load = Live(fake_nvml.LoadFile(Path(sys.argv[2])))
+meters = {"energy": NvmlEnergy(), "instant": NvmlInstant(), "average": NvmlAverage()}
+channels, missing = open_meters(meters, Part("cuda"), host=True)
+assert not missing
+found = Characteriser(channels, load, Durations(steady_s=4, step_s=2.6, steps=3, wave_s=6)).run()
+print(json.dumps({name: {**dataclasses.asdict(f), "step": f.step and f.step._asdict()} for name, f in found.items()}))
+"""
+
+
+@pytest.mark.slow
+def test_a_boards_sensors_are_found_out_through_the_real_binding(library: Path, tmp_path: Path) -> None:
+    """A sensor that looks 25 ms in every 100 ms, 5 % low, its mean of a second, and a counter that sees everything."""
+    driven = tmp_path / "load"
+    fake_nvml.LoadFile(driven)
+    env = fake_nvml.environment(library, curve=f"load:{driven}:100:600", window_s=0.025, gain=0.95)
+    argv = [sys.executable, "-c", LIVE, str(Path(fake_nvml.__file__).parent), str(driven)]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(done.stdout)
+    energy, instant, average = (found[name] for name in ("energy", "instant", "average"))
+    for one in (energy, instant):
+        assert one["period_s"] == pytest.approx(0.1, rel=0.01)
+        assert one["u"]["period_s"] < 0.001
+    assert instant["step"]["swing_w"] == pytest.approx(0.95 * 500, rel=0.02)
+    assert instant["step"]["averaging_s"] == 0
+    assert instant["attention"] == pytest.approx(0.25, abs=0.08)
+    assert average["step"]["averaging_s"] == pytest.approx(1.0, rel=0.1)
+    # counter and poll agree while the load stands still, and a wave in step with the sensor shows that they differ
+    assert abs(instant["counter_vs_poll"]["steady"]) < 0.005
+    assert max(abs(v) for v in instant["counter_vs_poll"].values()) > 0.1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
