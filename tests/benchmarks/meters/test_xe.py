@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -126,14 +127,14 @@ def test_an_error_of_the_kernel_is_a_status(
     card(root, 0, energy1_input=START_UJ)
     meter = Xe(str(root))
     meter.open(Part("xpu"))
-    true_read = Path.read_text
+    true_open = os.open
 
-    def refuse(self: Path, *arguments: Any, **named: Any) -> str:
-        if self.name.startswith("energy"):
+    def refuse(path: Any, *arguments: Any, **named: Any) -> int:
+        if Path(path).name.startswith("energy"):
             raise error
-        return true_read(self, *arguments, **named)
+        return true_open(path, *arguments, **named)
 
-    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(os, "open", refuse)
     assert (meter.read().value, meter.read().status) == (None, status)
     with pytest.raises(Unavailable, match=f"does not tell its energy \\({status}\\)") as found:
         Xe(str(root)).open(Part("xpu"))
