@@ -101,9 +101,7 @@ def _part(heard: Heard, span: Span) -> _Part:
         count = counted(t, value, *span, about.period_s)
         part = _Part(count.energy_j, count.readings, flags | set(count.flags), count.u_time_j, count.bound_j_per_w)
     else:
-        # a delayed reading speaks of the time before it
-        late = t - round((about.delay_s + about.averaging_s / 2) * 1e9) if about.delay_s else t
-        result = integrate(late, value, *span, max(about.poll_s, about.period_s if about.remote else 0.0))
+        result = integrate(t - about.late_ns, value, *span, max(about.poll_s, about.period_s if about.remote else 0.0))
         part = _Part(result.energy_j, result.readings, flags | set(result.flags))
     if part.energy_j is not None:
         part.energy_j = gain * part.energy_j + offset_w * seconds

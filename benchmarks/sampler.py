@@ -78,8 +78,10 @@ class Channel:
         return self.readings[low : bisect.bisect_right(self.readings, end_ns, key=_stamp)]
 
     def ticked_since(self, start_ns: int) -> bool:
-        """Whether a counter was renewed, or a gauge read, after ``start_ns``."""
-        later = [r.value for r in self.between(start_ns, time.monotonic_ns()) if r.value is not None]
+        """Whether a counter was renewed after ``start_ns``, or a gauge has spoken of the time after it."""
+        about = self.capabilities
+        from_ns = start_ns + (about.late_ns if about.kind == "power" else 0)
+        later = [r.value for r in self.between(from_ns, time.monotonic_ns()) if r.value is not None]
         return len(set(later)) > 1 if self._ticks else bool(later)
 
     @property

@@ -61,6 +61,11 @@ class Capabilities:
     facts: dict[str, str] = field(default_factory=dict)
 
     @property
+    def late_ns(self) -> int:
+        """How long before a reading lies the middle of the time that it speaks of; 0 where no delay is known."""
+        return round((self.delay_s + self.averaging_s / 2) * 1e9) if self.delay_s else 0
+
+    @property
     def longest_call_ns(self) -> float:
         """What a call may take for its reading to be used."""
         return SLOW_CALL * max(self.poll_s, self.period_s) * 1e9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from known_meter import Known
 from perwatt.benchmarks.idle import idle
 from perwatt.benchmarks.measure import Measurer
 from perwatt.benchmarks.measurement import Measurement
-from perwatt.benchmarks.meters.meter import Meter, Part, Reading, Snapshot
+from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Snapshot
 from perwatt.benchmarks.profile import Profile
 from perwatt.benchmarks.sampler import Sampler, open_meters
 from perwatt.benchmarks.steady import Block, steady
@@ -57,6 +58,23 @@ def test_a_load_that_settles_is_waited_for_and_one_that_never_does_is_measured_a
     assert out.steady is False
     assert "not_steady" in out.flags
     assert len(out.windows) == 1
+
+
+class Late(Known):
+    """Speaks of what was 0.5 s ago."""
+
+    def open(self, part: Part) -> Capabilities:
+        return dataclasses.replace(super().open(part), delay_s=0.5)
+
+
+def test_the_load_runs_on_until_a_late_meter_has_spoken_of_the_whole_window() -> None:
+    """Power rises by 100 W/s; what is read is half a second old."""
+    late = Late("power", lambda t: 1000 + 100 * (t - 0.5))
+    out = run(Profile("t", 0.1, 2, 0.6, 3, True, guard_s=2.0), late)
+    for window in out.windows:
+        (energy,) = window.energies
+        middle_s = window.start_ns * 1e-9 - late.zero + window.window_s / 2
+        assert energy.energy_j == pytest.approx((1000 + 100 * middle_s) * window.window_s, rel=1e-3)
 
 
 class Failing(Known):
