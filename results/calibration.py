@@ -1,18 +1,23 @@
 """What is known of one sensor on one board: how it behaves, and by how much it reads wrong.
 
-``perwatt meter characterise`` writes one JSON file a board and meter; every later run on that board reads it. The
-folder is ``$PERWATT_METERS_DIR``, else ``$XDG_CONFIG_HOME/perwatt/meters`` or ``~/.config/perwatt/meters``.
+``perwatt meter characterise`` writes one JSON file a board and meter; every later run on that board reads it. A board
+known by a UUID is the same in any host; what is known by its place only (a socket, a PCI address) belongs to its host,
+since the nodes of a cluster share their home folders. The folder is ``$PERWATT_METERS_DIR``, else
+``$XDG_CONFIG_HOME/perwatt/meters`` or ``~/.config/perwatt/meters``.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import socket
 from pathlib import Path
 
 import msgspec
 
 from perwatt.results.store import write_atomically
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class Calibration(msgspec.Struct, frozen=True):
@@ -61,7 +66,8 @@ def folder() -> Path:
 
 def path(package: str, meter: str) -> Path:
     """The file of one sensor."""
-    return folder() / (re.sub(r"[^\w.-]", "_", f"{package}.{meter}") + ".json")
+    owner = package if UUID.search(package) else f"{socket.gethostname()}.{package}"
+    return folder() / (re.sub(r"[^\w.-]", "_", f"{owner}.{meter}") + ".json")
 
 
 def load(package: str, meter: str) -> Characteristic | None:

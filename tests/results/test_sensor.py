@@ -170,3 +170,16 @@ def test_a_characteristic_is_kept_and_a_bad_file_is_named(tmp_path, monkeypatch:
     file.write_text("{")
     with pytest.raises(ValueError, match="not a characteristic"):
         calibration.load("GPU-1", "nvml_energy")
+
+
+def test_a_board_is_known_on_any_host_and_a_socket_on_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nodes of a cluster share their home folders, and each has a package-0."""
+    monkeypatch.setenv("PERWATT_METERS_DIR", str(tmp_path))
+    board, place = "GPU-7f3c1c5e-0a4b-4a52-9d3c-2b8f6f1d2e3a", "0000:11:00"
+    monkeypatch.setattr("socket.gethostname", lambda: "n1")
+    for package in (board, place):
+        calibration.store(Characteristic(package, "amd_power", "2026-01-01", "0.1.0", "n1", {}, 0.1))
+        assert calibration.load(package, "amd_power") is not None
+    monkeypatch.setattr("socket.gethostname", lambda: "n2")
+    assert calibration.load(board, "amd_power") is not None
+    assert calibration.load(place, "amd_power") is None
