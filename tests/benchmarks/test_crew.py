@@ -82,9 +82,13 @@ def test_a_killed_rank_is_lost_by_name_and_signal(crew: Crew, tmp_path: Path) ->
         crew.run(task(tmp_path, window_s=30))
 
 
-def test_a_stuck_rank_is_lost_and_says_where_it_was(crew: Crew, tmp_path: Path) -> None:
+def test_a_stuck_rank_is_lost_and_says_where_it_was(
+    crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The rank lives and beats, but its measuring thread waits for ever: as for a collective that nobody joins."""
     crew.launcher.timeout_s = 2
+    # it is the launch that is to be found stuck, however long this machine takes to prepare it
+    monkeypatch.setattr("perwatt.benchmarks.crew.PREPARE_PATIENCE", 100)
     pid = crew.members[0].pid
     # one launch takes longer than a rank may go without progress
     with pytest.raises(Lost, match="rank 0 hung: no progress for 2 s") as lost:
