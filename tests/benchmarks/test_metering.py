@@ -149,7 +149,8 @@ def test_how_late_a_remote_meter_is() -> None:
     assert any(line.startswith("flat: how late it is could not be told") for line in said)
 
 
-def test_what_was_found_is_used_from_then_on() -> None:
+def test_what_was_found_is_used_from_then_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "n1")
     about = Capabilities("nvml_energy", "energy", "gpu", ("GPU-1",), 0.1, 0.05, 1e-3, "D", accuracy=0.05)
     channel = Channel(Known("energy", lambda t: t), about)
     fitted = Calibration(1.05, 2.0, 0.006, "wt310", 0.01, 60, 350, "2026-01-01")
@@ -157,7 +158,7 @@ def test_what_was_found_is_used_from_then_on() -> None:
     assert (channel.capabilities.period_s, channel.capabilities.attention) == (0.02, 1.0)
     assert channel.capabilities.accuracy == pytest.approx(0.006 * 3**0.5)
     assert channel.correction == (1.05, 2.0)
-    assert channel.calibration.endswith(".GPU-1.nvml_energy.json")
+    assert channel.calibration == "n1.GPU-1.nvml_energy.json"
 
 
 def test_the_load_can_be_switched() -> None:
@@ -336,7 +337,6 @@ def test_a_boards_sensors_are_found_out_through_the_real_binding(library: Path, 
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
-    print(done.stdout)
     energy, instant, average = (found[name] for name in ("energy", "instant", "average"))
     for one in (energy, instant):
         assert one["period_s"] == pytest.approx(0.1, rel=0.01)

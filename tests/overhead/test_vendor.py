@@ -9,11 +9,10 @@ from pathlib import Path
 
 import fake_amd
 import fake_nvml
-import pytest
 from conftest import require
 
 
-def test_cost_of_a_read(compiler: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_cost_of_a_read(compiler: str, tmp_path: Path) -> None:
     require("amdsmi", fake_amd.installed() is not None)
     env = {
         **fake_amd.environment(fake_amd.build(compiler, tmp_path)),
@@ -21,8 +20,6 @@ def test_cost_of_a_read(compiler: str, tmp_path: Path, request: pytest.FixtureRe
         "ROCM_PATH": str(tmp_path),
     }
     argv = [sys.executable, "-m", "pytest", str(Path(__file__).with_name("vendor_reads.py")), "-p", "no:cacheprovider"]
-    if request.config.getoption("benchmark_disable"):
-        argv.append("--benchmark-disable")
     argv += ["--benchmark-columns=min,median,iqr,rounds", "--benchmark-sort=name"]
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
     print(done.stdout)
