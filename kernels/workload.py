@@ -14,7 +14,11 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from perwatt.kernels.triton.configuration import Table
+    from perwatt.kernels.triton.program import Program
 
 Headline = Literal["flops", "bytes", "message"]
 Cache = Literal["rotate", "warm", "cold"]
@@ -75,7 +79,8 @@ class Place:
     """Where a workload is prepared: one rank on one device.
 
     ``device`` is a torch device string; ``llc_bytes`` the size of the last-level cache, None if unknown;
-    ``memory_bytes`` what may be allocated. With ``cache="rotate"`` the operands together exceed the cache.
+    ``memory_bytes`` what may be allocated. With ``cache="rotate"`` the operands together exceed the cache. ``table``
+    holds the configurations of Triton kernels for this kind of device, None if there are none.
     """
 
     device: str
@@ -84,6 +89,7 @@ class Place:
     rank: int = 0
     ranks: int = 1
     cache: Cache = "rotate"
+    table: Table | None = None
 
     @property
     def type(self) -> str:
@@ -126,6 +132,14 @@ class Workload(ABC):
 
         Raises :class:`Unsupported` if the device or library lacks it, :class:`WrongResult` if the output is wrong.
         """
+
+    def programs(self, place: Place) -> tuple[Program, ...]:
+        """The Triton programs of one launch, in their order, on operands that lie on ``place.device``.
+
+        On torch's ``meta`` device the operands have a shape only: so a case is compiled without a device. Empty for a
+        case that launches none. Raises Unsupported if ``place.table`` has no configuration for it.
+        """
+        return ()
 
     def params(self) -> dict[str, Any]:
         """The parameters as plain values; with the kernel's name they are the identity of the case."""

@@ -1,0 +1,54 @@
+"""Triton is interpreted or it compiles: which, is decided when it is imported. Hence a process for each.
+
+``interpreted_*.py`` run under TRITON_INTERPRET=1, ``compiled_*.py`` without. Other versions of Triton than the one
+installed are tried where PERWATT_TRITONS (folders, separated by colons) holds them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from conftest import require
+
+HERE = Path(__file__).parent
+TRITONS = ["", *filter(None, os.environ.get("PERWATT_TRITONS", "").split(":"))]
+
+
+def own_process(path: Path, triton: str, tmp_path: Path, **environment: str) -> None:
+    """Run the tests of one file in a process of their own, with the Triton in folder ``triton`` if one is named."""
+    require("triton", bool(triton) or find_spec("triton") is not None)
+    search = os.pathsep.join(filter(None, [triton, str(HERE), os.environ.get("PYTHONPATH", "")]))
+    env = {**os.environ, "PYTHONPATH": search, **environment}
+    env.setdefault("TRITON_CACHE_DIR", str(tmp_path / "triton"))
+    argv = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-o",
+        f"python_files={path.name}",
+        str(path),
+    ]
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    print(done.stdout.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize("triton", TRITONS, ids=lambda folder: Path(folder).name or "installed")
+@pytest.mark.parametrize("path", sorted(HERE.glob("interpreted_*.py")), ids=lambda path: path.stem)
+def test_interpreted(path: Path, triton: str, tmp_path: Path) -> None:
+    own_process(path, triton, tmp_path, TRITON_INTERPRET="1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("triton", TRITONS, ids=lambda folder: Path(folder).name or "installed")
+@pytest.mark.parametrize("path", sorted(HERE.glob("compiled_*.py")), ids=lambda path: path.stem)
+def test_compiled(path: Path, triton: str, tmp_path: Path) -> None:
+    own_process(path, triton, tmp_path)
