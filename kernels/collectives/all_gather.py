@@ -47,4 +47,4 @@ class AllGather(Collective):
         import torch.distributed as dist
 
         call = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
-        return partial(call, buffers.target, buffers.source)
+        return partial(call, buffers.target, buffers.source, group=self.group())

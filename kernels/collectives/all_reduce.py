@@ -54,7 +54,7 @@ class AllReduce(Reduction):
         """torch.distributed.all_reduce."""
         import torch.distributed as dist
 
-        return partial(dist.all_reduce, buffers.target, op=self.torch_op())
+        return partial(dist.all_reduce, buffers.target, op=self.torch_op(), group=self.group())
 
     def lifetime(self, ranks: int) -> int | None:
         """The whole buffer is replaced by its reduction."""

@@ -24,6 +24,7 @@ class AllToAll(Collective):
 
     name: ClassVar[str] = "all_to_all"
     split: ClassVar[bool] = True
+    tuned: ClassVar[bool] = False
     refusals: ClassVar[dict[bool, str]] = {
         True: "all_to_all in place is not offered by NCCL, and gloo overwrites what it has yet to send"
     }

@@ -55,4 +55,4 @@ class Broadcast(Collective):
         """torch.distributed.broadcast."""
         import torch.distributed as dist
 
-        return partial(dist.broadcast, buffers.target, src=_ROOT)
+        return partial(dist.broadcast, buffers.target, src=_ROOT, group=self.group())

@@ -5,8 +5,8 @@ laid beside anybody's: with n ranks, S is the buffer of one rank where each hold
 broadcast, sendrecv), and the n shares together where it is split (all_gather, reduce_scatter, all_to_all). S is rounded
 down to whole elements, and where it is split so that each share is a multiple of 16 bytes.
 
-The group is the default process group, initialised already: gloo on CPUs, nccl (also RCCL), xccl. Bytes and footprints
-are those of one rank.
+The group is the default process group, initialised already: gloo on CPUs, nccl (also RCCL), xccl; for a request of
+``algorithm`` or ``protocol`` one beside it (:mod:`request`). Bytes and footprints are those of one rank.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from perwatt.kernels import data, dtypes
-from perwatt.kernels.collectives import agree, pattern
+from perwatt.kernels.collectives import agree, pattern, request
 from perwatt.kernels.collectives.message import format_bytes, parse_bytes, share_elements
 from perwatt.kernels.workload import Check, Place, Prepared, Size, Unsupported, Work, Workload, choice, rotation
 
 if TYPE_CHECKING:
     import torch
+    import torch.distributed as dist
 
 MOVABLE = ("fp64", "fp32", "bf16", "fp16", *dtypes.FP8)
 
@@ -47,12 +48,15 @@ class Collective(Workload):
     allowed_dtypes: ClassVar[tuple[str, ...]] = MOVABLE
     split: ClassVar[bool] = False
     refusals: ClassVar[dict[bool, str]] = {}  # a value of in_place that cannot be had: why
+    tuned: ClassVar[bool] = True  # NCCL chooses an algorithm for it; not for what is made of sends and receives
 
     message_bytes: int | str = "16MiB"
     dtype: str = "bf16"
     in_place: bool = False
     init: str = "normal"
     seed: int = 0
+    algorithm: str | None = None
+    protocol: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message_bytes", parse_bytes(self.name, "message_bytes", self.message_bytes))
@@ -60,6 +64,22 @@ class Collective(Workload):
         data.check_bool(self.name, in_place=self.in_place)
         object.__setattr__(self, "init", data.check_init(self.name, self.init))
         data.check_seed(self.name, self.seed)
+        request.check(self.name, self.algorithm, self.protocol)
+
+    def params(self) -> dict[str, Any]:
+        """The parameters; ``algorithm`` and ``protocol`` only where they are asked for."""
+        found = super().params()
+        unasked = [key for key in ("algorithm", "protocol") if found.get(key, "") is None]
+        return {key: value for key, value in found.items() if key not in unasked}
+
+    @property
+    def requested(self) -> request.Request:
+        """The algorithm and the protocol that are asked for, None where the choice is the library's."""
+        return self.algorithm, self.protocol
+
+    def group(self) -> dist.ProcessGroup | None:
+        """The group to launch on: None for the default one."""
+        return request.group(self.requested)
 
     @abstractmethod
     def factor(self, ranks: int) -> float:
@@ -132,7 +152,8 @@ class Collective(Workload):
 
     def _words(self, size: str) -> str:
         placed = "in place" if self.in_place and not self.refusals else ""
-        return " ".join(filter(None, (self.dtype, self.reduction, size, placed, self.init.replace("normal", ""))))
+        init = self.init.replace("normal", "")
+        return " ".join(filter(None, (self.dtype, self.reduction, size, placed, *self.requested, init)))
 
     def size(self) -> Size:
         """The message in bytes, as asked for."""
@@ -140,6 +161,14 @@ class Collective(Workload):
 
     def prepare(self, place: Place) -> Prepared:
         """Allocate and check the values on every rank, then return the launch; or raise the same on every rank."""
+        return self._prepare(place)
+
+    def prepare_async(self, place: Place, beside: Callable[[], object]) -> Prepared:
+        """The same, but that the launch only starts the collective and returns its handle, whose ``wait`` has to be
+        called. ``beside`` is called while the one runs whose values are checked."""
+        return self._prepare(place, beside)
+
+    def _prepare(self, place: Place, beside: Callable[[], object] | None = None) -> Prepared:
         if self.in_place in self.refusals:
             raise Unsupported(self.refusals[self.in_place])
         if self.shape(place.ranks)[0] == 0:
@@ -148,14 +177,18 @@ class Collective(Workload):
             asked = f"a message of {format_bytes(self.requested_bytes)}"
             raise Unsupported(asked + (share if self.split else f" is less than one {self.dtype} element"))
         agree.require_group(place)
+        request.require(self.requested)
+        if any(self.requested) and not self.tuned:
+            raise Unsupported(f"{self.name} is made of sends and receives: there is no algorithm to choose")
         life = self.lifetime(place.ranks)
         # as many sets on every rank, or they would be restored in different launches
         count = agree.least(rotation(self.footprint_bytes(place.ranks), place), place)
         sets, spare = agree.together(place, lambda: self._allocate(place, count, life))
-        agree.together(place, lambda: self._attempt(sets[0], place), by_all=True)
+        agree.together(place, lambda: self._attempt(sets[0], place, beside), by_all=True)
         check = agree.together(place, lambda: self._check(sets[0], place))
         agree.together(place, lambda: self._fill(sets, spare, place))
-        calls = [_restoring(self.bind(one, place), one.target, spare, life) for one in sets]
+        bind = self.bind if beside is None else self.begin
+        calls = [_restoring(bind(one, place), one.target, spare, life) for one in sets]
         return Prepared(data.rotating(calls), check, count, _note(place, life))
 
     def _allocate(self, place: Place, count: int, life: int | None) -> tuple[list[Buffers], torch.Tensor | None]:
@@ -173,8 +206,13 @@ class Collective(Workload):
         dtypes.synchronize(place.device)
         return sets, spare
 
-    def _attempt(self, buffers: Buffers, place: Place) -> None:
-        """Launch once; Unsupported with the backend's reason if it refuses the operation or the dtype."""
+    def begin(self, buffers: Buffers, place: Place) -> Callable[[], Any]:
+        """The collective as a call that only starts it and returns a handle with ``wait``."""
+        call: Callable[..., Any] = self.bind(buffers, place)
+        return partial(call, async_op=True)
+
+    def _attempt(self, buffers: Buffers, place: Place, beside: Callable[[], object] | None = None) -> None:
+        """Launch once; Unsupported with the backend's reason if it refuses the operation, the dtype or the request."""
         import torch
         import torch.distributed as dist
 
@@ -182,10 +220,19 @@ class Collective(Workload):
             getattr(torch, name) for name in ("AcceleratorError", "OutOfMemoryError") if hasattr(torch, name)
         )
         try:
-            self.bind(buffers, place)()
+            call: Callable[[], Any] = self.bind(buffers, place) if beside is None else self.begin(buffers, place)
+            with request.environment(self.requested):  # the communicator is made by its first use
+                handle = call()
+            if beside is not None:
+                beside()
+                handle.wait()
             dtypes.synchronize(place.device)
-        except (*broken, dist.DistError):  # a device or a link out of order is not a missing feature
-            raise
+        except (*broken, dist.DistError) as error:  # a device or a link out of order is not a missing feature
+            if not any(self.requested) or "invalid usage" not in str(error):
+                raise
+            request.drop()
+            asked = " ".join(filter(None, self.requested))
+            raise Unsupported(f"{self.name}: NCCL has no {asked} for it here: {dtypes.one_line(error)}") from error
         except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError) as error:
             what = f"{self.name} in {' '.join(filter(None, (self.dtype, self.reduction)))}"
             raise Unsupported(f"{what} over {dist.get_backend()}: {dtypes.one_line(error)}") from error

@@ -53,7 +53,7 @@ class ReduceScatter(Reduction):
         import torch.distributed as dist
 
         call = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
-        return partial(call, buffers.target, buffers.source, op=self.torch_op())
+        return partial(call, buffers.target, buffers.source, op=self.torch_op(), group=self.group())
 
     def lifetime(self, ranks: int) -> int | None:
         """In place the rank's own slice is replaced."""

@@ -23,6 +23,7 @@ class SendRecv(Collective):
     a rank cannot send to itself in torch.distributed."""
 
     name: ClassVar[str] = "sendrecv"
+    tuned: ClassVar[bool] = False
     refusals: ClassVar[dict[bool, str]] = {True: "a rank cannot receive into the buffer that it is sending"}
 
     def factor(self, ranks: int) -> float:
