@@ -11,6 +11,8 @@ Values are drawn in fp32 (fp64 for fp64) and rounded to the target format:
 * ``zeros``: all zero, the least power that the kernel can draw;
 * ``sparse:p``: N(0, 1) with each element independently set to zero with probability p (unstructured).
 
+For int8 the draft is multiplied first, by 32 (``uniform``: by 127), rounded and held within -127 to 127.
+
 The generator is the device's own, so the values are reproducible on one kind of device, not across kinds.
 """
 
@@ -88,7 +90,8 @@ def fill(
     if init == "zeros":
         return torch.zeros(tuple(shape), dtype=torch_type, device=device)
     out = torch.empty(tuple(shape), dtype=torch_type, device=device)
-    refill(out, init, seed)
+    if not out.is_meta:  # a shape without values
+        refill(out, init, seed)
     return out
 
 
@@ -112,15 +115,18 @@ def refill(out: torch.Tensor, init: str, seed: int) -> None:
         if p is not None:
             keep = torch.empty_like(draft).uniform_(generator=generator) >= p
             draft.mul_(keep)
+        if not out.dtype.is_floating_point:
+            draft.mul_(127.0 if init == "uniform" else 32.0).round_().clamp_(-127.0, 127.0)
         chunk.copy_(draft)
 
 
 def poison(shape: Sequence[int], dtype: str | torch.dtype, device: str) -> torch.Tensor:
-    """An output buffer full of NaN: an element that a kernel leaves unwritten cannot pass for a result."""
+    """An output full of NaN, or of the least integer: what a kernel leaves unwritten cannot pass for a result."""
     import torch
 
     torch_type = torch_dtype(dtype) if isinstance(dtype, str) else dtype
-    return torch.full(tuple(shape), math.nan, dtype=torch_type, device=device)
+    value = math.nan if torch_type.is_floating_point else torch.iinfo(torch_type).min
+    return torch.full(tuple(shape), value, dtype=torch_type, device=device)
 
 
 def require_memory(footprint_bytes: int, place: Place) -> None:

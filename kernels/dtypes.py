@@ -22,7 +22,7 @@ from perwatt.kernels.workload import Place, Unsupported
 if TYPE_CHECKING:
     import torch
 
-# name: (bytes per element, significant bits including the implicit one)
+# name: (bytes per element, significant bits including the implicit one, of an integer those beside the sign)
 _FORMATS: dict[str, tuple[int, int]] = {
     "fp64": (8, 53),
     "fp32": (4, 24),
@@ -31,9 +31,12 @@ _FORMATS: dict[str, tuple[int, int]] = {
     "fp16": (2, 11),
     "fp8_e4m3": (1, 4),
     "fp8_e5m2": (1, 3),
+    "int8": (1, 7),
+    "int32": (4, 31),
 }
 
-NAMES = tuple(_FORMATS)
+NAMES = ("fp64", "fp32", "tf32", "bf16", "fp16", "fp8_e4m3", "fp8_e5m2")
+INTEGERS = ("int8",)
 FP8 = ("fp8_e4m3", "fp8_e5m2")
 
 # In order of preference: the OCP format, then the one with no negative zero of earlier AMD accelerators.
@@ -45,6 +48,8 @@ _TORCH: dict[str, tuple[str, ...]] = {
     "fp16": ("float16",),
     "fp8_e4m3": ("float8_e4m3fn", "float8_e4m3fnuz"),
     "fp8_e5m2": ("float8_e5m2", "float8_e5m2fnuz"),
+    "int8": ("int8",),
+    "int32": ("int32",),
 }
 
 # Any one of these in /proc/cpuinfo means arithmetic in the format: x86 first, then arm64.

@@ -1,8 +1,10 @@
-"""Matrix product C = A B through torch: cuBLAS and cuBLASLt, hipBLASLt, oneDNN, whatever the build brings.
+"""Matrix product C = A B: by the vendor's library through torch, or by perwatt's own kernels in Triton.
 
 Work is 2*M*N*K FLOP per matrix, dense; bytes are those of A, B and C once each (definitions of the field, as in
 mamf-finder and CUTLASS's profiler). Both operands are row-major; for fp8, which is defined for it alone, B is
 column-major, and the scales are 1: the product of the numbers themselves.
+
+Beside them stand perwatt's own kernels (``backend: triton``), the same source on every vendor's hardware.
 
 fp32 is fp32 to the last bit that fp32 has, and tf32 really TF32: each is decided by the error of the result, since
 neither a setting nor the name of a device tells what a library did.
@@ -17,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from perwatt.kernels import data, dtypes, reference
+from perwatt.kernels.triton.device import table_of
 from perwatt.kernels.workload import (
     Check,
     Place,
@@ -33,6 +36,11 @@ from perwatt.kernels.workload import (
 if TYPE_CHECKING:
     import torch
 
+    from perwatt.kernels.triton.program import Program
+
+    Operands = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+
+BACKENDS = ("torch", "triton", "triton_descriptor", "triton_pointer")
 _FP8_OUT = ("bf16", "fp16", "fp32")
 # Relative rms errors of normal operands: about 3e-4 when multiplied in TF32 (10 bits of mantissa), below 1e-5 in fp32.
 _TF32_ERROR = 4e-5
@@ -43,8 +51,9 @@ class Matmul(Workload):
     """C (batch, m, n) = A (batch, m, k) B (batch, k, n).
 
     ``n`` and ``k`` default to ``m``. ``out_dtype`` is that of C: the operands' own, for fp8 bf16 unless given.
-    ``fast_accum`` lets fp8 tensor cores keep their partial sums at reduced precision. ``init`` and ``seed`` as in
-    :mod:`perwatt.kernels.data`. Raises ValueError for a value that is not allowed.
+    ``fast_accum`` lets fp8 tensor cores keep their partial sums at reduced precision. ``backend``: torch, or Triton in
+    the style that the architecture's table puts first, or in one of its two styles. ``init`` and ``seed`` as in
+    :mod:`perwatt.kernels.data`. int8 is summed in int32. Raises ValueError for a value that is not allowed.
     """
 
     name: ClassVar[str] = "matmul"
@@ -56,21 +65,25 @@ class Matmul(Workload):
     dtype: str = "bf16"
     out_dtype: str | None = None
     fast_accum: bool = False
+    backend: str = "torch"
     init: str = "normal"
     seed: int = 0
 
     def __post_init__(self) -> None:
         positive("matmul", m=self.m, batch=self.batch)
         positive("matmul", **{key: value for key, value in (("n", self.n), ("k", self.k)) if value is not None})
-        choice("matmul", "dtype", self.dtype, dtypes.NAMES)
+        choice("matmul", "dtype", self.dtype, (*dtypes.NAMES, *dtypes.INTEGERS))
+        choice("matmul", "backend", self.backend, BACKENDS)
         data.check_bool("matmul", fast_accum=self.fast_accum)
         fp8 = self.dtype in dtypes.FP8
         if self.out_dtype is not None:
             choice("matmul", "out_dtype", self.out_dtype, _FP8_OUT if fp8 else (_stored(self.dtype),))
         if self.fast_accum and not fp8:
             raise ValueError(f"matmul.fast_accum: only fp8 has it, dtype is {self.dtype}")
-        if fp8 and self.batch > 1:
-            raise ValueError(f"matmul.batch: {self.batch} matrices in {self.dtype}: torch multiplies fp8 one at a time")
+        if self._allocates and self.batch > 1:
+            raise ValueError(
+                f"matmul.batch: {self.batch} matrices in {self.dtype}: torch multiplies them one at a time"
+            )
         object.__setattr__(self, "init", data.check_init("matmul", self.init))
         data.check_seed("matmul", self.seed)
 
@@ -110,111 +123,90 @@ class Matmul(Workload):
 
     def _variant(self) -> list[str]:
         unusual = [] if self.output == dataclasses.replace(self, out_dtype=None).output else [f"to {self.output}"]
-        return [*unusual, *(["fast accum"] if self.fast_accum else []), *([] if self.init == "normal" else [self.init])]
+        backend = [] if self.backend == "torch" else [self.backend.replace("_", " ")]
+        return [
+            *unusual,
+            *backend,
+            *(["fast accum"] if self.fast_accum else []),
+            *([] if self.init == "normal" else [self.init]),
+        ]
 
     def size(self) -> Size:
         """The geometric mean of M, N and K: the side of the square product with the same work."""
         m, n, k = self.shape
         return Size("mean dimension", float(m) if m == n == k else (m * n * k) ** (1 / 3))
 
+    def programs(self, place: Place) -> tuple[Program, ...]:
+        """The one program of a Triton product; none for torch's."""
+        if self.backend == "torch":
+            return ()
+        from perwatt.kernels import matmul_triton
+
+        table = table_of(place)
+        operands = self.operands(0, self.init, matmul_triton.stored(self, table), place.device)
+        return (matmul_triton.program(self, table, *operands),)
+
     def prepare(self, place: Place) -> Prepared:
         """Allocate the sets of operands, check one product against float64 and every buffer for having been written."""
-        import torch
-
         data.require_memory(self.footprint_bytes(), place)
-        # global, so set for each case; it stays for the launches that follow
-        torch.set_float32_matmul_precision("high" if self.dtype == "tf32" else "highest")
-        stored, note = self._available(place)
-        note = note or dtypes.not_emulated(place, self.dtype, self._timing_probe(place.device))
+        call, stored, note = self._backend(place)
 
         # zeros tell nothing about a kernel: it is checked on normal values first
         tested = "normal" if self.init == "zeros" else self.init
-        first = self._operands(0, tested, stored, place.device)
-        check = self._check(first, self._call(*first)())
+        first = self.operands(0, tested, stored, place.device)
+        check = self._check(first, self._result(call(*first)(), first))
         if self.init == "zeros":
             data.refill(first[0], "zeros", 0)
             data.refill(first[1], "zeros", 0)
         count = rotation(self.footprint_bytes(), place)
-        sets = [first, *(self._operands(i, self.init, stored, place.device) for i in range(1, count))]
-        launch = data.rotating([self._call(*s) for s in sets])
-        if self.dtype in dtypes.FP8:
+        sets = [first, *(self.operands(i, self.init, stored, place.device) for i in range(1, count))]
+        launch = data.rotating([call(*s) for s in sets])
+        if self._allocates:
             launch = data.keeping(launch, count)
-        results = [cast("torch.Tensor", launch()) for _ in sets]
-        outputs = results if self.dtype in dtypes.FP8 else [s[2] for s in sets]
+        outputs = [self._result(launch(), s) for s in sets]
         reference.require_finite("C", outputs)
         if self.init == "zeros":
             reference.require_zero("C", outputs)
         notes = (note, data.cache_note(count, self.footprint_bytes(), place))
         return Prepared(launch, check, count, "; ".join(n for n in notes if n))
 
-    def _operands(
+    @property
+    def _allocates(self) -> bool:
+        """Whether a launch makes its own output: torch's public product of fp8 and its product of int8 do."""
+        return self.backend == "torch" and (self.dtype in dtypes.FP8 or self.dtype == "int8")
+
+    def _result(self, returned: object, operands: Operands) -> torch.Tensor:
+        return cast("torch.Tensor", returned) if self._allocates else operands[2]
+
+    def _backend(self, place: Place) -> tuple[Callable[..., Callable[[], object]], torch.dtype, str]:
+        """What makes a launch of operands, the format in which they are stored, and a note."""
+        if self.backend == "torch":
+            from perwatt.kernels import matmul_torch
+
+            return partial(matmul_torch.call, self), *matmul_torch.available(self, place)
+        from perwatt.kernels import matmul_triton
+
+        table = table_of(place)
+
+        def call(*operands: torch.Tensor) -> Callable[[], object]:
+            return matmul_triton.program(self, table, *operands).call()
+
+        return call, matmul_triton.stored(self, table), ""
+
+    def operands(
         self, index: int, init: str, stored: torch.dtype, device: str, shape: tuple[int, int, int] | None = None
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> Operands:
         """A and B (row-major, B column-major for fp8) and an output full of NaN; 2-D for a single matrix."""
         m, n, k = shape or self.shape
         batch = (self.batch,) if self.batch > 1 else ()
-        fp8 = self.dtype in dtypes.FP8
         a = data.fill((*batch, m, k), stored, init, data.substream(self.seed, index, "a"), device)
         seed = data.substream(self.seed, index, "b")
         b = (
             data.fill((n, k), stored, init, seed, device).t()
-            if fp8
+            if self.dtype in dtypes.FP8
             else data.fill((*batch, k, n), stored, init, seed, device)
         )
-        return a, b, data.poison(() if fp8 else (*batch, m, n), self.output, device)
-
-    def _call(self, a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> Callable[[], torch.Tensor]:
-        """The product as a call that returns C. torch's public fp8 product allocates it, the others write to ``c``."""
-        import torch
-        from torch.nn import functional
-
-        if self.dtype not in dtypes.FP8:
-            return partial(torch.bmm if self.batch > 1 else torch.mm, a, b, out=c)
-        one = torch.ones((), dtype=torch.float32, device=a.device)
-        recipe = functional.ScalingType.TensorWise
-        return partial(
-            functional.scaled_mm,
-            a,
-            b,
-            one,
-            recipe,
-            one,
-            recipe,
-            output_dtype=dtypes.torch_dtype(self.output),
-            use_fast_accum=self.fast_accum,
-        )
-
-    def _available(self, place: Place) -> tuple[torch.dtype, str]:
-        """The storage format in which a tiny product of this kind works here; Unsupported with the library's reason.
-
-        The tiny shape keeps what remains of each dimension modulo 16, which some libraries want to be 0 for fp8.
-        """
-        m, n, k = self.shape
-        tiny = tuple(d if d <= 64 else 64 + d % 16 for d in (m, n, k))
-        refusal: Unsupported | None = None
-        candidates = dtypes.torch_dtypes(self.dtype)
-        for stored in candidates:
-
-            def probe(stored: torch.dtype = stored) -> object:
-                return self._call(*self._operands(0, "normal", stored, place.device, (tiny[0], tiny[1], tiny[2])))()
-
-            try:
-                dtypes.supported(place, f"{self.dtype} matmul", probe)
-            except Unsupported as error:
-                refusal = refusal or error
-            else:
-                other = stored is not candidates[0]
-                return stored, f"{self.dtype} stored as {str(stored).removeprefix('torch.')}" if other else ""
-        raise refusal or Unsupported(f"this torch has no {self.dtype}")
-
-    def _timing_probe(self, device: str) -> Callable[[str], Callable[[], object]]:
-        """The same kind of product of 256 x 256 in a given format, for finding out whether a CPU emulates it."""
-
-        def call(dtype: str) -> Callable[[], object]:
-            spec = Matmul(m=256, batch=min(self.batch, 2), dtype=dtype)
-            return spec._call(*spec._operands(0, "normal", dtypes.torch_dtype(dtype), device))
-
-        return call
+        return a, b, data.poison(() if self._allocates else (*batch, m, n), self.output, device)
 
     def _check(self, operands: tuple[torch.Tensor, torch.Tensor, torch.Tensor], c: torch.Tensor) -> Check:
         a, b, _ = operands
@@ -227,5 +219,5 @@ class Matmul(Workload):
 
 
 def _stored(dtype: str) -> str:
-    """tf32 is stored as fp32; every other format as itself."""
-    return "fp32" if dtype == "tf32" else dtype
+    """The format of C: tf32 is stored as fp32, int8 summed in int32, and every other format written as itself."""
+    return {"tf32": "fp32", "int8": "int32"}.get(dtype, dtype)

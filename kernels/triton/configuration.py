@@ -62,7 +62,9 @@ class Configuration:
 
 @dataclass(frozen=True)
 class MatmulPointer(Configuration):
-    """Tiles of the pointer kernel; ``group_m`` rows of tiles are walked together, so that B's tiles stay in cache."""
+    """Tiles of the pointer kernel; ``group_m`` rows of tiles are walked together, so that B's tiles stay in cache.
+
+    ``fnuz``: the architecture multiplies fp8 without a negative zero, not the OCP formats."""
 
     kernel: ClassVar[str] = "matmul_pointer"
     conditions: ClassVar[tuple[str, ...]] = ("dtype", "m", "n", "k")
@@ -71,6 +73,7 @@ class MatmulPointer(Configuration):
     block_n: int = 128
     block_k: int = 64
     group_m: int = 8
+    fnuz: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,21 @@ class MatmulDescriptor(MatmulPointer):
     subtiles: int = 1
     specialize: bool = False
     flatten: bool = False
+
+
+@dataclass(frozen=True)
+class MatmulGrouped(Configuration):
+    """Tiles of the persistent kernel over groups; ``descriptors``: A and B come through tensor descriptors."""
+
+    kernel: ClassVar[str] = "matmul_grouped"
+    conditions: ClassVar[tuple[str, ...]] = ("dtype", "groups", "rows_per_group", "n", "k")
+
+    block_m: int = 128
+    block_n: int = 128
+    block_k: int = 64
+    group_m: int = 8
+    programs_per_core: int = 1
+    descriptors: bool = False
 
 
 Kind = TypeVar("Kind", bound=Configuration)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from perwatt.kernels import data, dtypes
+from perwatt.kernels import data, dtypes, matmul_torch
 from perwatt.kernels.matmul import Matmul
 from perwatt.kernels.workload import Place, Size, Unsupported, WrongResult
 
@@ -74,7 +74,7 @@ def test_large_products_are_sampled_and_projected(cpu: Place) -> None:
 
 def mutate(monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor], object]) -> None:
     """Let every product be followed by ``change`` of its output."""
-    real = Matmul._call
+    real = matmul_torch.call
 
     def call(self: Matmul, a: torch.Tensor, b: torch.Tensor, c: torch.Tensor) -> Callable[[], torch.Tensor]:
         product = real(self, a, b, c)
@@ -86,7 +86,34 @@ def mutate(monkeypatch: pytest.MonkeyPatch, change: Callable[[torch.Tensor], obj
 
         return wrong
 
-    monkeypatch.setattr(Matmul, "_call", call)
+    monkeypatch.setattr(matmul_torch, "call", call)
+
+
+def test_int8_is_summed_exactly_in_int32(cpu: Place) -> None:
+    spec = Matmul(m=48, n=80, k=64, dtype="int8")
+    assert spec.output == "int32"
+    assert spec.work().bytes == 48 * 64 + 64 * 80 + 4 * 48 * 80
+    prepared = spec.prepare(cpu)
+    assert prepared.check.tolerance == prepared.check.max_error == 0
+    result = prepared.launch()
+    assert isinstance(result, torch.Tensor)
+    assert result.dtype == torch.int32
+    assert int(result.abs().max()) > 2**11  # the operands use their range
+    assert not dataclasses.replace(spec, init="zeros").prepare(cpu).launch().any()  # type: ignore[attr-defined]
+
+
+def test_int8_that_is_off_by_one_is_wrong(cpu: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutate(monkeypatch, lambda c: c[:1, :1].add_(1))
+    with pytest.raises(WrongResult, match=r"^C\[0, 0, 0\]"):
+        Matmul(m=48, n=80, k=64, dtype="int8").prepare(cpu)
+
+
+@pytest.mark.parametrize("backend", ["triton", "triton_descriptor", "triton_pointer"])
+def test_triton_on_a_cpu_is_refused_in_one_line_that_names_torch(cpu: Place, backend: str) -> None:
+    spec = dataclasses.replace(SMALL, backend=backend)
+    assert backend.replace("_", " ") in spec.label()
+    with pytest.raises(Unsupported, match=r"^backend=triton needs a GPU .*use backend=torch$"):
+        spec.prepare(cpu)
 
 
 def put(at: tuple[int, int], value: float, output: torch.Tensor) -> None:
