@@ -62,7 +62,8 @@ class Member:
 
 
 class Crew:
-    """Starts ``ranks`` ranks with ``launcher`` on devices from ``index`` on. Use as a context manager."""
+    """Starts ``ranks`` ranks with ``launcher`` on devices from ``index`` on; ``run`` is the folder for what libraries
+    log of themselves. Use as a context manager."""
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class Crew:
         index: int = 0,
         meters: dict[str, dict[str, Any]] | None = None,
         want_environment: bool = False,
+        run: str = "",
     ) -> None:
         self.launcher, self.ranks = launcher, ranks
         self._setup = {
@@ -81,6 +83,7 @@ class Crew:
             "timeout_s": launcher.timeout_s,
             "meters": meters or {},
             "environment": want_environment,
+            "run": run,
         }
         self.members: dict[int, Member] = {}
         self.environment: dict[str, Any] = {}

@@ -158,7 +158,8 @@ class Leader:
             raise self._unstartable[key]
         if key not in self._crews:
             launcher, size = (self._launcher, 1) if key >= 0 else (self.plan.launcher, -key)
-            crew = Crew(launcher, size, self.config["device"], max(key, 0), self.config["meter"], want_environment)
+            meters, logs = self.config["meter"], str(self.run.resolve())
+            crew = Crew(launcher, size, self.config["device"], max(key, 0), meters, want_environment, logs)
             self._crews[key] = crew
             self.stop.crews.append(crew)
             try:

@@ -24,7 +24,8 @@ from perwatt.benchmarks import devices
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.calibrated import calibrate
 from perwatt.benchmarks.channel import VARIABLE, connect
-from perwatt.benchmarks.group import Group
+from perwatt.benchmarks.communication import Observer
+from perwatt.benchmarks.group import BACKENDS, Group
 from perwatt.benchmarks.idle import idle
 from perwatt.benchmarks.link import Link
 from perwatt.benchmarks.measure import Measurer
@@ -45,7 +46,7 @@ TELL_S = 0.5  # seldom: on a CPU the leader and its bar share the cores under te
 class Worker:
     """The state of one rank between cases: its device, its meters, its group."""
 
-    def __init__(self, link: Link, kind: str, index: int, ranks: int, timeout_s: float) -> None:
+    def __init__(self, link: Link, kind: str, index: int, ranks: int, timeout_s: float, run: str = "") -> None:
         self.link, self.kind, self.ranks = link, devices.device_type(kind), ranks
         self.rank, self.local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
         index = 0 if self.kind == "cpu" else index + self.local if ranks > 1 else index
@@ -56,7 +57,9 @@ class Worker:
 
             torch.accelerator.set_device_index(index)
         # longer than the leader waits: the leader, who sees every rank, says which one hung
-        self.group = Group(self.kind, self.place_device, 2 * timeout_s + 30) if ranks > 1 else None
+        timeout_s = 2 * timeout_s + 30
+        with Observer(BACKENDS[self.kind], self.rank, ranks, run if ranks > 1 else "") as self.observer:
+            self.group = Group(self.kind, self.place_device, timeout_s) if ranks > 1 else None
         self._meters: tuple[list[Channel], dict[str, Unavailable]] | None = None
         self._idle: tuple[Idle, ...] | None = None
         self._told = 0.0
@@ -81,7 +84,11 @@ class Worker:
         channels, missing = self._open(task.meters)
         cold = task.cache == "cold"
         self._tell("prepare")
-        prepared = workload.prepare(self._place(task))
+        place = self._place(task)
+        if self.group:
+            prepared, collective = self.observer.prepare(workload, place, self._synchronize)
+        else:
+            prepared, collective = workload.prepare(place), None
         used = [] if cold else channels
         self._rest(task, used)
         self._tell("warm-up")
@@ -110,6 +117,7 @@ class Worker:
             steady=measurement.steady,
             idle=(self._idle or ()) if used else (),
             sampler_cost=measurement.sampler_cost,
+            collective=collective,
         )
         metered = any(r.energies for r in measurement.windows)
         flags = measurement.flags | ({"indicative"} if metered and task.profile["indicative"] else set())
@@ -275,7 +283,8 @@ def main() -> None:
     link.start()
     setup = link.orders.get()
     try:
-        worker = Worker(link, setup["device"], setup["index"], int(os.environ["WORLD_SIZE"]), setup["timeout_s"])
+        ranks, run = int(os.environ["WORLD_SIZE"]), setup.get("run", "")
+        worker = Worker(link, setup["device"], setup["index"], ranks, setup["timeout_s"], run)
         environment = None
         if rank == 0 and setup["environment"]:
             from perwatt.benchmarks.environment import describe

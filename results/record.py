@@ -8,6 +8,7 @@ Schema history
 1 (2026-11): first.
 2 (2026-11): what an energy's uncertainty is made of, the state of the device in each window, idle power and the
   sampler's cost. Everything new may be absent, so that files of schema 1 are read as they are.
+3 (2026-11): how a collective was done. It may be absent.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Literal
 
 import msgspec
 
-SCHEMA = 2
-READABLE = (1, 2)
+SCHEMA = 3
+READABLE = (1, 2, 3)
 
 Source = Literal["counter", "integrated", "replayed", "modelled"]
 
@@ -196,11 +197,30 @@ class Seconds(msgspec.Struct, frozen=True):
     rank_mean: float | None = None
 
 
+class Communication(msgspec.Struct, frozen=True):
+    """What a collective went through. ``backend`` is gloo, nccl, rccl, xccl or the library beside them; ``algorithm``,
+    ``protocol`` and ``channels`` are those of one launch of this case, in small letters as NCCL names them (``ring``,
+    ``nvls``; ``ll128``); ``communicator_channels``, ``nvls`` and ``nvls_channels`` what the communicator has;
+    ``environment`` the variables that steer the backend. What the library does not say is None, and ``reason`` says
+    why there is no algorithm."""
+
+    backend: str
+    version: str
+    algorithm: str | None = None
+    protocol: str | None = None
+    channels: int | None = None
+    communicator_channels: int | None = None
+    nvls: bool | None = None
+    nvls_channels: int | None = None
+    environment: dict[str, str] = {}
+    reason: str = ""
+
+
 class Measured(msgspec.Struct, frozen=True, tag="measured"):
     """The case ran, its output was right, and this is what it took.
 
     ``unmetered`` says why no meter's energy belongs to this device; empty when one does. ``steady``: power, temperature
-    and rate had settled before the first window; None where that was not asked.
+    and rate had settled before the first window; None where that was not asked. ``collective``: how ranks communicated.
     """
 
     work: Work
@@ -215,6 +235,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     steady: bool | None = None
     idle: tuple[Idle, ...] = ()
     sampler_cost: SamplerCost | None = None
+    collective: Communication | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True, tag="skipped"):
@@ -319,9 +340,10 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def bus_amount(self) -> float:
-        """:attr:`amount`, for a collective times its bus factor (the factor of a single rank is 0: then times 1)."""
+        """:attr:`amount`, for messages times their bus factor (the factor of a single rank is 0: then times 1)."""
         m = self.measured
-        return self.amount * (m.work.bus_factor or 1.0) if m else 0.0
+        factor = m.work.bus_factor if m and m.work.headline == "message" else 0.0
+        return self.amount * (factor or 1.0) if m else 0.0
 
     @property
     def power_w(self) -> float | None:
