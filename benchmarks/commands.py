@@ -117,7 +117,7 @@ def _job(config: Any) -> int:
             raise BadRequest(f"resume: the run keeps its own configuration; remove {', '.join(others)}")
         where = folder.find(config.resume, parent)
         plain = _saved(where / CONFIG)
-        return _measure(plain, where, _target_dirs(about))
+        return _measure(plain, where, _user_dirs(about))
     plain = _plain(config)
     from perwatt.benchmarks.plan import check
 
@@ -129,7 +129,7 @@ def _job(config: Any) -> int:
         Path(about.sweep.dir) if sweep else parent, config.suite, str(about.job.num) if sweep else None
     )
     write_atomically(where / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain)))
-    return _measure(plain, where, _target_dirs(about))
+    return _measure(plain, where, _user_dirs(about))
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -153,18 +153,17 @@ def _saved(path: Path) -> dict[str, Any]:
         raise BadRequest(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
 
 
-def _target_dirs(about: Any) -> list[Path]:
-    """Folders of the user's own targets: wherever Hydra looks for YAML outside the package."""
-    places = [Path(s.path) / "target" for s in about.runtime.config_sources if s.schema == "file"]
-    return [p for p in places if p.is_dir()]
+def _user_dirs(about: Any) -> list[Path]:
+    """Folders of the user's own YAML: wherever Hydra looks for it outside the package."""
+    return [Path(s.path) for s in about.runtime.config_sources if s.schema == "file"]
 
 
-def _measure(plain: dict[str, Any], where: Path, target_dirs: list[Path]) -> int:
+def _measure(plain: dict[str, Any], where: Path, directories: list[Path]) -> int:
     from perwatt.benchmarks.crew import Lost
     from perwatt.benchmarks.plan import check
     from perwatt.benchmarks.run import Leader
 
-    leader = Leader(plain, check(plain), where, target_dirs)
+    leader = Leader(plain, check(plain), where, directories)
     try:
         tally = leader.measure()
     except ValueError:

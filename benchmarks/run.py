@@ -7,6 +7,7 @@ and to start another. Nothing that was measured depends on how the run ends.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from perwatt.benchmarks import folder, ranks, targets
+from perwatt.benchmarks import folder, ranks, tables, targets
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.crew import Crew, Lost
 from perwatt.benchmarks.ending import Interrupted, Stop, Tally
@@ -31,8 +32,8 @@ from perwatt.results.store import Store, StoreError, latest
 class Leader:
     """One run, from its first rank to its last record."""
 
-    def __init__(self, config: Mapping[str, Any], plan: Plan, run: Path, target_dirs: Sequence[Path] = ()) -> None:
-        self.config, self.plan, self.run, self.target_dirs = config, plan, run, target_dirs
+    def __init__(self, config: Mapping[str, Any], plan: Plan, run: Path, directories: Sequence[Path] = ()) -> None:
+        self.config, self.plan, self.run, self.directories = config, plan, run, directories
         self.tally = Tally()
         self.kind = ""  # cpu, cuda or xpu, once the first rank has looked
         self._crews: dict[int, Crew] = {}
@@ -78,7 +79,7 @@ class Leader:
     def _environment(self, first: Crew) -> dict[str, Any]:
         """What the first rank found; on resuming, the same as before, or the run would mix two machines."""
         found = {**host(), **first.environment}
-        self._target_files = targets.load_targets(self.target_dirs)
+        self._target_files = targets.load_targets([d / "target" for d in self.directories if (d / "target").is_dir()])
         before = folder.read_environment(self.run)
         if before:
             for key in ("kind", "devices"):
@@ -211,6 +212,7 @@ class Leader:
             meters=dict(self.config["meter"]),
             run=str(self.run.resolve()),
             llc_bytes=self._llc_bytes(),
+            table=self._table(),
         )
 
     def _llc_bytes(self) -> int | None:
@@ -218,6 +220,17 @@ class Leader:
         device = self._device()
         target = self._target(device)
         return max(int(target.llc.value), device.llc_bytes or 0) if target and target.llc else None
+
+    def _table(self) -> dict[str, Any] | None:
+        """The configurations of Triton kernels for this device; a CPU has none."""
+        device = self._device()
+        target = self._target(device)
+        table = (
+            None
+            if self.kind == "cpu"
+            else tables.load(device.arch, target.name if target else "", device.cores or 1, self.directories)
+        )
+        return dataclasses.asdict(table) if table else None
 
     def _target(self, device: Device) -> Target | None:
         name = self.config["target"].get("name", "auto")

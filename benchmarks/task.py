@@ -10,7 +10,9 @@ from perwatt.results.record import Device, Outcome
 
 
 class Task(msgspec.Struct, frozen=True):
-    """One case for a rank. ``spec``, ``stopping`` and ``meters`` are nodes of the configuration, built by the rank."""
+    """One case for a rank. ``spec``, ``stopping`` and ``meters`` are nodes of the configuration, built by the rank.
+
+    ``table`` holds the fields of the device's table of Triton configurations."""
 
     key: str
     spec: dict[str, Any]
@@ -20,6 +22,7 @@ class Task(msgspec.Struct, frozen=True):
     meters: dict[str, dict[str, Any]]
     run: str
     llc_bytes: int | None = None
+    table: dict[str, Any] | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

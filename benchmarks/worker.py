@@ -35,6 +35,7 @@ from perwatt.benchmarks.profile import Profile
 from perwatt.benchmarks.sampler import Channel, Sampler, open_meters
 from perwatt.benchmarks.task import Answer, Task
 from perwatt.benchmarks.timers import EventTimer, HostTimer, Timer
+from perwatt.kernels.triton.configuration import Table
 from perwatt.kernels.workload import Place, Prepared, Unsupported, Workload, WrongResult
 from perwatt.results.record import BOUNDARIES, Check, Failed, Idle, Measured, Outcome, Skipped, Work
 from perwatt.results.stats import summarise
@@ -139,6 +140,7 @@ class Worker:
             rank=self.rank,
             ranks=self.ranks,
             cache=task.cache,  # type: ignore[arg-type]
+            table=Table(**task.table) if task.table else None,
         )
 
     def _free_bytes(self) -> int | None:

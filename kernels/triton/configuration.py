@@ -3,20 +3,24 @@
 A table is data (``conf/triton/ARCHITECTURE.yaml``, or a file that ``perwatt tune`` wrote for one target): for each
 kernel a list of entries. An entry's keys are fields of the kernel's configuration, and conditions on the case: a value
 or a list of values that the case's parameter must have, or ``PARAMETER_at_most``. The first entry whose conditions all
-hold is taken. An entry with ``refused`` says why the architecture or its compiler cannot do it; its configuration is
-what was tried.
+hold is taken. An entry with ``refused`` says what the compiler answers for this architecture; its configuration is what
+was tried. One with ``emulated`` says what the compiler does instead, because the architecture has no such instructions:
+its rate would not be what its name says, so it is not run either.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from perwatt.kernels.workload import Unsupported
 
 AT_MOST = "_at_most"
+REASONS = ("refused", "emulated")  # why an entry is not run
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ class MatmulDescriptor(MatmulPointer):
 
 @dataclass(frozen=True)
 class MatmulGrouped(Configuration):
-    """Tiles of the persistent kernel over groups; ``descriptors``: A and B come through tensor descriptors."""
+    """Tiles of the persistent kernel over groups; ``descriptors``: A and B come through tensor descriptors; ``fnuz`` as
+    in :class:`MatmulPointer`."""
 
     kernel: ClassVar[str] = "matmul_grouped"
     conditions: ClassVar[tuple[str, ...]] = ("dtype", "groups", "rows_per_group", "n", "k")
@@ -103,9 +108,23 @@ class MatmulGrouped(Configuration):
     group_m: int = 8
     programs_per_core: int = 1
     descriptors: bool = False
+    fnuz: bool = False
 
 
 Kind = TypeVar("Kind", bound=Configuration)
+
+
+def kinds() -> dict[str, type[Configuration]]:
+    """The configuration of every kernel, by the kernel's name: of this module and of those named after it."""
+    for path in Path(__file__).parent.glob("*_configuration.py"):
+        importlib.import_module(f"perwatt.kernels.triton.{path.stem}")
+    found, rest = {}, [Configuration]
+    while rest:
+        kind = rest.pop()
+        rest += kind.__subclasses__()
+        if "kernel" in vars(kind):
+            found[kind.kernel] = kind
+    return found
 
 
 @dataclass(frozen=True)
@@ -128,10 +147,8 @@ class Table:
         what = " ".join([kind.kernel, *(str(v) for k, v in case.items() if k == "dtype")])
         for entry in self.kernels.get(kind.kernel, ()):
             if self._holds(kind, entry, case):
-                if "refused" in entry:
-                    raise Unsupported(
-                        f"{what} on {self.name}: {entry['refused']}; backend=torch has what the vendor has"
-                    )
+                if why := [str(entry[reason]) for reason in REASONS if reason in entry]:
+                    raise Unsupported(f"{what} on {self.name}: {why[0]}; backend=torch has what the vendor has")
                 return self.configuration(kind, entry)
         raise Unsupported(f"{what}: no configuration for {self.name} in {self.where}; use backend=torch")
 
@@ -140,8 +157,8 @@ class Table:
         fields = {item.name for item in dataclasses.fields(kind)}
         at_most = {c + AT_MOST for c in kind.conditions}
         for key in entry:
-            if key not in fields and key not in kind.conditions and key not in at_most and key != "refused":
-                allowed = ", ".join([*kind.conditions, *sorted(at_most), *sorted(fields), "refused"])
+            if key not in fields and key not in kind.conditions and key not in at_most and key not in REASONS:
+                allowed = ", ".join([*kind.conditions, *sorted(at_most), *sorted(fields), *REASONS])
                 raise ValueError(f"{self.where}: kernels.{kind.kernel}: {key}: no such key; choices: {allowed}")
         try:
             return kind(**{key: value for key, value in entry.items() if key in fields})
@@ -152,9 +169,7 @@ class Table:
     def _holds(kind: type[Configuration], entry: Mapping[str, Any], case: Mapping[str, Any]) -> bool:
         for key in kind.conditions:
             wanted = entry.get(key)
-            if wanted is not None and case[key] not in (
-                wanted if isinstance(wanted, Sequence | tuple) and not isinstance(wanted, str) else (wanted,)
-            ):
+            if wanted is not None and case[key] not in (wanted if isinstance(wanted, list) else [wanted]):
                 return False
             most = entry.get(key + AT_MOST)
             if most is not None and case[key] > most:
