@@ -38,7 +38,7 @@ def load(architecture: str, target: str = "", cores: int = 1, directories: Itera
     for place in found:
         for kernel, entries in _kernels(place).items():
             merged.setdefault(kernel, []).extend(entries)
-    return Table(target or architecture, str(found[-1]), merged, cores)
+    return Table(target or architecture, str(found[-1]), merged, cores, architecture)
 
 
 def _kernels(path: Traversable) -> dict[str, list[dict[str, Any]]]:

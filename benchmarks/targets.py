@@ -31,7 +31,7 @@ _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 # What a peak may be stated for: the formats that perwatt computes in.
 _PEAK_UNITS = dict.fromkeys((*NAMES, "fp4"), "FLOP/s") | {"int8": "OP/s"}
 _AUTO = "auto.yaml"  # stands among the targets in the configuration: the choice to recognise the device
-_UNITS = {"memory_bandwidth": "B/s", "memory": "B", "tdp": "W", "llc": "B"}
+_UNITS = {"memory_bandwidth": "B/s", "memory": "B", "tdp": "W", "llc": "B", "cores": "cores"}
 
 
 class Match(msgspec.Struct, frozen=True):

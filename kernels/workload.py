@@ -38,7 +38,8 @@ class Work:
 
     ``headline`` names the quantity a reader expects first: ``flops`` (FLOP/s), ``bytes`` (memory bandwidth) or
     ``message`` (a collective: algbw = message_bytes / t, busbw = algbw * bus_factor, as nccl-tests defines them).
-    ``bytes`` is the lower bound of memory traffic: each operand once.
+    ``bytes`` is the lower bound of memory traffic: each operand once. ``tokens`` are those that a step of a language
+    model processes; 0 for work that is not counted in tokens.
     """
 
     flops: int
@@ -46,6 +47,7 @@ class Work:
     headline: Headline
     message_bytes: int = 0
     bus_factor: float = 0.0
+    tokens: int = 0
 
 
 class Size(NamedTuple):

@@ -34,7 +34,8 @@ class Quantity(msgspec.Struct, frozen=True):
 class Target(msgspec.Struct, frozen=True):
     """The identity and the datasheet peaks of a kind of hardware, copied into each record so that it stands alone.
 
-    ``peak_flops`` maps a dtype to dense FLOP/s (never the sparse figure, which is twice that).
+    ``peak_flops`` maps a dtype to dense FLOP/s (never the sparse figure, which is twice that). ``architecture`` is what
+    kernels are compiled for (``sm_90``, ``gfx942``), ``cores`` the SMs or compute units; empty and None if unknown.
     """
 
     name: str
@@ -44,6 +45,8 @@ class Target(msgspec.Struct, frozen=True):
     memory: Quantity | None = None
     tdp: Quantity | None = None
     llc: Quantity | None = None
+    architecture: str = ""
+    cores: Quantity | None = None
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -354,14 +357,18 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def of_peak(self) -> float | None:
-        """Rate over the target's published peak for the same dtype or memory bandwidth; None if it has none."""
+        """Rate over the target's published peak for the same dtype or memory bandwidth; None if it has none.
+
+        FLOP of a collective case are those of all its ranks, which have a device each, but for a CPU that they share.
+        """
         if self.target is None or (m := self.measured) is None or self.rate is None:
             return None
         if m.work.headline == "flops":
             peak = self.target.peak_flops.get(str(self.case.params.get("dtype")))
         else:
             peak = self.target.memory_bandwidth if m.work.headline == "bytes" else None
-        return self.rate / peak.value if peak else None
+        devices = self.case.ranks if self.case.collective and self.device.type != "cpu" else 1
+        return self.rate / (peak.value * devices) if peak else None
 
     @property
     def spread(self) -> float | None:

@@ -111,6 +111,26 @@ class MatmulGrouped(Configuration):
     fnuz: bool = False
 
 
+@dataclass(frozen=True)
+class MatmulScaled(Configuration):
+    """Tiles of the persistent kernel for block-scaled formats. ``descriptors``: A and B come through tensor
+    descriptors; ``blocked``: the scales too, in blocks of 128 x 4; ``specialize`` and ``flatten`` as in
+    :class:`MatmulDescriptor`."""
+
+    kernel: ClassVar[str] = "matmul_scaled"
+    conditions: ClassVar[tuple[str, ...]] = ("dtype", "m", "n", "k")
+
+    block_m: int = 128
+    block_n: int = 128
+    block_k: int = 128
+    group_m: int = 8
+    programs_per_core: int = 1
+    descriptors: bool = False
+    blocked: bool = False
+    specialize: bool = False
+    flatten: bool = False
+
+
 Kind = TypeVar("Kind", bound=Configuration)
 
 
@@ -131,13 +151,14 @@ def kinds() -> dict[str, type[Configuration]]:
 class Table:
     """The configurations of one architecture: ``kernels`` maps a kernel to its entries, as read from YAML.
 
-    ``name`` is that of the architecture or target, ``where`` the file, for messages.
+    ``name`` is that of the target or architecture, ``where`` the file, for messages.
     """
 
     name: str
     where: str
     kernels: Mapping[str, Sequence[Mapping[str, Any]]]
     cores: int = 1
+    architecture: str = ""
 
     def choose(self, kind: type[Kind], **case: Any) -> Kind:
         """The configuration of ``kind`` for a case with these parameters (those of ``kind.conditions``).

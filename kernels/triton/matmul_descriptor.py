@@ -106,4 +106,5 @@ def program(
         },
         options=config.options(),
         flops_per_iteration=2 * config.block_m * config.block_n * config.block_k,
+        bytes_per_iteration=(config.block_m + config.block_n) * config.block_k * a.element_size(),
     )

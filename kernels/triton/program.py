@@ -19,7 +19,8 @@ class Program:
     ``arguments`` are tensors, tensor descriptors and numbers by the names of the function's parameters, ``constants``
     its ``constexpr`` parameters, ``options`` what the compiler is told (``num_warps``, ``num_stages``, ...).
     ``flops_per_iteration`` is what one program multiplies and adds in one pass of its innermost product loop, for
-    architectures whose instructions do not say their shape; None where there is no such loop.
+    architectures whose instructions do not say their shape; None where there is no such loop. ``bytes_per_iteration``
+    is what it loads in that pass.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Program:
     constants: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     flops_per_iteration: int | None = None
+    bytes_per_iteration: int | None = None
 
     def __post_init__(self) -> None:
         given = [*self.arguments, *self.constants]
