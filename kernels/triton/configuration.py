@@ -97,10 +97,10 @@ class MatmulDescriptor(MatmulPointer):
 @dataclass(frozen=True)
 class MatmulGrouped(Configuration):
     """Tiles of the persistent kernel over groups; ``descriptors``: A and B come through tensor descriptors; ``fnuz`` as
-    in :class:`MatmulPointer`."""
+    in :class:`MatmulPointer`. The condition ``aligned``: all rows are multiples of 16 bytes."""
 
     kernel: ClassVar[str] = "matmul_grouped"
-    conditions: ClassVar[tuple[str, ...]] = ("dtype", "groups", "rows_per_group", "n", "k")
+    conditions: ClassVar[tuple[str, ...]] = ("dtype", "groups", "rows_per_group", "n", "k", "aligned")
 
     block_m: int = 128
     block_n: int = 128

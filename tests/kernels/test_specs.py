@@ -18,10 +18,11 @@ import perwatt.conf
 from perwatt.kernels.attention import Attention
 from perwatt.kernels.fma_spin import FmaSpin
 from perwatt.kernels.matmul import Matmul
+from perwatt.kernels.matmul_grouped import MatmulGrouped
 from perwatt.kernels.memory import Memory
 from perwatt.kernels.workload import Place, Unsupported, Workload
 
-SPECS: list[type[Workload]] = [Matmul, Attention, Memory, FmaSpin]
+SPECS: list[type[Workload]] = [Matmul, MatmulGrouped, Attention, Memory, FmaSpin]
 CONF = Path(next(iter(perwatt.conf.__path__))) / "kernel"
 
 
@@ -56,8 +57,9 @@ from perwatt.kernels import data, dtypes, reference, reference_attention, sdpa
 from perwatt.kernels.attention import Attention
 from perwatt.kernels.fma_spin import FmaSpin
 from perwatt.kernels.matmul import Matmul
+from perwatt.kernels.matmul_grouped import MatmulGrouped
 from perwatt.kernels.memory import Memory
-for spec in (Matmul(), Attention(), Memory(), FmaSpin()):
+for spec in (Matmul(), MatmulGrouped(skew=1.0), Attention(), Memory(), FmaSpin()):
     print(spec.label(), spec.series(), spec.size(), spec.work(), spec.footprint_bytes(), spec.params())
 assert "torch" not in sys.modules and "numpy" not in sys.modules, sorted(sys.modules)
 """
@@ -94,7 +96,7 @@ assert "torch" not in sys.modules and "numpy" not in sys.modules, sorted(sys.mod
         (Attention, {"causal": "yes"}, "attention.causal: 'yes' is not one of false, true"),
         (Attention, {"dtype": "fp8_e4m3"}, "attention.dtype: 'fp8_e4m3' is not one of fp32, bf16, fp16"),
         (Attention, {"head_dim": 64.0}, "attention.head_dim: 64.0"),
-        (Memory, {"op": "add"}, "memory.op: 'add' is not one of copy, scale, triad"),
+        (Memory, {"op": "add"}, "memory.op: 'add' is not one of copy, scale, triad, read, write"),
         (Memory, {"array_bytes": 6}, "memory.array_bytes: 6 is not a multiple of the 4 bytes of a fp32"),
         (Memory, {"array_bytes": "64MB"}, "memory.array_bytes: '64MB'"),
         (Memory, {"dtype": "tf32"}, "memory.dtype: 'tf32'"),
