@@ -39,6 +39,7 @@ what     suite=smoke        a minute: does everything work, roughly how fast    
          suite=standard     5 x 60 s a case: throughput per watt that may be quoted
          suite=acceptance   what a delivered node must show; at most 4 hours
          suite=matmul | attention | memory | collectives      one kind of kernel, to be bent to your wish
+         suite=communication   algorithms asked for, symmetric memory, overlap with a product, experts' tokens
          only=matmul        only the cases that match (a pattern or a list: kernel, entry or 'kernel label')
 change   kernels.matmul.dtype=[fp32,bf16] kernels.matmul.m=[1024,4096]       a list is an axis
          kernels.matmul.init=zeros      profile=quick      stopping=stdrel stopping.max_noise=0.01

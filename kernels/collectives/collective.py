@@ -11,8 +11,9 @@ The group is the default process group, initialised already: gloo on CPUs, nccl 
 
 from __future__ import annotations
 
+import contextlib
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
@@ -189,7 +190,7 @@ class Collective(Workload):
         agree.together(place, lambda: self._fill(sets, spare, place))
         bind = self.bind if beside is None else self.begin
         calls = [_restoring(bind(one, place), one.target, spare, life) for one in sets]
-        return Prepared(data.rotating(calls), check, count, _note(place, life))
+        return Prepared(data.rotating(calls), check, count, note(place, life))
 
     def _allocate(self, place: Place, count: int, life: int | None) -> tuple[list[Buffers], torch.Tensor | None]:
         """``count`` sets, the first with the values of the check, and room for a copy of a target if it needs one."""
@@ -213,13 +214,8 @@ class Collective(Workload):
 
     def _attempt(self, buffers: Buffers, place: Place, beside: Callable[[], object] | None = None) -> None:
         """Launch once; Unsupported with the backend's reason if it refuses the operation, the dtype or the request."""
-        import torch
-        import torch.distributed as dist
-
-        broken = tuple(
-            getattr(torch, name) for name in ("AcceleratorError", "OutOfMemoryError") if hasattr(torch, name)
-        )
-        try:
+        what = f"{self.name} in {' '.join(filter(None, (self.dtype, self.reduction)))}"
+        with refusable(what, self.requested):
             call: Callable[[], Any] = self.bind(buffers, place) if beside is None else self.begin(buffers, place)
             with request.environment(self.requested):  # the communicator is made by its first use
                 handle = call()
@@ -227,23 +223,13 @@ class Collective(Workload):
                 beside()
                 handle.wait()
             dtypes.synchronize(place.device)
-        except (*broken, dist.DistError) as error:  # a device or a link out of order is not a missing feature
-            if not any(self.requested) or "invalid usage" not in str(error):
-                raise
-            request.drop()
-            asked = " ".join(filter(None, self.requested))
-            raise Unsupported(f"{self.name}: NCCL has no {asked} for it here: {dtypes.one_line(error)}") from error
-        except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError) as error:
-            what = f"{self.name} in {' '.join(filter(None, (self.dtype, self.reduction)))}"
-            raise Unsupported(f"{what} over {dist.get_backend()}: {dtypes.one_line(error)}") from error
 
     def _check(self, buffers: Buffers, place: Place) -> Check:
         """Compare the target with what the ranks' patterns make of it; WrongResult if it differs."""
         pieces = self.pieces(self.shape(place.ranks)[1], place.rank, place.ranks)
         allowed = pattern.tolerance(self.reduction, place.ranks, self.dtype)
         found = pattern.compare(buffers.target, pieces, self.reduction, place.ranks, allowed)
-        kind = f"exact {self.reduction} of" if self.reduction else "exactly the"
-        return Check(found[0], allowed, f"{kind} integers known by rank and position", found[1])
+        return exactly(self.reduction, found, allowed)
 
     def _fill(self, sets: list[Buffers], spare: torch.Tensor | None, place: Place) -> None:
         """Give every set the values that are timed, other ones on every rank."""
@@ -276,7 +262,33 @@ def _restoring(
     return restore_and_call
 
 
-def _note(place: Place, life: int | None) -> str:
+@contextlib.contextmanager
+def refusable(what: str, requested: request.Request = (None, None)) -> Iterator[None]:
+    """Unsupported with the backend's reason if it refuses what is done within, and what NCCL has not of a request."""
+    import torch
+    import torch.distributed as dist
+
+    broken = tuple(getattr(torch, name) for name in ("AcceleratorError", "OutOfMemoryError") if hasattr(torch, name))
+    try:
+        yield
+    except (*broken, dist.DistError) as error:  # a device or a link out of order is not a missing feature
+        if not any(requested) or "invalid usage" not in str(error):
+            raise
+        request.drop()
+        asked = " ".join(filter(None, requested))
+        raise Unsupported(f"{what}: NCCL has no {asked} for it here: {dtypes.one_line(error)}") from error
+    except (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError) as error:
+        raise Unsupported(f"{what} over {dist.get_backend()}: {dtypes.one_line(error)}") from error
+
+
+def exactly(reduction: str, found: tuple[float, int], allowed: float) -> Check:
+    """The check of a pattern: its largest deviation and how many elements were compared."""
+    kind = f"exact {reduction} of" if reduction else "exactly the"
+    return Check(found[0], allowed, f"{kind} integers known by rank and position", found[1])
+
+
+def note(place: Place, life: int | None) -> str:
+    """What a record says beside its numbers: the backend, a single rank, operands that are restored."""
     import torch.distributed as dist
 
     notes = [f"over {dist.get_backend()}"]

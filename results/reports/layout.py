@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from perwatt.results.record import Record
+from perwatt.results.reports.collectives import communication_notes, hidden, overlap_notes, way
 from perwatt.results.reports.legend import energy_notes, flag_notes, spoken
 from perwatt.results.reports.table import SPIN, Note, Row, device_name, one_line, rows, several_devices
 from perwatt.results.reports.units import FACTORS, common_prefix, number, percent, prefix, quantity, stated
@@ -108,7 +109,8 @@ def notes(tables: Sequence[Group]) -> list[Note]:
     if any(row.peak_kind == "measured" for row in measured):
         mark = MARKS["measured peak"]
         out.append(Note(mark if mark in used else "", MEASURED_PEAK))
-    return out + energy_notes(measured) + flag_notes([line.row for line in lines])
+    said = [*overlap_notes(measured), *communication_notes(measured)]
+    return out + energy_notes(measured) + said + flag_notes([line.row for line in lines])
 
 
 def _of(n: int, total: int) -> str:
@@ -145,6 +147,8 @@ def _group(kernel: str, headline: str, members: list[Row], records: Sequence[Rec
     columns += [
         Column("power", "power", "W"),
         Column("per_watt", "per watt", f"{watt}{unit}/W" if per_joule else ""),
+        *([Column("hidden", "hidden", "%")] if any(r.overlap for r in measured) else []),
+        *([Column("way", "algorithm", numeric=False)] if any(way(r.record) for r in measured) else []),
         Column("spread", "spread", "%"),
         Column("ci", "95 % CI", "± %"),
         Column("flags", "flags", numeric=False),
@@ -196,6 +200,8 @@ def _writer(
             "per_watt": Cell(row.words) if row.words else per_watt(row, mark),
             "spread": Cell(_small_percent(row.spread)),
             "ci": Cell(_small_percent(row.ci)),
+            "hidden": Cell(*hidden(row)) if row.overlap else Cell(ABSENT),
+            "way": Cell(way(row.record) or ABSENT),
         }
         return cells
 

@@ -8,9 +8,10 @@ multiply-add loop) of the same run, device and dtype. The two percentages are ne
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from perwatt.results.overlap import Overlap, overlaps
 from perwatt.results.reconcile import Line, reconcile
 from perwatt.results.record import Energy, Failed, Idle, Measured, Record, Skipped
 from perwatt.results.reports.units import finite
@@ -30,7 +31,8 @@ class Row:
     ``rate`` is FLOP/s, byte/s or algbw in byte/s; ``busbw`` byte/s; ``peak`` in the unit of ``rate``; ``per_joule``
     headline work per joule, with its ``budget``; ``net_power_w`` is ``power_w`` less the power at ``idle``;
     ``throttled`` the fraction of all windows by reason; ``lines`` the energies at all boundaries, where there are
-    several; ``spread`` and ``ci`` (half width of the 95 % interval) are relative to the median time.
+    several; ``spread`` and ``ci`` (half width of the 95 % interval) are relative to the median time; ``overlap`` what
+    both at once of a computation and a communication hide, where each alone was measured too.
     """
 
     index: int
@@ -57,6 +59,7 @@ class Row:
     net_power_w: float | None = None
     throttled: dict[str, float] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
+    overlap: Overlap | None = None
 
     @property
     def best(self) -> float | None:
@@ -74,8 +77,9 @@ class Note:
 
 def rows(records: Sequence[Record]) -> list[Row]:
     """One row a record, in the order given."""
-    peaks = _spins(records)
-    return [_row(index, record, peaks) for index, record in enumerate(records)]
+    peaks, hiding = _spins(records), {id(found.both): found for found in overlaps(records)}
+    made = [_row(index, record, peaks) for index, record in enumerate(records)]
+    return [replace(row, overlap=hiding.get(id(row.record))) for row in made] if hiding else made
 
 
 def one_line(text: str) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from perwatt.results.overlap import PARTS, Overlap
 from perwatt.results.record import Record
 from perwatt.results.reports.layout import Group, groups, notes
 from perwatt.results.reports.legend import TERMS
@@ -99,8 +100,19 @@ def _derived(row: Row) -> dict[str, object]:
         "throttled": row.throttled,
         "flags": row.flags,
         "boundaries": row.lines,
+        "overlap": _overlap(row.overlap) if row.overlap else None,
     }
     return {"derived": known}
+
+
+def _overlap(found: Overlap) -> dict[str, object]:
+    return {
+        "hidden": found.hidden,
+        "hidden_ci95": (found.hidden_low, found.hidden_high),
+        "energy_j": found.energy_j and dict(zip(PARTS, found.energy_j, strict=True)),
+        "saved": found.saved,
+        "saved_expanded": found.saved_expanded,
+    }
 
 
 Field = Callable[[Row], object]
@@ -231,6 +243,18 @@ COLUMNS: dict[str, Field] = {
     "work_byte": _of("record.measured.work.bytes"),
     "message_byte": _if_headline("message", _of("record.measured.work.message_bytes")),
     "bus_factor": _if_headline("message", _of("record.measured.work.bus_factor")),
+    "hidden_ratio": _of("overlap.hidden"),
+    "hidden_ci95_low_ratio": _of("overlap.hidden_low"),
+    "hidden_ci95_high_ratio": _of("overlap.hidden_high"),
+    "overlap_saved_joule": _of("overlap.saved_j"),
+    "overlap_saved_ratio": _of("overlap.saved"),
+    "overlap_saved_expanded_ratio": _of("overlap.saved_expanded"),
+    "backend": _of("record.measured.collective.backend"),
+    "backend_version": _of("record.measured.collective.version"),
+    "algorithm": _of("record.measured.collective.algorithm"),
+    "protocol": _of("record.measured.collective.protocol"),
+    "channels": _of("record.measured.collective.channels"),
+    "nvls": _of("record.measured.collective.nvls"),
     "buffers": _of("record.measured.buffers"),
     "timer": _of("record.measured.timer"),
     "check_max_error": _of("record.measured.check.max_error"),
