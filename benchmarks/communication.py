@@ -45,7 +45,7 @@ class Observer:
         if switch is None and backend == NCCL and run:
             stem = Path(run) / FOLDER / f"ranks{ranks}-rank{rank}-{os.getpid()}"
             self._switch = NcclSwitch(stem, find_reset())
-        self._log = Log()
+        self._logs: dict[tuple[str | None, str | None], Log] = {}  # what was said of each request's communicator
 
     def __enter__(self) -> Observer:
         if self._switch:
@@ -54,7 +54,7 @@ class Observer:
 
     def __exit__(self, *_: object) -> None:
         if self._switch:
-            self._log = parse(self._switch.text())
+            self._logs[None, None] = parse(self._switch.text())
             self._switch.off()
 
     def prepare(
@@ -85,10 +85,11 @@ class Observer:
                 switch.off()
         if not workload.work(place.ranks).message_bytes:
             return prepared, None
-        # a request has a communicator of its own, which speaks here; the others share the one that was made first
-        own = parse(made[before:])
-        found = self._communication(workload, own if own.coll_channels is not None else self._log, parse(launched))
-        algorithm, protocol = getattr(workload, "requested", (None, None))
+        # a communicator speaks once, when it is made: at the first case that needs it, or before all cases
+        algorithm, protocol = requested = getattr(workload, "requested", (None, None))
+        if (own := parse(made[before:])).coll_channels is not None:
+            self._logs[requested] = own
+        found = self._communication(workload, self._logs.get(requested, Log()), parse(launched))
         if algorithm or protocol:
             # only rank 0 is told, and all have to skip
             together(place, lambda: _require(algorithm, protocol, found) if place.rank == 0 else None)
@@ -100,13 +101,14 @@ class Observer:
         if self.backend != NCCL:
             return Communication(self.backend, _torch_version(), environment=self._variables)
         name, version = _nccl_version()
+        first = self._logs.get((None, None), Log())
         did = merged(launched.choices)
         reason = self._switch.reason if self._switch else "NCCL's log was not kept"
         if did is None and not reason:
             reason = "NCCL wrote no algorithm for it"
         return Communication(
-            backend=(made.library or self._log.library).lower() or name,
-            version=made.version or self._log.version or version,
+            backend=(made.library or first.library).lower() or name,
+            version=made.version or first.version or version,
             algorithm=did.algorithm if did else None,
             protocol=did.protocol if did else None,
             channels=len(did.channels) if did and did.channels is not None else None,

@@ -23,7 +23,7 @@ class Library:
     opened anew, subsystems that were not asked for stay silent."""
 
     def __init__(self, environment: dict[str, str], rank: int = 0) -> None:
-        self.environment, self.rank, self.lines = environment, rank, 0
+        self.environment, self.rank, self.lines, self.asked = environment, rank, 0, False
         self.reset()
 
     def reset(self) -> None:
@@ -63,8 +63,9 @@ class Case(AllReduce):
 
     def prepare(self, place: Place) -> Prepared:
         library: Library = self.library_  # type: ignore[attr-defined]
-        if any(self.requested):
+        if any(self.requested) and not library.asked:
             library.communicator(4, 0)
+            library.asked = True
         library.all_reduce("RING", "LL", 0)  # what checks the values, and how ranks agree
         return Prepared(lambda: library.all_reduce(*self.does), Check(0, 0, "", 1), 1)
 
@@ -139,6 +140,23 @@ def test_a_quiet_level_of_the_users_comes_back(tmp_path: Path) -> None:
 def test_what_was_asked_for_has_a_communicator_of_its_own(tmp_path: Path) -> None:
     found, _, _ = observed(tmp_path, Case(algorithm="nvls", protocol="simple"))
     assert (found.algorithm, found.communicator_channels, found.nvls) == ("nvls", 4, False)
+
+
+@pytest.mark.usefixtures("agreeing")
+def test_a_communicator_that_was_made_for_an_earlier_case_is_remembered(tmp_path: Path) -> None:
+    environment: dict[str, str] = {}
+    library = Library(environment)
+    switch = NcclSwitch(tmp_path / "nccl" / "x", library.reset, environment)
+    with Observer("nccl", 0, 2, "", switch) as observer:
+        library.communicator()
+    seen = []
+    for asked in ("nvls", None, "nvls"):
+        case = Case(algorithm=asked).over(library)
+        _, found = observer.prepare(case, Place("cpu", ranks=2), lambda: None)
+        assert found is not None
+        seen.append((found.communicator_channels, found.nvls, found.version))
+    own, default = (4, False, "2.27.5+cuda12.9"), (16, True, "2.27.5+cuda12.9")
+    assert seen == [own, default, own]
 
 
 @pytest.mark.usefixtures("agreeing")
