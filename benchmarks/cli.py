@@ -21,6 +21,8 @@ perwatt: throughput per watt of AI-factory hardware.
 
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
 
+  perwatt kernels inspect            what the Triton kernels compile to, for GPUs that need not be here
+
   perwatt run --help                 suites, profiles, how to choose and change what is measured
   perwatt COMMAND --help             the same for the others
   perwatt --version
@@ -38,6 +40,7 @@ what     suite=smoke        a minute: does everything work, roughly how fast    
          suite=quick        a wide sweep, 5 x 10 s a case
          suite=standard     5 x 60 s a case: throughput per watt that may be quoted
          suite=acceptance   what a delivered node must show; at most 4 hours
+         suite=triton       our own kernels beside the vendor's library
          suite=matmul | attention | memory | collectives      one kind of kernel, to be bent to your wish
          suite=communication   algorithms asked for, symmetric memory, overlap with a product, experts' tokens
          only=matmul        only the cases that match (a pattern or a list: kernel, entry or 'kernel label')
@@ -93,6 +96,26 @@ KEY=VALUE chooses the meters as for `perwatt run`: meter=nvml, meter=[rapl,redfi
 """
 
 
+KERNELS_HELP = """\
+perwatt kernels inspect [target=NAME] [suite=triton] [KEY=VALUE ...]: compile Triton kernels for GPUs that need not be
+here, and show registers, spills, shared memory, warps, occupancy, the instructions of the main loop and which floor
+binds it: tensor cores, issue slots or memory. Needs perwatt[triton], and no GPU.
+
+target=h100_sxm | mi300x | ...   for one target, with its memory floor
+architecture=[sm_90,gfx942]      for architectures; all of them if neither is given (some minutes)
+suite=NAME only=PATTERN          the cases, as for `perwatt run`; kernels.matmul.m=[4096,16384]: a list is an axis
+config_dir=DIR                   tables of your own: DIR/triton/sm_90.yaml, DIR/tuned/h100_sxm.yaml
+format=table | json              json: everything, every loop
+jobs=N                           processes side by side; one a core unless given
+"""
+
+
+def _kernels(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.inspecting import kernels
+
+    return kernels(arguments)
+
+
 def _run(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.commands import run
 
@@ -122,6 +145,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "report": (_report, REPORT_HELP),
     "doctor": (_doctor, DOCTOR_HELP),
     "meter": (_meter, METER_HELP),
+    "kernels": (_kernels, KERNELS_HELP),
 }
 
 

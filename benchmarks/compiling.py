@@ -120,7 +120,7 @@ def _record(
 ) -> Static:
     dtype = str(workload.params().get("dtype", ""))
     flops = program.flops_per_iteration
-    configuration = {k: v for k, v in (program.constants | program.options).items() if isinstance(v, int | str)}
+    configuration = {k: v for k, v in {**program.constants, **program.options}.items() if isinstance(v, int | str)}
     return static_record(
         kernel.asm,
         kernel.metadata,
@@ -146,12 +146,13 @@ def _memory(program: Program, architecture: Architecture, workload: Workload, ta
     if not peaks or not peaks[0][1]:
         return None
     clock_hz = peaks[0][0] / (target.cores.value * peaks[0][1])
-    reuse, work = 1.0, workload.work()
-    if program.flops_per_iteration:
-        if not program.bytes_per_iteration:
-            return None
-        reuse = work.flops / program.flops_per_iteration * program.bytes_per_iteration / work.bytes
-    return Memory(target.memory_bandwidth.value, int(target.cores.value), clock_hz, max(reuse, 1.0))
+    if program.flops_per_iteration is None:  # a stream: each byte once
+        reuse = 1.0
+    elif program.bytes_per_iteration is None or program.iterations is None:
+        return None
+    else:
+        reuse = max(1.0, program.iterations * program.bytes_per_iteration / workload.work().bytes)
+    return Memory(target.memory_bandwidth.value, int(target.cores.value), clock_hz, reuse)
 
 
 def _trying_all(table: Table) -> Table:

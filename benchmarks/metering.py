@@ -20,6 +20,7 @@ from perwatt.benchmarks.calibrated import calibrate
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest, compose, explain
 from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
+from perwatt.benchmarks.options import options
 from perwatt.benchmarks.sampler import Channel, Sampler, open_meters
 from perwatt.results import calibration
 from perwatt.results.uncertainty import gain_term
@@ -40,29 +41,6 @@ def _import(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.importing import import_trace
 
     return import_trace(arguments)
-
-
-def _options(arguments: Sequence[str], **allowed: Any) -> tuple[dict[str, Any], list[str]]:
-    """The command's own KEY=VALUE by their defaults' types, and what is left for the configuration."""
-    mine, rest = dict(allowed), []
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if argument.startswith("-"):
-            raise BadRequest(f"{argument}: no such flag; options: {', '.join(f'{k}=' for k in allowed)}meter=...")
-        if key not in allowed or not equals:
-            rest.append(argument)
-        elif isinstance(allowed[key], bool):
-            if value not in ("true", "false"):
-                raise BadRequest(f"{argument}: allowed: true, false")
-            mine[key] = value == "true"
-        elif isinstance(allowed[key], float):
-            try:
-                mine[key] = float(value)
-            except ValueError:
-                raise BadRequest(f"{argument}: not a number of seconds") from None
-        else:
-            mine[key] = value
-    return mine, rest
 
 
 def _open(overrides: Sequence[str], part: Part | None = None) -> tuple[list[Channel], dict[str, Unavailable], Any]:
@@ -93,7 +71,7 @@ def _open(overrides: Sequence[str], part: Part | None = None) -> tuple[list[Chan
 
 def listing(arguments: Sequence[str]) -> int:
     """Each configured meter: what it is, what reading it costs, what it says now; or why it is missing."""
-    mine, rest = _options(arguments, format="console")
+    mine, rest = options(arguments, format="console")
     if mine["format"] not in ("console", "json"):
         raise BadRequest(f"format={mine['format']}: choices: console, json")
     channels, missing, _ = _open(rest)
@@ -176,7 +154,7 @@ def _lines(about: dict[str, Any]) -> list[str]:
 
 def watch(arguments: Sequence[str]) -> int:
     """Power of each meter, live, until Ctrl-C or for ``seconds``; then what was seen."""
-    mine, rest = _options(arguments, seconds=0.0, interval_s=1.0)
+    mine, rest = options(arguments, seconds=0.0, interval_s=1.0)
     if mine["interval_s"] <= 0 or mine["seconds"] < 0:
         raise BadRequest("interval_s: needs to be above 0, and seconds 0 (until Ctrl-C) or more")
     channels, missing, _ = _open(rest)
@@ -266,7 +244,7 @@ def characterise(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.characterise import QUICK, Characteriser, Durations
     from perwatt.benchmarks.loads import Matmul
 
-    mine, rest = _options(arguments, quick=False, reference="")
+    mine, rest = options(arguments, quick=False, reference="")
     channels, missing, part = _open(rest)
     real = [c for c in channels if not (c.capabilities.modelled or c.capabilities.replayed)]
     reference = next((c for c in channels if c.capabilities.name == mine["reference"]), None)

@@ -107,4 +107,5 @@ def program(
         options=config.options(),
         flops_per_iteration=2 * config.block_m * config.block_n * config.block_k,
         bytes_per_iteration=(config.block_m + config.block_n) * config.block_k * a.element_size(),
+        iterations=tiles * triton.cdiv(k, config.block_k),
     )

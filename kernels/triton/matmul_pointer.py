@@ -88,4 +88,5 @@ def program(a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, config: MatmulPoi
         options=config.options(),
         flops_per_iteration=2 * config.block_m * config.block_n * config.block_k,
         bytes_per_iteration=(config.block_m + config.block_n) * config.block_k * a.element_size(),
+        iterations=batch * tiles * triton.cdiv(k, config.block_k),
     )

@@ -20,7 +20,7 @@ class Program:
     its ``constexpr`` parameters, ``options`` what the compiler is told (``num_warps``, ``num_stages``, ...).
     ``flops_per_iteration`` is what one program multiplies and adds in one pass of its innermost product loop, for
     architectures whose instructions do not say their shape; None where there is no such loop. ``bytes_per_iteration``
-    is what it loads in that pass.
+    is what it loads in that pass, ``iterations`` the number of passes that all programs make together.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Program:
     options: Mapping[str, Any] = field(default_factory=dict)
     flops_per_iteration: int | None = None
     bytes_per_iteration: int | None = None
+    iterations: int | None = None
 
     def __post_init__(self) -> None:
         given = [*self.arguments, *self.constants]

@@ -1,0 +1,177 @@
+"""Every case of the Triton suites, compiled for every architecture: the right instructions, no spill, memory that fits.
+
+What the tables say cannot be had is tried all the same: once a compiler takes it, the test fails until the table does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import triton
+
+from perwatt.benchmarks import architectures, plan
+from perwatt.benchmarks.build import build
+from perwatt.benchmarks.compiling import Job, Outcome, compile_all
+from perwatt.benchmarks.config import compose
+from perwatt.benchmarks.inspecting import main_loop, spilled
+from perwatt.benchmarks.tables import load
+from perwatt.kernels.triton.configuration import REASONS
+from perwatt.kernels.workload import Workload
+
+ARCHITECTURES = architectures.names()
+SUITES = ("triton",)
+VERSION = tuple(map(int, triton.__version__.split(".")[:2]))
+
+# What multiplies, by architecture and format: warp-level on Ampere and on Blackwell's small chips, by warp groups on
+# Hopper, by the tensor memory's engine on Blackwell, matrix cores on CDNA.
+HOPPER = {"bf16": "HGMMA", "fp16": "HGMMA", "tf32": "HGMMA", "fp8": "QGMMA", "int8": "IGMMA"}
+BLACKWELL = {
+    "bf16": "UTCHMMA",
+    "fp16": "UTCHMMA",
+    "tf32": "UTCHMMA",
+    "fp8": "UTCQMMA",
+    "int8": "IMMA",
+    "mxfp8": "UTCQMMA",
+}
+WARP = {"bf16": "HMMA", "fp16": "HMMA", "tf32": "HMMA", "fp8": "QMMA", "int8": "IMMA", "mxfp8": "QMMA"}
+CDNA = {
+    "bf16": "bf16",
+    "fp16": "f16",
+    "tf32": "xf32",
+    "fp8": "f8|fp8|bf8",
+    "int8": "i8",
+    "fp32": "x4_f32",
+    "mxfp8": "scale",
+    "mxfp4": "scale",
+}
+PRODUCTS = {
+    "sm_80": {k: v for k, v in WARP.items() if "fp8" not in k},
+    "sm_90": HOPPER,
+    "sm_100": {**BLACKWELL, "mxfp4": "UTCOMMA", "nvfp4": "UTCOMMA"},
+    "sm_103": {**BLACKWELL, "mxfp4": "UTCOMMA", "nvfp4": "UTCOMMA"},
+    "sm_120": {**WARP, "mxfp4": "OMMA", "nvfp4": "OMMA"},
+    "gfx942": CDNA,
+    "gfx950": CDNA,
+}
+
+
+def specs() -> Iterator[dict[str, Any]]:
+    for suite in SUITES:
+        from omegaconf import OmegaConf
+
+        config: Any = OmegaConf.to_container(compose([f"suite={suite}"]), resolve=True)
+        for planned in plan.check(config).cases("accelerator", 1):
+            workload: Workload = build(planned.spec, "perwatt.kernels", "kernels")
+            if type(workload).programs is not Workload.programs and getattr(workload, "backend", "") != "torch":
+                yield planned.spec
+
+
+SPECS = {f"{(w := build(s, 'perwatt.kernels', 'kernels')).name} {w.label()}": s for s in specs()}
+
+
+@pytest.fixture(scope="session")
+def outcomes() -> dict[tuple[str, str], Outcome]:
+    """Everything compiled once, by architecture and label; what the tables refuse is tried as well."""
+    jobs = [Job(spec, name, even_refused=True) for name in ARCHITECTURES for spec in SPECS.values()]
+    done = compile_all(jobs, int(os.environ.get("PERWATT_JOBS", "0")) or None)
+    return {(o.job.architecture, o.label): o for o in done}
+
+
+def reason(architecture: str, spec: dict[str, Any]) -> dict[str, str]:
+    """What the table says against a case: the entry's ``refused`` or ``emulated``; empty if it can be had."""
+    from perwatt.kernels.triton.device import ABSENT
+    from perwatt.kernels.workload import Place, Unsupported
+
+    table = load(architecture, cores=128)
+    assert table is not None
+    try:
+        build(spec, "perwatt.kernels", "kernels").programs(Place(ABSENT, table=table))
+    except Unsupported as unsupported:
+        entries = [
+            e for es in table.kernels.values() for e in es for r in REASONS if r in e and str(e[r]) in str(unsupported)
+        ]
+        return {r: str(entries[0][r]) for r in REASONS if r in entries[0]} if entries else {"absent": str(unsupported)}
+    return {}
+
+
+def family(architecture: str, dtype: str) -> str | None:
+    """The instruction that multiplies ``dtype`` on ``architecture``; None where there is none."""
+    kinds = PRODUCTS[architecture]
+    return kinds.get(dtype) or kinds.get(dtype.split("_", maxsplit=1)[0])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("label", SPECS)
+def test_compiles_to_what_its_table_promises(
+    outcomes: dict[tuple[str, str], Outcome], architecture: str, label: str
+) -> None:
+    outcome, against = outcomes[architecture, label], reason(architecture, SPECS[label])
+    if "refused" in against:
+        assert not outcome.static, f"it compiles with Triton {triton.__version__}: take it into the table"
+        assert against["refused"] in outcome.refused
+        return
+    assert not outcome.refused
+    dtype = str(SPECS[label].get("dtype"))
+    wanted = family(architecture, dtype)
+    products = {f for s in outcome.static for f in s.families if "MMA" in f or f.startswith("v_mfma")}
+    if "emulated" in against:
+        assert not any(wanted and re.search(wanted, f) for f in products), (
+            f"{products} is not emulated: take it into the table"
+        )
+        return
+    for static in outcome.static:
+        assert not spilled(static), static.spills
+        assert static.shared_bytes <= static.shared_limit_bytes
+        assert static.blocks_per_core >= 1
+        assert main_loop(static) is not None or "loop" not in static.kernel
+    if wanted:
+        assert any(re.search(wanted, f) for f in products), f"{wanted} not among {products}"
+
+
+@pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a.startswith("sm_") and a != "sm_80"])
+def test_descriptors_become_bulk_copies_and_specialized_warps_are(
+    outcomes: dict[tuple[str, str], Outcome], architecture: str
+) -> None:
+    seen = 0
+    for (name, label), outcome in outcomes.items():
+        if name == architecture and "descriptor" in label:
+            for static in outcome.static:
+                assert static.families.get("UTMALDG"), label
+                if static.configuration.get("SPECIALIZE"):
+                    assert static.warps > (static.warps_asked or 0), label
+                    seen += 1
+    assert seen or architecture not in ("sm_100", "sm_103")
+
+
+def test_every_entry_of_every_table_is_used_by_a_case() -> None:
+    """A configuration that no case takes is one that nobody has compiled."""
+    from perwatt.kernels.triton import configuration
+    from perwatt.kernels.triton.device import ABSENT
+    from perwatt.kernels.workload import Place, Unsupported
+
+    for architecture in ARCHITECTURES:
+        table = load(architecture, cores=128)
+        assert table is not None
+        used: set[int] = set()
+        real = configuration.Table.configuration
+
+        def noting(self: Any, kind: Any, entry: Any, used: set[int] = used, real: Any = real) -> Any:
+            used.add(id(entry))
+            return real(self, kind, entry)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(configuration.Table, "configuration", noting)
+            patch.setattr(configuration, "REASONS", ())
+            for spec in SPECS.values():
+                try:
+                    build(spec, "perwatt.kernels", "kernels").programs(Place(ABSENT, table=table))
+                except (Unsupported, ValueError):
+                    continue
+        unused = [
+            e for entries in table.kernels.values() for e in entries if id(e) not in used and not set(REASONS) & set(e)
+        ]
+        assert not unused, f"{architecture}: {unused}"
