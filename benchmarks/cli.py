@@ -42,6 +42,7 @@ what     suite=smoke        a minute: does everything work, roughly how fast    
          suite=acceptance   what a delivered node must show; at most 4 hours
          suite=triton       our own kernels beside the vendor's library
          suite=matmul | attention | memory | collectives      one kind of kernel, to be bent to your wish
+         suite=step         a user's day: training, prefill and decoding on layers of published models
          suite=communication   algorithms asked for, symmetric memory, overlap with a product, experts' tokens
          only=matmul        only the cases that match (a pattern or a list: kernel, entry or 'kernel label')
 change   kernels.matmul.dtype=[fp32,bf16] kernels.matmul.m=[1024,4096]       a list is an axis

@@ -121,7 +121,8 @@ def _job(config: Any) -> int:
     plain = _plain(config)
     from perwatt.benchmarks.plan import check
 
-    plan = check(plain)
+    plan = check(plain, _user_dirs(about))
+    plain["kernels"] = dict(plan.entries)  # with the models' shapes: what is kept needs no file of the user's
     if config.dry_run:
         return _dry_run(plain, plan)
     sweep = about.mode is not None and about.mode.name == "MULTIRUN"

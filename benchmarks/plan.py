@@ -7,6 +7,8 @@ lists. Besides the kernel's own parameters an entry may hold keys of the harness
 ``points``  a list of mappings, for parameters that belong together (m, n and k of a layer)
 ``cache``   ``rotate``, ``warm`` or ``cold``
 ``ranks``   of a collective: how many processes; null for one a device
+
+A parameter called ``model`` may name a file of ``conf/model``, whose shape takes its place.
 """
 
 from __future__ import annotations
@@ -18,8 +20,10 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from perwatt.benchmarks import models
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.config import BadRequest, RunConfig
 from perwatt.benchmarks.devices import DEVICE_TYPES
@@ -128,10 +132,11 @@ def _product(entry: str, node: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"_target_": node.get("_target_"), **dict(zip(axes, values, strict=True))}
 
 
-def check(config: Mapping[str, Any]) -> Plan:
+def check(config: Mapping[str, Any], directories: Sequence[Path] = ()) -> Plan:
     """Build everything that a plain configuration names, on no device, so that a mistake dies before a second is spent.
 
-    Raises BadRequest (or ValueError) with one line for the first thing that is wrong.
+    ``directories`` are those of the user's own YAML, where models may be described. Raises BadRequest (or ValueError)
+    with one line for the first thing that is wrong.
     """
     known = [field.name for field in dataclasses.fields(RunConfig)]
     if unknown := [key for key in config if key not in known]:
@@ -144,7 +149,7 @@ def check(config: Mapping[str, Any]) -> Plan:
         build(node, "perwatt.benchmarks.meters", f"meter.{name}")
     launcher: Launcher = build(config["launcher"], "perwatt.benchmarks.launch", "launcher")
     only = tuple(map(str, _axis(config["only"]))) if config["only"] is not None else ()
-    plan = Plan(profile, launcher, tuple(config["kernels"].items()), only)
+    plan = Plan(profile, launcher, tuple(models.resolve(config["kernels"], directories).items()), only)
     if not plan.entries:
         raise BadRequest(f"suite={config['suite']}: names no kernels")
     labels = []

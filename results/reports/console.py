@@ -26,7 +26,7 @@ WIDTH, LEAST_WIDTH = 120, 80
 CASE_WIDTH, LEAST_CASE_WIDTH = 20, 12
 # Columns that a narrow terminal does without, the first first; the last resort only before numbers would be cut.
 EXPENDABLE = ("ci", "spread")
-LAST_RESORT = ("power",)
+LAST_RESORT = ("power", "per_token")
 # Least widths; 9 for the other numbers.
 NARROW = {"ranks": 5, "spread": 6, "ci": 7}
 # What a terminal that is not UTF-8 gets in place of the signs that the tables use.

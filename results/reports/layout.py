@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from perwatt.results.record import Record
+from perwatt.results.reports import tokens
 from perwatt.results.reports.collectives import communication_notes, hidden, overlap_notes, way
 from perwatt.results.reports.legend import energy_notes, flag_notes, spoken
 from perwatt.results.reports.table import SPIN, Note, Row, device_name, one_line, rows, several_devices
@@ -142,11 +143,14 @@ def _group(kernel: str, headline: str, members: list[Row], records: Sequence[Rec
         columns += [Column("rate", "algbw", rate + unit), Column("busbw", "busbw", rate + unit)]
     else:
         columns.append(Column("rate", "bandwidth" if headline == "bytes" else "rate", rate + unit))
+    if (counted := tokens.prefixes(measured)) is not None:
+        columns.append(Column("tokens", "tokens", f"{counted[0]}token/s"))
     if kinds:
         columns.append(Column("of_peak", "of peak", basis))
     columns += [
         Column("power", "power", "W"),
         Column("per_watt", "per watt", f"{watt}{unit}/W" if per_joule else ""),
+        *([Column("per_token", "per token", f"{counted[1]}J" if per_joule else "")] if counted else []),
         *([Column("hidden", "hidden", "%")] if any(r.overlap for r in measured) else []),
         *([Column("way", "algorithm", numeric=False)] if any(way(r.record) for r in measured) else []),
         Column("spread", "spread", "%"),
@@ -154,12 +158,12 @@ def _group(kernel: str, headline: str, members: list[Row], records: Sequence[Rec
         Column("flags", "flags", numeric=False),
     ]
     mixed = len(kinds) > 1
-    write = _writer(rate, watt, unit, mixed, records)
+    write = _writer(rate, watt, unit, mixed, records, counted or ("", ""))
     return Group(kernel, headline, rate, watt, tuple(columns), tuple(Line(r, write(r)) for r in members))
 
 
 def _writer(
-    rate: str, watt: str, unit: str, mixed: bool, records: Sequence[Record]
+    rate: str, watt: str, unit: str, mixed: bool, records: Sequence[Record], counted: tuple[str, str]
 ) -> Callable[[Row], dict[str, Cell]]:
     def scaled(value: float | None, symbol: str, suffix: str, digits: int) -> str:
         if value is None:
@@ -177,6 +181,10 @@ def _writer(
             return Cell(scaled(value, watt, f"{unit}/W", 3), mark, f"{number(100 * known / value, 2)} %")
         text, u = stated(value / FACTORS[watt], known / FACTORS[watt], MOST_DECIMALS)
         return Cell(text, mark, u)
+
+    def per_token(row: Row, mark: str) -> Cell:
+        text, u = tokens.per_token(row, counted[1])
+        return Cell(text, mark, u) if text else Cell(ABSENT)
 
     def write(row: Row) -> dict[str, Cell]:
         case = row.record.case
@@ -198,6 +206,8 @@ def _writer(
             "of_peak": peak,
             "power": Cell(row.words or number(row.power_w, 3), "" if row.words else mark),
             "per_watt": Cell(row.words) if row.words else per_watt(row, mark),
+            "tokens": Cell(tokens.per_second(row, counted[0]) or ABSENT),
+            "per_token": Cell(row.words) if row.words and row.tokens_per_s else per_token(row, mark),
             "spread": Cell(_small_percent(row.spread)),
             "ci": Cell(_small_percent(row.ci)),
             "hidden": Cell(*hidden(row)) if row.overlap else Cell(ABSENT),

@@ -32,7 +32,8 @@ class Row:
     headline work per joule, with its ``budget``; ``net_power_w`` is ``power_w`` less the power at ``idle``;
     ``throttled`` the fraction of all windows by reason; ``lines`` the energies at all boundaries, where there are
     several; ``spread`` and ``ci`` (half width of the 95 % interval) are relative to the median time; ``overlap`` what
-    both at once of a computation and a communication hide, where each alone was measured too.
+    both at once of a computation and a communication hide, where each alone was measured too; ``tokens_per_s`` and
+    ``joules_per_token`` where tokens are counted.
     """
 
     index: int
@@ -59,6 +60,8 @@ class Row:
     net_power_w: float | None = None
     throttled: dict[str, float] = field(default_factory=dict)
     lines: tuple[Line, ...] = ()
+    tokens_per_s: float | None = None
+    joules_per_token: float | None = None
     overlap: Overlap | None = None
 
     @property
@@ -157,6 +160,8 @@ def _row(index: int, record: Record, peaks: dict[tuple[str, str, str, int, str],
         net_power_w=power_w - idle.power_w if idle is not None and power_w is not None else None,
         throttled=_throttled(outcome),
         lines=lines if len({line.boundary for line in lines}) > 1 else (),
+        tokens_per_s=finite(record.tokens_per_s),
+        joules_per_token=finite(record.joules_per_token) if per_joule is not None else None,
     )
 
 
