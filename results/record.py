@@ -81,13 +81,15 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """Work of one launch: FLOP, bytes, and for a collective the message size S and the bus factor of nccl-tests."""
+    """Work of one launch: FLOP, bytes, and for a collective the message size S and the bus factor of nccl-tests;
+    ``tokens`` where work is counted in tokens, 0 elsewhere."""
 
     flops: int
     bytes: int
     headline: Literal["flops", "bytes", "message"]
     message_bytes: int = 0
     bus_factor: float = 0.0
+    tokens: int = 0
 
 
 class Check(msgspec.Struct, frozen=True):
