@@ -213,6 +213,8 @@ class Leader:
             run=str(self.run.resolve()),
             llc_bytes=self._llc_bytes(),
             table=self._table(),
+            target=self._target(self._device()),
+            directories=tuple(str(d.resolve()) for d in self.directories),
         )
 
     def _llc_bytes(self) -> int | None:

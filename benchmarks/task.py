@@ -6,13 +6,14 @@ from typing import Any
 
 import msgspec
 
-from perwatt.results.record import Device, Outcome
+from perwatt.results.record import Device, Outcome, Target
 
 
 class Task(msgspec.Struct, frozen=True):
     """One case for a rank. ``spec``, ``stopping`` and ``meters`` are nodes of the configuration, built by the rank.
 
-    ``table`` holds the fields of the device's table of Triton configurations."""
+    ``table`` holds the fields of the device's table of Triton configurations, ``directories`` the user's own files.
+    """
 
     key: str
     spec: dict[str, Any]
@@ -23,6 +24,8 @@ class Task(msgspec.Struct, frozen=True):
     run: str
     llc_bytes: int | None = None
     table: dict[str, Any] | None = None
+    target: Target | None = None
+    directories: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -38,6 +38,7 @@ from perwatt.benchmarks.timers import EventTimer, HostTimer, Timer
 from perwatt.kernels.triton.configuration import Table
 from perwatt.kernels.workload import Place, Prepared, Unsupported, Workload, WrongResult
 from perwatt.results.record import BOUNDARIES, Check, Failed, Idle, Measured, Outcome, Skipped, Work
+from perwatt.results.static import Static
 from perwatt.results.stats import summarise
 from perwatt.results.telemetry import write_part
 
@@ -119,6 +120,7 @@ class Worker:
             idle=(self._idle or ()) if used else (),
             sampler_cost=measurement.sampler_cost,
             collective=collective,
+            static=_static(workload, prepared, place, task),
         )
         metered = any(r.energies for r in measurement.windows)
         flags = measurement.flags | ({"indicative"} if metered and task.profile["indicative"] else set())
@@ -236,6 +238,19 @@ class Worker:
         if self.rank == 0 and now - self._told >= TELL_S:
             self._told = now
             self.link.send({"event": "progress", "entered": self.link.entered, **dataclasses.asdict(progress)})
+
+
+def _static(workload: Workload, prepared: Prepared, place: Place, task: Task) -> tuple[Static, ...]:
+    """What the case's Triton kernels were compiled to. It explains a result: that it cannot be had costs nothing."""
+    found = prepared.static
+    if not found and place.table is not None:
+        from perwatt.benchmarks.compiling import launched
+
+        try:
+            found = launched(workload, place, task.target, task.directories)
+        except Exception as error:
+            print(f"static record of {task.key}: {type(error).__name__}: {_first_line(error)}", flush=True)
+    return msgspec.convert([dataclasses.asdict(s) for s in found], tuple[Static, ...])
 
 
 def _first_line(error: BaseException) -> str:

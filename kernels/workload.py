@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 if TYPE_CHECKING:
     from perwatt.kernels.triton.configuration import Table
     from perwatt.kernels.triton.program import Program
+    from perwatt.kernels.triton.static.record import Static
 
-Headline = Literal["flops", "bytes", "message"]
+Headline = Literal["flops", "bytes", "message", "time"]
 Cache = Literal["rotate", "warm", "cold"]
 
 
@@ -37,7 +38,8 @@ class Work:
     """What one launch does. Exact integers, by the formulas of the field; nothing here is measured.
 
     ``headline`` names the quantity a reader expects first: ``flops`` (FLOP/s), ``bytes`` (memory bandwidth) or
-    ``message`` (a collective: algbw = message_bytes / t, busbw = algbw * bus_factor, as nccl-tests defines them).
+    ``message`` (a collective: algbw = message_bytes / t, busbw = algbw * bus_factor, as nccl-tests defines them), or
+    ``time``: no work is done, and there is no rate.
     ``bytes`` is the lower bound of memory traffic: each operand once. ``tokens`` are those that a step of a language
     model processes; 0 for work that is not counted in tokens.
     """
@@ -68,12 +70,21 @@ class Check:
 
 
 class Prepared(NamedTuple):
-    """A workload ready to be timed. ``launch()`` only launches; ``buffers`` sets of operands are used in rotation."""
+    """A workload ready to be timed. ``launch()`` only launches; ``buffers`` sets of operands are used in rotation.
+
+    ``static`` is what its Triton kernels were compiled to, where ``prepare`` knows it and :meth:`Workload.programs`
+    does not tell. ``work`` is that of one launch where only preparation can tell it: it stands in place of
+    ``Workload.work``. A launch that is ``whole`` waits for the device itself, or rests: it has ended when it returns,
+    and is timed by the host's clock.
+    """
 
     launch: Callable[[], object]
     check: Check
     buffers: int
     note: str = ""
+    static: tuple[Static, ...] = ()
+    work: Work | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)

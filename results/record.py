@@ -8,7 +8,7 @@ Schema history
 1 (2026-11): first.
 2 (2026-11): what an energy's uncertainty is made of, the state of the device in each window, idle power and the
   sampler's cost. Everything new may be absent, so that files of schema 1 are read as they are.
-3 (2026-11): how a collective was done. It may be absent.
+3 (2026-11): how a collective was done, and what Triton kernels were compiled to. Both may be absent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+
+from perwatt.results.static import Static
 
 SCHEMA = 3
 READABLE = (1, 2, 3)
@@ -226,6 +228,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
 
     ``unmetered`` says why no meter's energy belongs to this device; empty when one does. ``steady``: power, temperature
     and rate had settled before the first window; None where that was not asked. ``collective``: how ranks communicated.
+    ``static``: what the case's Triton kernels were compiled to, in the order of their launch; empty without any.
     """
 
     work: Work
@@ -241,6 +244,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     idle: tuple[Idle, ...] = ()
     sampler_cost: SamplerCost | None = None
     collective: Communication | None = None
+    static: tuple[Static, ...] = ()
 
 
 class Skipped(msgspec.Struct, frozen=True, tag="skipped"):

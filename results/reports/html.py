@@ -18,6 +18,7 @@ from perwatt.results.record import Failed
 from perwatt.results.reports.html_about import environment, method, targets
 from perwatt.results.reports.html_cases import cases
 from perwatt.results.reports.html_energy import energy
+from perwatt.results.reports.html_static import compiled
 from perwatt.results.reports.layout import UNITS, Group, groups
 from perwatt.results.reports.table import Row, device_name, one_line, several_devices
 from perwatt.results.reports.units import FACTORS, number, percent
@@ -48,6 +49,7 @@ def _parts(run: Run, tables: list[Group]) -> Iterator[str]:
     yield _best(tables)
     yield cases(tables)
     yield energy(tables)
+    yield compiled(tables)
     yield _curves(tables)
     yield _samples(run, tables)
     yield environment(run.environment)

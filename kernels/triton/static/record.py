@@ -87,7 +87,7 @@ def static_record(
     _same_architecture(_of(metadata, "arch"), architecture)
     listing, resources = _read(asm, architecture, tools)
     facts = ttgir.facts(str(asm.get("ttgir", "")))
-    configuration = dict(configuration or {})
+    configuration = {key: _plain(value) for key, value in (configuration or {}).items()}
     warps = int(_of(metadata, "num_warps") or facts.warps or 0)
     if warps < 1:
         raise Unreadable(f"{name}: neither its metadata nor its TTGIR says how many warps a block has")
@@ -140,6 +140,10 @@ def _read(asm: Mapping[str, Any], architecture: Architecture, tools: Path | None
 def _of(metadata: object, key: str) -> Any:
     """An entry of the metadata, which is a named tuple at run time and a mapping in Triton's cache; None without."""
     return metadata.get(key) if isinstance(metadata, Mapping) else getattr(metadata, key, None)
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
 
 
 def _same_architecture(compiled: object, architecture: Architecture) -> None:
