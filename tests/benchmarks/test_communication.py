@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import require
 
 from perwatt.benchmarks import communication
 from perwatt.benchmarks.communication import Observer
@@ -206,3 +212,37 @@ def test_a_process_without_nccl_has_nothing_to_reset() -> None:
         assert find_reset() is None or callable(find_reset())
     else:
         assert find_reset() is None
+
+
+REAL = """
+import ctypes, json, sys
+from pathlib import Path
+library = ctypes.CDLL(sys.argv[1])
+from perwatt.benchmarks.nccl_switch import NcclSwitch, find_reset
+switch, communicator, sizes = NcclSwitch(Path(sys.argv[2]) / "log", find_reset()), ctypes.c_void_p(), []
+for _ in range(2):
+    switch.on()
+    library.ncclCommInitAll(ctypes.byref(communicator), 1, None)  # fails without a driver, and says so
+    on = len(switch.text())
+    switch.off()
+    library.ncclCommInitAll(ctypes.byref(communicator), 1, None)
+    sizes.append((on, len(switch.text())))
+print(json.dumps({"reason": switch.reason, "sizes": sizes}))
+"""
+
+
+def test_the_real_library_obeys(tmp_path: Path) -> None:
+    """NCCL itself, where it is installed; it needs no GPU to say that there is none."""
+    spec = importlib.util.find_spec("nvidia.nccl") if importlib.util.find_spec("nvidia") else None
+    found = [
+        p for place in (spec.submodule_search_locations or [] if spec else []) for p in Path(place).glob("lib/*.so*")
+    ]
+    require("nccl", bool(found))
+    command = [sys.executable, "-c", REAL, str(found[0]), str(tmp_path)]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NCCL_DEBUG")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120, check=True)
+    said = json.loads(done.stdout.splitlines()[-1])
+    if said["reason"]:
+        pytest.skip(f"before 2.24: {said['reason']}")
+    for on, after in said["sizes"]:
+        assert on == after > 0
