@@ -40,6 +40,7 @@ what     suite=smoke        a minute: does everything work, roughly how fast    
          suite=quick        a wide sweep, 5 x 10 s a case
          suite=standard     5 x 60 s a case: throughput per watt that may be quoted
          suite=acceptance   what a delivered node must show; at most 4 hours
+         suite=maf | taf    the best of 64 shapes, and ten fixed ones: scores to compare vendors by
          suite=triton       our own kernels beside the vendor's library
          suite=matmul | attention | memory | collectives      one kind of kernel, to be bent to your wish
          suite=step         a user's day: training, prefill and decoding on layers of published models

@@ -15,6 +15,7 @@ from perwatt.results.record import Record
 from perwatt.results.reports import tokens
 from perwatt.results.reports.collectives import communication_notes, hidden, overlap_notes, way
 from perwatt.results.reports.legend import energy_notes, flag_notes, spoken
+from perwatt.results.reports.scores import score_notes
 from perwatt.results.reports.table import SPIN, Note, Row, device_name, one_line, rows, several_devices
 from perwatt.results.reports.units import FACTORS, common_prefix, number, percent, prefix, quantity, stated
 
@@ -111,7 +112,8 @@ def notes(tables: Sequence[Group]) -> list[Note]:
         mark = MARKS["measured peak"]
         out.append(Note(mark if mark in used else "", MEASURED_PEAK))
     said = [*overlap_notes(measured), *communication_notes(measured)]
-    return out + energy_notes(measured) + said + flag_notes([line.row for line in lines])
+    scored = score_notes([row.record for row in measured])
+    return out + scored + energy_notes(measured) + said + flag_notes([line.row for line in lines])
 
 
 def _of(n: int, total: int) -> str:
