@@ -7,7 +7,8 @@ counted, nor the scores that a fused backward pass computes again: joules per co
 FLOP.
 
 Causal is aligned at the bottom right, so that new queries continue a cache of keys. torch's own ``is_causal`` is
-aligned at the top left, which is another function unless S_q = S_k.
+aligned at the top left, which is another function unless S_q = S_k. With a window a query sees only the last ``window``
+of its keys, itself included; those pairs are counted one by one, as FlashAttention's benchmarks do then.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from perwatt.kernels import data, dtypes, reference, reference_attention, sdpa
+from perwatt.kernels.triton.device import table_of
 from perwatt.kernels.workload import Check, Place, Prepared, Size, Work, Workload, choice, positive, rotation
 
 if TYPE_CHECKING:
     import torch
 
+    from perwatt.kernels.triton.program import Program
 
 _DTYPES = ("fp32", "bf16", "fp16")
 _MODES = ("forward", "backward", "forward_backward")
@@ -34,7 +37,8 @@ class Attention(Workload):
     """softmax(q k' / sqrt(head_dim)) v with q (batch, heads, seq_q, head_dim) and key-value heads shared by groups.
 
     ``kv_heads`` defaults to ``heads``, ``seq_k`` to ``seq_q``, ``head_dim_v`` to ``head_dim``. seq_q = 1 is decoding.
-    ``backend`` auto leaves the choice to torch. Raises ValueError for a value that is not allowed.
+    A query sees at most the last ``window`` keys of its causal mask; None is all. ``backend`` auto (or torch) leaves
+    the choice to torch, triton is our own. Raises ValueError for a value that is not allowed.
     """
 
     name: ClassVar[str] = "attention"
@@ -47,6 +51,7 @@ class Attention(Workload):
     head_dim: int = 128
     head_dim_v: int | None = None
     causal: bool = True
+    window: int | None = None
     mode: str = "forward"
     backend: str = "auto"
     dtype: str = "bf16"
@@ -55,17 +60,23 @@ class Attention(Workload):
 
     def __post_init__(self) -> None:
         positive("attention", batch=self.batch, heads=self.heads, seq_q=self.seq_q, head_dim=self.head_dim)
-        for key in ("kv_heads", "seq_k", "head_dim_v"):
+        for key in ("kv_heads", "seq_k", "head_dim_v", "window"):
             if (value := getattr(self, key)) is not None:
                 positive("attention", **{key: value})
         data.check_bool("attention", causal=self.causal)
         choice("attention", "mode", self.mode, _MODES)
-        choice("attention", "backend", self.backend, ("auto", *sdpa.BACKENDS))
+        if self.backend == "torch":  # what other kernels call it
+            object.__setattr__(self, "backend", "auto")
+        choice("attention", "backend", self.backend, ("auto", *sdpa.BACKENDS, "triton"))
         choice("attention", "dtype", self.dtype, _DTYPES)
         object.__setattr__(self, "init", data.check_init("attention", self.init))
         data.check_seed("attention", self.seed)
         if self.heads % self.groups:
             raise ValueError(f"attention.kv_heads: {self.kv_heads} does not divide the {self.heads} query heads")
+        if self.window is not None and not self.causal:
+            raise ValueError(
+                f"attention.window: the last {self.window} keys of a query: only causal attention has them"
+            )
         if self.causal and self.seq_q > self.keys:
             raise ValueError(
                 f"attention.seq_k: {self.keys} keys for {self.seq_q} queries: aligned at the bottom right, the first "
@@ -88,35 +99,47 @@ class Attention(Workload):
         return self.head_dim_v or self.head_dim
 
     @property
+    def seen(self) -> int | None:
+        """The window, None if it leaves nothing out."""
+        return self.window if self.window is not None and self.window < self.keys else None
+
+    @property
     def differentiates(self) -> bool:
         """Whether the mode has a backward pass."""
         return self.mode != "forward"
 
     def params(self) -> dict[str, Any]:
         """All parameters, resolved: the same attention written in two ways is one case."""
-        resolved = {"kv_heads": self.groups, "seq_k": self.keys, "head_dim_v": self.dim_v}
+        resolved = {"kv_heads": self.groups, "seq_k": self.keys, "head_dim_v": self.dim_v, "window": self.seen}
         return dataclasses.asdict(self) | resolved
 
     def work(self, ranks: int = 1) -> Work:
         """FLOP by FlashAttention's convention; bytes of q, k, v and the output once, and in the backward pass of
         their gradients too."""
-        pairs2 = self.seq_q * (2 * self.keys - self.seq_q if self.causal else 2 * self.keys)  # twice the pairs
-        forward = self.batch * self.heads * pairs2 * (self.head_dim + self.dim_v)
+        forward = self.batch * self.heads * self._pairs2() * (self.head_dim + self.dim_v)
         backward = forward * 5 // 2
-        once = self._operand_bytes()
+        once = self._operand_bytes(min(self.keys, (self.seen or self.keys) + self.seq_q - 1))
         flops = {"forward": forward, "backward": backward, "forward_backward": forward + backward}[self.mode]
         traffic = {"forward": once, "backward": 2 * once, "forward_backward": 3 * once}[self.mode]
         return Work(flops=flops, bytes=traffic, headline="flops")
 
-    def _operand_bytes(self) -> int:
-        queries = self.heads * self.seq_q * (self.head_dim + self.dim_v)
-        keys = self.groups * self.keys * (self.head_dim + self.dim_v)
-        return dtypes.itemsize(self.dtype) * self.batch * (queries + keys)
+    def _pairs2(self) -> int:
+        """Twice the pairs of a query and a key that it sees; without a window causal counts as half a square does."""
+        if self.seen is None:
+            return self.seq_q * (2 * self.keys - self.seq_q if self.causal else 2 * self.keys)
+        first = self.keys - self.seq_q + 1  # keys of the first query; each later one has one more, up to the window
+        growing = min(self.seq_q, max(0, self.seen - first))
+        return growing * (2 * first + growing - 1) + 2 * (self.seq_q - growing) * self.seen
+
+    def _operand_bytes(self, keys: int) -> int:
+        """q and the output, and ``keys`` of k and v."""
+        rows = self.heads * self.seq_q + self.groups * keys
+        return dtypes.itemsize(self.dtype) * self.batch * rows * (self.head_dim + self.dim_v)
 
     def footprint_bytes(self, ranks: int = 1) -> int:
         """q, k, v, the output, and with a backward pass their gradients; for math also scores and probabilities."""
         scores = self.batch * self.heads * self.seq_q * self.keys * 4 if self.backend == "math" else 0
-        return (2 if self.differentiates else 1) * (self._operand_bytes() + 2 * scores)
+        return (2 if self.differentiates else 1) * (self._operand_bytes(self.keys) + 2 * scores)
 
     def label(self) -> str:
         """``bf16 causal forward b1 h16 s2048 d128``; with the numbers of key-value heads and keys where they differ."""
@@ -133,9 +156,11 @@ class Attention(Workload):
     def _kind(self) -> str:
         words = [self.dtype]
         if self.seq_q == 1:
-            words.append("decode")  # causal or not, one query sees every key
+            words.append("decode")  # causal or not, one query sees every key, or all in the window
         elif self.causal:
             words.append("causal")
+        if self.seen is not None:
+            words.append(f"window {self.seen}")
         words.append(self.mode.replace("_", "+"))
         return " ".join(words if self.backend == "auto" else [*words, self.backend])
 
@@ -143,11 +168,24 @@ class Attention(Workload):
         """The number of keys that the last query sees."""
         return Size("seq_k", float(self.keys))
 
+    def programs(self, place: Place) -> tuple[Program, ...]:
+        """What a Triton launch consists of: one program forward, three backward; none of torch's."""
+        if self.backend != "triton":
+            return ()
+        from perwatt.kernels import attention_triton
+
+        return attention_triton.programs(self, table_of(place), attention_triton.allocate(self, 0, place.device))
+
     def prepare(self, place: Place) -> Prepared:
         """Allocate, select the backend, check output and gradients against the formulas in float64."""
         import torch
 
         data.require_memory(self.footprint_bytes(), place)
+        if self.backend == "triton":
+            table = table_of(place)
+            from perwatt.kernels import attention_triton
+
+            return attention_triton.prepare(self, place, table)
         torch.set_float32_matmul_precision("highest")
         sdpa.select(self.backend)
         what = f"{self.backend} attention in {self.dtype}"
@@ -192,7 +230,8 @@ class Attention(Workload):
         output = sdpa.function(spec, device)[0](*qkv)
         sampled = reference_attention.plan(*qkv, seed=data.substream(spec.seed, "rows"))
         tolerance = reference.attention_tolerance(spec.dtype, backward=False)
-        check = reference_attention.check_output(qkv, output, causal=spec.causal, tolerance=tolerance, sampled=sampled)
+        mask: dict[str, Any] = {"causal": spec.causal, "window": spec.seen}
+        check = reference_attention.check_output(qkv, output, tolerance=tolerance, sampled=sampled, **mask)
         if not spec.differentiates:
             return check
         dense = torch.autograd.grad(output, qkv, grad, retain_graph=True)
@@ -203,7 +242,7 @@ class Attention(Workload):
             masked = torch.autograd.grad(output, qkv, some)
         tolerance = reference.attention_tolerance(spec.dtype, backward=True)
         return reference_attention.check_gradients(
-            qkv, grad, dense, masked, causal=spec.causal, tolerance=tolerance, sampled=sampled
+            qkv, grad, dense, masked, tolerance=tolerance, sampled=sampled, **mask
         )
 
 

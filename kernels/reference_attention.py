@@ -3,7 +3,7 @@
 With scores s = q k' / sqrt(d), probabilities p = softmax(s) and output o = p v, the gradients for an output gradient g
 are dv = p' g, ds = p * (g v' - rowsum(g * o)), dq = ds k / sqrt(d), dk = ds' q / sqrt(d) (FlashAttention, arXiv
 2205.14135, appendix B). Causal means aligned at the bottom right: the last query sees every key, so with queries
-continuing a cache of keys, query i sees keys j <= i + seq_k - seq_q.
+continuing a cache of keys, query i sees keys j <= i + seq_k - seq_q; with a window only the last ``window`` of those.
 
 Every function also returns the root of the sum of the squared terms of each element, the ``scale`` of its errors.
 """
@@ -68,7 +68,9 @@ def plan(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, seed: int, budget: f
     return Sampled(groups, tuple(rows), len(chosen) == total and len(rows) == seq_q)
 
 
-def probabilities(q: torch.Tensor, k: torch.Tensor, rows: torch.Tensor, seq_q: int, causal: bool) -> torch.Tensor:
+def probabilities(
+    q: torch.Tensor, k: torch.Tensor, rows: torch.Tensor, seq_q: int, causal: bool, window: int | None = None
+) -> torch.Tensor:
     """softmax(q k' / sqrt(d)) of float64 q (g, R, D), the given rows of ``seq_q``, and k (S_k, D): (g, R, S_k)."""
     import torch
 
@@ -77,6 +79,8 @@ def probabilities(q: torch.Tensor, k: torch.Tensor, rows: torch.Tensor, seq_q: i
     if causal:
         last_seen = rows + (seq_k - seq_q)
         scores = scores.masked_fill(torch.arange(seq_k) > last_seen[:, None], -math.inf)
+        if window is not None:
+            scores = scores.masked_fill(torch.arange(seq_k) <= last_seen[:, None] - window, -math.inf)
     return scores.softmax(dim=-1)
 
 
@@ -134,8 +138,8 @@ class _Group:
         step = max(1, CHUNK // 4 // (self.width * self.k.shape[0]))
         return [slice(i, i + step) for i in range(0, len(self.rows), step)]
 
-    def p(self, part: slice, causal: bool) -> torch.Tensor:
-        return probabilities(self.q[:, part], self.k, self.rows[part], self.seq_q, causal)
+    def p(self, part: slice, causal: bool, window: int | None) -> torch.Tensor:
+        return probabilities(self.q[:, part], self.k, self.rows[part], self.seq_q, causal, window)
 
 
 def check_output(
@@ -145,6 +149,7 @@ def check_output(
     causal: bool,
     tolerance: float,
     sampled: Sampled,
+    window: int | None = None,
 ) -> Check:
     """Compare ``output`` (B, H, S_q, D_v) with the attention of ``qkv``; WrongResult names the worst element."""
     worst, compared = 0.0, 0
@@ -152,7 +157,7 @@ def check_output(
         group = _Group(qkv, index, sampled.rows)
         got = group.queries(output)
         for part in group.chunks():
-            want, scale = attend(group.p(part, causal), group.v)
+            want, scale = attend(group.p(part, causal, window), group.v)
             labels = (group.first_head, sampled.rows[part], None)
             what = f"output of batch {group.batch} (head, row, column) "
             worst = max(worst, compare(what, got[:, part], want, tolerance, scale=scale, index=labels))
@@ -169,6 +174,7 @@ def check_gradients(
     causal: bool,
     tolerance: float,
     sampled: Sampled,
+    window: int | None = None,
 ) -> Check:
     """Compare gradients with the formulas above.
 
@@ -185,7 +191,7 @@ def check_gradients(
         sums: list[torch.Tensor] = [torch.zeros(())] * 4
         at = f"of batch {group.batch}"
         for part in group.chunks():
-            g = gradients(group.p(part, causal), group.q[:, part], group.k, group.v, grad64[:, part])
+            g = gradients(group.p(part, causal, window), group.q[:, part], group.k, group.v, grad64[:, part])
             labels = (group.first_head, sampled.rows[part], None)
             what = f"dq {at} (head, row, column) "
             worst = max(worst, compare(what, got_dq[:, part], g.dq, tolerance, scale=g.dq_scale, index=labels))

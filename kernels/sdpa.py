@@ -65,7 +65,12 @@ def function(spec: Attention, device: str) -> tuple[Attend, str]:
 
     options: dict[str, Any] = {"enable_gqa": spec.groups != spec.heads}
     note = ""
-    if spec.causal and spec.seq_q == spec.keys:
+    if spec.seen is not None:
+        first = spec.keys - spec.seq_q
+        mask = torch.ones(spec.seq_q, spec.keys, dtype=torch.bool, device=device).tril(first)
+        options["attn_mask"] = mask.triu(first - spec.seen + 1)
+        note = "the window is a dense mask: torch's attention computes every pair"
+    elif spec.causal and spec.seq_q == spec.keys:
         options["is_causal"] = True
     elif spec.causal and spec.seq_q > 1:  # a single query sees every key
         params = SDPAParams(*operands(spec.tiny(), 0, device)[0], None, 0.0, False, options["enable_gqa"])

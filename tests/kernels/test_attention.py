@@ -58,6 +58,21 @@ def test_work_of_known_shapes() -> None:
     assert Attention(seq_q=64, backend="math").footprint_bytes() > Attention(seq_q=64).footprint_bytes()
 
 
+@pytest.mark.parametrize("window", [1, 3, 8, 17, 18, 40])
+@pytest.mark.parametrize("keys", [13, 13 + 5])
+def test_work_of_a_window_counts_each_pair_that_is_seen(keys: int, window: int) -> None:
+    spec = Attention(2, 6, 2, 13, keys, 8, window=window)
+    if window >= keys:
+        assert spec.params() == dataclasses.replace(spec, window=None).params()
+        assert spec.work() == dataclasses.replace(spec, window=None).work()
+        return
+    last = [i + keys - 13 for i in range(13)]
+    pairs = {(i, j) for i in range(13) for j in range(keys) if last[i] - window < j <= last[i]}
+    assert spec.work().flops == 2 * 6 * 2 * len(pairs) * (8 + 8)
+    assert spec.work().bytes == 2 * 2 * (8 + 8) * (6 * 13 + 2 * len({j for _, j in pairs}))
+    assert spec.label() == f"bf16 causal window {window} forward b2 h6/2 s13" + f"x{keys}" * (keys > 13) + " d8"
+
+
 def test_names_tell_cases_apart() -> None:
     assert SMALL.label() == "fp32 causal forward b2 h4/2 s24 d16"
     spec = Attention(batch=1, heads=8, seq_q=64, seq_k=96, head_dim=64, head_dim_v=32, causal=False, mode="backward")
@@ -74,6 +89,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"seq_k": 40},
     {"seq_k": 11, "causal": False},
     {"seq_q": 1, "seq_k": 50},
+    {"window": 5},
+    {"window": 20, "seq_k": 40, "backend": "math"},
     {"kv_heads": 1, "head_dim_v": 24, "backend": "math"},
     {"kv_heads": 4, "backend": "flash"},
     {"init": "zeros"},
@@ -140,6 +157,9 @@ def mutant(name: str) -> Callable[..., torch.Tensor]:
         elif name in ("one key more", "one key fewer") and mask is not None:
             shift = 1 if name == "one key more" else -1
             options["attn_mask"] = torch.ones_like(mask).tril(mask.shape[1] - mask.shape[0] + shift)
+        elif name in ("window one more", "window one fewer") and mask is not None:
+            shift = mask.shape[1] - mask.shape[0] - (8 if name == "window one more" else 6)
+            options["attn_mask"] = torch.ones_like(mask).tril(mask.shape[1] - mask.shape[0]).triu(shift)
         elif name == "no mask":
             options.pop("attn_mask", None)
         elif name == "scale":
@@ -167,6 +187,24 @@ def test_mutants_are_caught(cpu: Place, monkeypatch: pytest.MonkeyPatch, mode: s
     monkeypatch.setattr(functional, "scaled_dot_product_attention", mutant(name))
     with pytest.raises(WrongResult, match=r"^(output|dq|dk|dv) of batch"):
         dataclasses.replace(SMALL, seq_k=40, mode=mode).prepare(cpu)
+
+
+@pytest.mark.parametrize("mode", ["forward", "backward"])
+@pytest.mark.parametrize("name", ["window one more", "window one fewer", "one key more", "no mask"])
+def test_mutants_of_a_window_are_caught(cpu: Place, monkeypatch: pytest.MonkeyPatch, mode: str, name: str) -> None:
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", mutant(name))
+    with pytest.raises(WrongResult, match=r"^(output|dq|dk|dv) of batch"):
+        dataclasses.replace(SMALL, seq_k=40, window=8, mode=mode).prepare(cpu)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_triton_on_a_cpu_is_refused_in_one_line(cpu: Place, mode: str) -> None:
+    spec = dataclasses.replace(SMALL, backend="triton", mode=mode)
+    for act in (spec.prepare, spec.programs):
+        with pytest.raises(Unsupported, match=r"^backend=triton needs a GPU .* use backend=torch$"):
+            act(cpu)
+    assert SMALL.programs(cpu) == ()
+    assert dataclasses.replace(SMALL, backend="torch") == SMALL
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])

@@ -93,6 +93,8 @@ assert "torch" not in sys.modules and "numpy" not in sys.modules, sorted(sys.mod
         (Attention, {"seq_k": 1024}, "attention.seq_k: 1024 keys for 2048 queries"),
         (Attention, {"mode": "train"}, "attention.mode: 'train' is not one of forward, backward, forward_backward"),
         (Attention, {"backend": "fa4"}, "attention.backend: 'fa4' is not one of auto, flash, efficient, cudnn, math"),
+        (Attention, {"window": 0}, "attention.window: 0 is not a positive integer"),
+        (Attention, {"window": 9, "causal": False}, "attention.window: the last 9 keys of a query: only causal"),
         (Attention, {"causal": "yes"}, "attention.causal: 'yes' is not one of false, true"),
         (Attention, {"dtype": "fp8_e4m3"}, "attention.dtype: 'fp8_e4m3' is not one of fp32, bf16, fp16"),
         (Attention, {"head_dim": 64.0}, "attention.head_dim: 64.0"),
