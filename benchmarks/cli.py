@@ -22,6 +22,7 @@ perwatt: throughput per watt of AI-factory hardware.
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
 
   perwatt kernels inspect            what the Triton kernels compile to, for GPUs that need not be here
+  perwatt tune                       look for faster configurations of them on the GPU that is
 
   perwatt run --help                 suites, profiles, how to choose and change what is measured
   perwatt COMMAND --help             the same for the others
@@ -112,6 +113,25 @@ jobs=N                           processes side by side; one a core unless given
 """
 
 
+TUNE_HELP = """\
+perwatt tune [suite=triton] [only=PATTERN] [KEY=VALUE ...]: look for faster configurations of the Triton kernels on the
+GPU at hand, and write what was found to conf/tuned/TARGET.yaml. Without it the shipped tables hold; nothing is ever
+tuned unasked.
+
+only='matmul bf16*'              the cases, as for `perwatt run`; the configuration holds for exactly their shapes
+objective=rate | per_watt        what is better: less time, or less energy (then windows are longer)
+candidates=60                    the most that are tried for one case; each is checked against float64, then timed
+out=DIR                          where tuned/TARGET.yaml goes (conf); use it by `perwatt run --config-dir DIR`
+config_dir=DIR                   begin from tables of your own
+"""
+
+
+def _tune(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.tuning import tune
+
+    return tune(arguments)
+
+
 def _kernels(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.inspecting import kernels
 
@@ -148,6 +168,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "doctor": (_doctor, DOCTOR_HELP),
     "meter": (_meter, METER_HELP),
     "kernels": (_kernels, KERNELS_HELP),
+    "tune": (_tune, TUNE_HELP),
 }
 
 
