@@ -67,14 +67,24 @@ class LoopReader:
         parents = {loop.parent for loop in natural}
         counts = [tally(loop.own, self.architecture.vendor) for loop in natural]
         kept = [n for n, loop in enumerate(natural) if n in parents or not _waits(loop, counts[n][0])]
-        bulk = self._bulk([n for n in kept if counts[n][0].get("bulk_load")])
+        bulk = self._bulk({n: natural[n].depth for n in kept if counts[n][0].get("bulk_load")})
         return tuple(self._loop(natural[n], *counts[n], kept, bulk.get(n)) for n in kept)
 
-    def _bulk(self, loops: Sequence[int]) -> dict[int, int]:
-        """Bytes that bulk loads move in one iteration of a loop, where it is clear which loop is meant."""
-        known = [moved for partition in self.facts.partitions for moved in partition.bulk_bytes]
-        same = len(known) == len(loops) and len(set(known)) == 1
-        return dict.fromkeys(loops, known[0]) if same else {}
+    def _bulk(self, depths: Mapping[int, int]) -> dict[int, int]:
+        """Bytes that bulk loads move in one iteration of a loop, where it is clear which loop of the source is meant.
+
+        ``depths`` are those of the loops with bulk loads. Compared is the order of depths, because the dispatch of a
+        specialised kernel may be a loop round all others.
+        """
+        known = [entry for partition in self.facts.partitions for entry in partition.bulk_bytes]
+        here, there = sorted(set(depths.values())), sorted({depth for depth, _ in known})
+        found: dict[int, int] = {}
+        for depth, same in zip(here, there, strict=False) if len(here) == len(there) else ():
+            loops = [n for n, deep in depths.items() if deep == depth]
+            moved = [size for deep, size in known if deep == same]
+            if len(loops) == len(moved) and len(set(moved)) == 1:
+                found |= dict.fromkeys(loops, moved[0])
+        return found
 
     def _loop(
         self, loop: NaturalLoop, classes: dict[str, int], families: dict[str, int], kept: list[int], bulk: int | None

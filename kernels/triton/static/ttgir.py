@@ -30,12 +30,13 @@ _DEPTH = {"tf32": 8, "bf16": 16, "fp16": 16, "fp8_e4m3": 32, "fp8_e5m2": 32, "in
 class Partition:
     """One group of warps of a block: all of them, or a partition of a warp-specialised kernel.
 
-    ``bulk_bytes`` is a loop's bytes of bulk loads in one iteration, for each loop that has any.
+    ``bulk_bytes`` is, for each loop with bulk loads of its own, how deep it lies (1: in no other) and their bytes in
+    one iteration.
     """
 
     warps: int
     tensor: bool = False
-    bulk_bytes: list[int] = field(default_factory=list)
+    bulk_bytes: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def bulk(self) -> bool:
@@ -64,8 +65,9 @@ def facts(text: str) -> Facts:
         indent = len(line) - len(line.lstrip())
         if line.lstrip().startswith("}"):
             while loops and loops[-1][0] >= indent:
-                if moved := loops.pop()[1]:
-                    partitions[-1].bulk_bytes.append(moved)
+                depth, moved = len(loops), loops.pop()[1]
+                if moved:
+                    partitions[-1].bulk_bytes.append((depth, moved))
         if partition := _PARTITION.match(line):
             partitions.append(Partition(int(partition[1])))
         elif _LOOP.search(line):

@@ -47,6 +47,21 @@ def descriptors(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def persistent(a_ptr, b_ptr, c_ptr, M, N, K, BM: tl.constexpr, BN: tl.constexpr, BK: tl.constexpr):  # type: ignore[no-untyped-def]
+    a = tl.make_tensor_descriptor(a_ptr, [M, K], [K, 1], [BM, BK])
+    b = tl.make_tensor_descriptor(b_ptr, [N, K], [K, 1], [BN, BK])
+    tiles = tl.cdiv(N, BN)
+    for tile in tl.range(tl.program_id(0), tl.cdiv(M, BM) * tiles, tl.num_programs(0)):
+        row = (tile // tiles) * BM
+        column = (tile % tiles) * BN
+        total = tl.zeros((BM, BN), dtype=tl.float32)
+        for k in tl.range(0, tl.cdiv(K, BK)):
+            total = tl.dot(a.load([row, k * BK]), b.load([column, k * BK]).T, total)
+        rows, columns = row + tl.arange(0, BM), column + tl.arange(0, BN)
+        tl.store(c_ptr + rows[:, None] * N + columns[None, :], total.to(c_ptr.dtype.element_ty))
+
+
+@triton.jit
 def triad(a, b, c, n, B: tl.constexpr):  # type: ignore[no-untyped-def]
     at = tl.program_id(0) * B + tl.arange(0, B)
     tl.store(c + at, tl.load(a + at, mask=at < n) + 3.0 * tl.load(b + at, mask=at < n), mask=at < n)
@@ -89,6 +104,7 @@ def everything() -> dict[str, Any]:
         found[f"specialised.{arch}"] = compiled(
             descriptors, bf16, tile(128, 256, 64, SPECIALISE=True), arch, num_warps=4, num_stages=3
         )
+    found["persistent.sm_90"] = compiled(persistent, bf16, tile(128, 256, 64), "sm_90", **row, num_stages=3)
     found["eight.sm_90"] = compiled(matmul, product("fp8e4nv"), tile(128, 128, 128), "sm_90", **row, num_stages=2)
     found["tf32.sm_80"] = compiled(matmul, product("fp32"), tile(128, 128, 32), "sm_80", **row, num_stages=2)
     for arch in ("sm_90", "gfx942"):  # a tile far too large for four warps

@@ -70,6 +70,17 @@ def test_bulk_loads_are_counted_by_the_tiles_of_the_ttgir(static: Of) -> None:
     assert loop.bytes == (128 + 256) * 64 * 2
 
 
+def test_bulk_loads_of_nested_loops_belong_to_the_loop_that_issues_them(static: Of) -> None:
+    (loop,) = multiplying(static("persistent.sm_90"))
+    assert loop.depth == 2
+    assert loop.bytes == (128 + 256) * 64 * 2
+    assert loop.flops == 2 * 128 * 256 * 64
+    assert loop.parent is not None
+    outer = static("persistent.sm_90").loops[loop.parent]
+    assert outer.families["STG"]
+    assert not outer.classes.get("tensor")
+
+
 def test_partitions_of_a_specialised_kernel_have_loops_of_their_own(static: Of) -> None:
     hopper = static("specialised.sm_90")
     assert (hopper.warps_asked, hopper.warps) == (4, 12)
