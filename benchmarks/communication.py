@@ -87,7 +87,8 @@ class Observer:
             return prepared, None
         # a communicator speaks once, when it is made: at the first case that needs it, or before all cases
         algorithm, protocol = requested = getattr(workload, "requested", (None, None))
-        if (own := parse(made[before:])).coll_channels is not None:
+        known = self._logs.get(requested, Log()).coll_channels is not None
+        if (own := parse(made[before:])).coll_channels is not None and (any(requested) or not known):
             self._logs[requested] = own
         found = self._communication(workload, self._logs.get(requested, Log()), parse(launched))
         if algorithm or protocol:
