@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from perwatt.results.record import Record
 from perwatt.results.reports import tokens
+from perwatt.results.reports.beside import beside_notes
 from perwatt.results.reports.collectives import communication_notes, hidden, overlap_notes, way
 from perwatt.results.reports.legend import energy_notes, flag_notes, spoken
 from perwatt.results.reports.scores import score_notes
@@ -112,8 +113,9 @@ def notes(tables: Sequence[Group]) -> list[Note]:
         mark = MARKS["measured peak"]
         out.append(Note(mark if mark in used else "", MEASURED_PEAK))
     said = [*overlap_notes(measured), *communication_notes(measured)]
-    scored = score_notes([row.record for row in measured])
-    return out + scored + energy_notes(measured) + said + flag_notes([line.row for line in lines])
+    taken = [row.record for row in measured]
+    compared = [*score_notes(taken), *beside_notes(taken)]
+    return out + compared + energy_notes(measured) + said + flag_notes([line.row for line in lines])
 
 
 def _of(n: int, total: int) -> str:
