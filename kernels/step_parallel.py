@@ -60,7 +60,9 @@ class StepParallel(Step):
             calls: list[Any] = [launcher(ops) for ops in sets]
         else:
             syncs, calls = launches(self.sync, sets, place)
-            agree.together(place, lambda: syncs[0].check(self.dtype))
+            # one after the other: a rank that finds the first wrong must not leave the others in the second
+            agree.together(place, lambda: syncs[0].check_gradients(self.dtype))
+            agree.together(place, syncs[0].check_gathered)
         agree.together(place, lambda: self._launched(sets, calls))
         notes = [*self.notes(maker, count, place), self._synchronised(place)]
         launch = data.keeping(data.rotating(calls), count)

@@ -108,11 +108,8 @@ class Sync:
 
     # -- is it right? --------------------------------------------------------------------------------------------
 
-    def check(self, dtype: str) -> None:
-        """Compare a step with the mean of every rank's own gradients, and gathered parameters with what they were.
-
-        On every rank at once. Raises WrongResult.
-        """
+    def check_gradients(self, dtype: str) -> None:
+        """Compare those of a step with the mean of every rank's own; WrongResult after the last exchange."""
         own = self._own()
         self.launch()
         for layer, (places, mean) in enumerate(own):
@@ -125,8 +122,6 @@ class Sync:
             allowed = max(8 * unit_roundoff(dtype) * math.sqrt(self.place.ranks), 2.0**-14)
             scale = float(mean.square().mean().sqrt())
             reference.compare(f"mean gradient of layer {layer} ", got, mean[here], allowed, scale=scale)
-        if self.kind == "reduce_scatter":
-            self._check_gathered()
 
     def _own(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """For each layer places in its gradient, and there the mean over ranks, added up in float64."""
@@ -149,20 +144,24 @@ class Sync:
             found.append((places, torch.stack(everyone).to("cpu", torch.float64).sum(0)))
         return found
 
-    def _check_gathered(self) -> None:
-        """What other ranks own is lost here, and must come back."""
+    def check_gathered(self) -> None:
+        """What other ranks own is lost here, and must come back; WrongResult after the last exchange."""
         import torch
 
+        if self.kind != "reduce_scatter":
+            return
+        wrong = []
         for layer, flat in enumerate(self.ops.flats):
             before = flat.detach().clone()
             flat.fill_(math.nan)
             flat[self._mine(flat)] = before[self._mine(flat)]
             self._gather(layer)
             self._wait()
-            same = torch.equal(flat, before)
+            if not torch.equal(flat, before):
+                wrong.append(str(layer))
             flat.copy_(before)
-            if not same:
-                raise WrongResult(f"parameters of layer {layer} are not those that their owners gathered")
+        if wrong:
+            raise WrongResult(f"parameters of layers {', '.join(wrong)} are not those that their owners gathered")
 
 
 def launches(kind: str, sets: list[Operands], place: Place) -> tuple[list[Sync], list[Callable[[], object]]]:
