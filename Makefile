@@ -5,12 +5,13 @@ SUITE  ?= smoke
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: bench test test-slow lint overhead clean
+.PHONY: bench test test-slow lint gpu overhead clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make bench        measure this machine (SUITE=smoke): a table, and a folder under results/runs/"
 	@echo "make test         lint, types and tests; make test-slow: the long tests"
+	@echo "make gpu          on a GPU: our own kernels checked at full size and laid beside the vendor's, one run folder"
 	@echo "make overhead     what the harness itself costs"
 	@echo "make clean        remove the virtual environment and caches (never results)"
 	@echo "PYTHON=python3.12 VENV=DIR choose another interpreter or place"
@@ -23,6 +24,9 @@ test: lint
 
 test-slow: $(VENV)/ready-to-test
 	$(BIN)/python -m pytest -m "slow and not gpu" --benchmark-disable
+
+gpu: $(VENV)/ready-to-test
+	PERWATT_REQUIRE=gpu,triton $(BIN)/python -m pytest -m gpu --benchmark-disable -ra
 
 lint: $(VENV)/ready-to-test
 	$(BIN)/ruff check .
