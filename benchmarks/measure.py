@@ -147,9 +147,13 @@ class Measurer:
         self._keep(self.timer.finish(), -1)
         return agreed
 
+    def _most(self, mine: float) -> float:
+        """The largest of all ranks' values: a host's meter is read by one rank, and its load is the work of all."""
+        return max(self.exchange([mine], False, True).slowest)
+
     def _settle(self) -> bool:
         """Go on warming up until the device has settled, if the profile asks for it. True when asked to stop."""
-        if not self.profile.warmup_max_s or not self.sampler.channels:
+        if not self.profile.warmup_max_s or not self._most(len(self.sampler.channels)):
             return False
         blocks: list[Block] = []
         began = time.monotonic()
@@ -181,7 +185,7 @@ class Measurer:
 
     def _cost(self) -> bool:
         """Compare the rate with the meters read and not read, in turns. True when asked to stop."""
-        if not self.profile.sampler_cost_s or not self.sampler.channels:
+        if not self.profile.sampler_cost_s or not self._most(len(self.sampler.channels)):
             return False
         part_s = self.profile.sampler_cost_s / (2 * COST_PAIRS)
         losses = []
@@ -208,7 +212,7 @@ class Measurer:
         period_s = statistics.median(self.out.slowest[-100:] or [0.0])
         risky = [c for c in self.sampler.channels if resonant(period_s, c.capabilities)]
         segments = self.profile.segments if risky and not self.one_by_one else 1
-        guard_s = min(self.profile.guard_s, self.sampler.settle_s)
+        guard_s = self._most(min(self.profile.guard_s, self.sampler.settle_s))
         if guard_s:
             self.sampler.hurry(True)
             self._load(guard_s)
