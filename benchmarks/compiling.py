@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from perwatt.benchmarks import architectures, tables
 from perwatt.benchmarks.build import build
 from perwatt.kernels.triton.configuration import REASONS, Table
@@ -23,9 +25,10 @@ from perwatt.kernels.triton.device import ABSENT
 from perwatt.kernels.triton.program import Program
 from perwatt.kernels.triton.static.architecture import Architecture
 from perwatt.kernels.triton.static.floors import Memory
-from perwatt.kernels.triton.static.record import Static, static_record
+from perwatt.kernels.triton.static.record import static_record
 from perwatt.kernels.workload import Place, Unsupported, Workload
 from perwatt.results.record import Target
+from perwatt.results.static import Static
 
 # Triton's names of the compilers, and how each writes an architecture.
 _BACKENDS = {"NVIDIA": "cuda", "AMD": "hip"}
@@ -121,7 +124,7 @@ def _record(
     dtype = str(workload.params().get("dtype", ""))
     flops = program.flops_per_iteration
     configuration = {k: v for k, v in {**program.constants, **program.options}.items() if isinstance(v, int | str)}
-    return static_record(
+    found = static_record(
         kernel.asm,
         kernel.metadata,
         architecture,
@@ -130,6 +133,7 @@ def _record(
         memory=_memory(program, architecture, workload, target),
         flops_per_iteration=(flops, dtype) if flops is not None else None,
     )
+    return msgspec.convert(dataclasses.asdict(found), Static)
 
 
 def _memory(program: Program, architecture: Architecture, workload: Workload, target: Target | None) -> Memory | None:

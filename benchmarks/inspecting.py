@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from perwatt.benchmarks import architectures, plan, targets
 from perwatt.benchmarks.build import build
@@ -14,10 +15,9 @@ from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.compiling import Job, Outcome, compile_all
 from perwatt.benchmarks.config import BadRequest, compose, explain
 from perwatt.benchmarks.options import options
-from perwatt.kernels.triton.static.loop_record import Loop
-from perwatt.kernels.triton.static.record import Static
 from perwatt.kernels.workload import Workload
 from perwatt.results.record import Target
+from perwatt.results.static import Static
 
 FORMATS = ("table", "json")
 LOADS = ("UTMALDG", "UBLKCP", "LDGSTS", "LDG", "buffer_load", "global_load")
@@ -100,7 +100,7 @@ def _plain(outcome: Outcome) -> dict[str, Any]:
         "architecture": outcome.job.architecture,
         "spec": outcome.job.spec,
         "refused": outcome.refused or None,
-        "static": [dataclasses.asdict(s) for s in outcome.static],
+        "static": [msgspec.to_builtins(s) for s in outcome.static],
     }
 
 
@@ -145,8 +145,8 @@ HEADINGS = (
 )
 LEGEND = """\
 regs: of a thread. spills: loads + stores of local memory. shared: bytes of shared memory; of: their share of the limit.
-warps: asked -> as compiled, where some only load. on core: blocks that fit, and what limits them. main loop:
-its matrix and load instructions. tensor, issue, memory: clocks that an iteration takes at least; binds: the largest."""
+warps: asked -> as compiled, where some only load. on core: blocks that fit, and what limits them. main loop: its
+matrix and load instructions. tensor, issue, memory: clocks that an iteration takes at least; binds: the largest."""
 
 
 def _name(outcome: Outcome, static: Static) -> str:
@@ -155,12 +155,12 @@ def _name(outcome: Outcome, static: Static) -> str:
 
 def _row(static: Static) -> list[str]:
     spills = static.spills
-    loop = main_loop(static)
+    loop = static.main_loop
     warps = f"{static.warps}" if static.warps_asked == static.warps else f"{static.warps_asked} -> {static.warps}"
     cells = [
         str(static.registers),
         "0"
-        if not spilled(static)
+        if not spills.any
         else f"{spills.loads}+{spills.stores}"
         if spills.registers is None
         else f"{spills.registers}",
@@ -179,13 +179,3 @@ def _row(static: Static) -> list[str]:
 
 def _is_product(family: str) -> bool:
     return "MMA" in family or family.startswith("v_mfma")
-
-
-def spilled(static: Static) -> bool:
-    """Whether anything did not fit into registers."""
-    return bool(static.spills.loads or static.spills.stores or static.spills.registers)
-
-
-def main_loop(static: Static) -> Loop | None:
-    """The loop that does the work: with the most FLOP an iteration, else the most bytes, else the longest."""
-    return max(static.loops, key=lambda p: (p.flops or 0, p.bytes or 0, p.depth, p.instructions), default=None)

@@ -107,7 +107,7 @@ class Worker:
         weights = [n for _, n in measurement.rank_means]
         mean = float(np.average([m for m, _ in measurement.rank_means], weights=weights))
         outcome = Measured(
-            work=Work(**dataclasses.asdict(workload.work(self.ranks))),
+            work=Work(**dataclasses.asdict(prepared.work or workload.work(self.ranks))),
             check=Check(**dataclasses.asdict(prepared.check)),
             seconds=summarise(slowest, int((~measured).sum()), mean if workload.collective else None),
             repetitions=tuple(measurement.windows),
@@ -120,7 +120,7 @@ class Worker:
             idle=(self._idle or ()) if used else (),
             sampler_cost=measurement.sampler_cost,
             collective=collective,
-            static=_static(workload, prepared, place, task),
+            static=_static(workload, place, task),
         )
         metered = any(r.energies for r in measurement.windows)
         flags = measurement.flags | ({"indicative"} if metered and task.profile["indicative"] else set())
@@ -158,7 +158,7 @@ class Worker:
         return int(module.mem_get_info()[0]) if hasattr(module, "mem_get_info") else self.device.memory_bytes
 
     def _measurer(self, task: Task, prepared: Prepared, channels: list[Channel]) -> Measurer:
-        self.timer = self._timer(task)
+        self.timer = self._timer(task, prepared.whole)
         launch = self._counted(prepared) if self.group else prepared.launch
         return Measurer(
             launch=launch,
@@ -192,8 +192,8 @@ class Worker:
         if self.group:
             self.group.barrier()
 
-    def _timer(self, task: Task) -> Timer:
-        if self.kind == "cpu":
+    def _timer(self, task: Task, whole: bool) -> Timer:
+        if self.kind == "cpu" or whole:
             timer: Timer = HostTimer()
         else:
             import torch
@@ -240,17 +240,17 @@ class Worker:
             self.link.send({"event": "progress", "entered": self.link.entered, **dataclasses.asdict(progress)})
 
 
-def _static(workload: Workload, prepared: Prepared, place: Place, task: Task) -> tuple[Static, ...]:
+def _static(workload: Workload, place: Place, task: Task) -> tuple[Static, ...]:
     """What the case's Triton kernels were compiled to. It explains a result: that it cannot be had costs nothing."""
-    found = prepared.static
-    if not found and place.table is not None:
-        from perwatt.benchmarks.compiling import launched
+    if place.table is None:
+        return ()
+    from perwatt.benchmarks.compiling import launched
 
-        try:
-            found = launched(workload, place, task.target, task.directories)
-        except Exception as error:
-            print(f"static record of {task.key}: {type(error).__name__}: {_first_line(error)}", flush=True)
-    return msgspec.convert([dataclasses.asdict(s) for s in found], tuple[Static, ...])
+    try:
+        return launched(workload, place, task.target, task.directories)
+    except Exception as error:
+        print(f"static record of {task.key}: {type(error).__name__}: {_first_line(error)}", flush=True)
+        return ()
 
 
 def _first_line(error: BaseException) -> str:

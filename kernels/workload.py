@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 if TYPE_CHECKING:
     from perwatt.kernels.triton.configuration import Table
     from perwatt.kernels.triton.program import Program
-    from perwatt.kernels.triton.static.record import Static
 
 Headline = Literal["flops", "bytes", "message", "time"]
 Cache = Literal["rotate", "warm", "cold"]
@@ -72,17 +71,15 @@ class Check:
 class Prepared(NamedTuple):
     """A workload ready to be timed. ``launch()`` only launches; ``buffers`` sets of operands are used in rotation.
 
-    ``static`` is what its Triton kernels were compiled to, where ``prepare`` knows it and :meth:`Workload.programs`
-    does not tell. ``work`` is that of one launch where only preparation can tell it: it stands in place of
-    ``Workload.work``. A launch that is ``whole`` waits for the device itself, or rests: it has ended when it returns,
-    and is timed by the host's clock.
+    ``work`` is that of one launch where only preparation can tell it: it stands in place of ``Workload.work``. A launch
+    that is ``whole`` waits for the device itself, or rests: it has ended when it returns, and is timed by the host's
+    clock.
     """
 
     launch: Callable[[], object]
     check: Check
     buffers: int
     note: str = ""
-    static: tuple[Static, ...] = ()
     work: Work | None = None
     whole: bool = False
 

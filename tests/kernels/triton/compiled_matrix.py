@@ -17,7 +17,6 @@ from perwatt.benchmarks import architectures, plan
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.compiling import Job, Outcome, compile_all
 from perwatt.benchmarks.config import compose
-from perwatt.benchmarks.inspecting import main_loop, spilled
 from perwatt.benchmarks.tables import load
 from perwatt.kernels.triton.configuration import REASONS
 from perwatt.kernels.workload import Workload
@@ -124,10 +123,9 @@ def test_compiles_to_what_its_table_promises(
         )
         return
     for static in outcome.static:
-        assert not spilled(static), static.spills
+        assert not static.spills.any, static.spills
         assert static.shared_bytes <= static.shared_limit_bytes
         assert static.blocks_per_core >= 1
-        assert main_loop(static) is not None or "loop" not in static.kernel
     if wanted:
         assert any(re.search(wanted, f) for f in products), f"{wanted} not among {products}"
 
