@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from perwatt.results.peaks import peak_name
 from perwatt.results.static import Static
 
 SCHEMA = 3
@@ -386,7 +387,7 @@ class Record(msgspec.Struct, frozen=True):
         if self.target is None or (m := self.measured) is None or self.rate is None:
             return None
         if m.work.headline == "flops":
-            peak = self.target.peak_flops.get(str(self.case.params.get("dtype")))
+            peak = self.target.peak_flops.get(peak_name(self.case.params.get("dtype")))
         else:
             peak = self.target.memory_bandwidth if m.work.headline == "bytes" else None
         devices = self.case.ranks if self.case.collective and self.device.type != "cpu" else 1

@@ -115,10 +115,10 @@ class MatmulGrouped(Configuration):
 class MatmulScaled(Configuration):
     """Tiles of the persistent kernel for block-scaled formats. ``descriptors``: A and B come through tensor
     descriptors; ``blocked``: the scales too, in blocks of 128 x 4; ``specialize`` and ``flatten`` as in
-    :class:`MatmulDescriptor`."""
+    :class:`MatmulDescriptor`. The condition ``aligned``: rows of C are multiples of 16 bytes, K one of 128."""
 
     kernel: ClassVar[str] = "matmul_scaled"
-    conditions: ClassVar[tuple[str, ...]] = ("dtype", "m", "n", "k")
+    conditions: ClassVar[tuple[str, ...]] = ("dtype", "m", "n", "k", "out_dtype", "aligned")
 
     block_m: int = 128
     block_n: int = 128

@@ -19,10 +19,11 @@ from perwatt.kernels.attention import Attention
 from perwatt.kernels.fma_spin import FmaSpin
 from perwatt.kernels.matmul import Matmul
 from perwatt.kernels.matmul_grouped import MatmulGrouped
+from perwatt.kernels.matmul_scaled import MatmulScaled
 from perwatt.kernels.memory import Memory
 from perwatt.kernels.workload import Place, Unsupported, Workload
 
-SPECS: list[type[Workload]] = [Matmul, MatmulGrouped, Attention, Memory, FmaSpin]
+SPECS: list[type[Workload]] = [Matmul, MatmulGrouped, MatmulScaled, Attention, Memory, FmaSpin]
 CONF = Path(next(iter(perwatt.conf.__path__))) / "kernel"
 
 
@@ -58,8 +59,9 @@ from perwatt.kernels.attention import Attention
 from perwatt.kernels.fma_spin import FmaSpin
 from perwatt.kernels.matmul import Matmul
 from perwatt.kernels.matmul_grouped import MatmulGrouped
+from perwatt.kernels.matmul_scaled import MatmulScaled
 from perwatt.kernels.memory import Memory
-for spec in (Matmul(), MatmulGrouped(skew=1.0), Attention(), Memory(), FmaSpin()):
+for spec in (Matmul(), MatmulGrouped(skew=1.0), MatmulScaled(), Attention(), Memory(), FmaSpin()):
     print(spec.label(), spec.series(), spec.size(), spec.work(), spec.footprint_bytes(), spec.params())
 assert "torch" not in sys.modules and "numpy" not in sys.modules, sorted(sys.modules)
 """

@@ -57,6 +57,14 @@ def test_percent_of_peak_needs_a_target_with_that_dtype() -> None:
     assert record().of_peak is None
 
 
+@pytest.mark.parametrize(("dtype", "elements"), [("mxfp8_e4m3", "fp8_e4m3"), ("mxfp4", "fp4"), ("nvfp4", "fp4")])
+def test_a_block_scaled_format_has_the_peak_of_its_elements(dtype: str, elements: str) -> None:
+    plain = record()
+    case = msgspec.structs.replace(plain.case, params=plain.case.params | {"dtype": dtype})
+    target = Target("x", "y", {elements: Quantity(4e8, "FLOP/s", "a test"), "fp32": Quantity(1.0, "FLOP/s", "a test")})
+    assert msgspec.structs.replace(plain, case=case, target=target).of_peak == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("outcome", [Skipped("no"), Failed("boom")])
 def test_an_outcome_without_a_measurement_derives_nothing(outcome: Skipped | Failed) -> None:
     r = record(outcome=outcome)
