@@ -16,39 +16,45 @@ import pytest
 from conftest import require
 
 HERE = Path(__file__).parent
-TRITONS = ["", *filter(None, os.environ.get("PERWATT_TRITONS", "").split(":"))]
+OTHERS = list(filter(None, os.environ.get("PERWATT_TRITONS", "").split(":")))
+INTERPRETED = sorted(HERE.glob("interpreted_*.py"))
+COMPILED = sorted(HERE.glob("compiled_*.py"))
 
 
-def own_process(path: Path, triton: str, tmp_path: Path, **environment: str) -> None:
+def own_process(path: Path, tmp_path: Path, *arguments: str, triton: str = "", **environment: str) -> None:
     """Run the tests of one file in a process of their own, with the Triton in folder ``triton`` if one is named."""
     require("triton", bool(triton) or find_spec("triton") is not None)
     search = os.pathsep.join(filter(None, [triton, str(HERE), os.environ.get("PYTHONPATH", "")]))
     env = {**os.environ, "PYTHONPATH": search, **environment}
     env.setdefault("TRITON_CACHE_DIR", str(tmp_path / "triton"))
-    argv = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-o",
-        f"python_files={path.name}",
-        str(path),
-    ]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+    options = ["-q", "-p", "no:cacheprovider", "-o", f"python_files={path.name}", *arguments]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, str(path)], env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     print(done.stdout.strip().splitlines()[-1])
 
 
-@pytest.mark.parametrize("triton", TRITONS, ids=lambda folder: Path(folder).name or "installed")
-@pytest.mark.parametrize("path", sorted(HERE.glob("interpreted_*.py")), ids=lambda path: path.stem)
-def test_interpreted(path: Path, triton: str, tmp_path: Path) -> None:
-    own_process(path, triton, tmp_path, TRITON_INTERPRET="1")
+@pytest.mark.parametrize("path", INTERPRETED, ids=lambda path: path.stem)
+def test_right_in_the_interpreter(path: Path, tmp_path: Path) -> None:
+    own_process(path, tmp_path, "-k", "not mutant", TRITON_INTERPRET="1")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("triton", TRITONS, ids=lambda folder: Path(folder).name or "installed")
-@pytest.mark.parametrize("path", sorted(HERE.glob("compiled_*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", INTERPRETED, ids=lambda path: path.stem)
+def test_no_mutant_survives_in_the_interpreter(path: Path, tmp_path: Path) -> None:
+    own_process(path, tmp_path, "-k", "mutant", TRITON_INTERPRET="1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("triton", OTHERS, ids=lambda folder: Path(folder).name)
+@pytest.mark.parametrize("path", INTERPRETED, ids=lambda path: path.stem)
+def test_right_in_another_versions_interpreter(path: Path, triton: str, tmp_path: Path) -> None:
+    own_process(path, tmp_path, "-k", "not mutant", triton=triton, TRITON_INTERPRET="1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("triton", ["", *OTHERS], ids=lambda folder: Path(folder).name or "installed")
+@pytest.mark.parametrize("path", COMPILED, ids=lambda path: path.stem)
 def test_compiled(path: Path, triton: str, tmp_path: Path) -> None:
-    own_process(path, triton, tmp_path)
+    own_process(path, tmp_path, triton=triton)
