@@ -351,18 +351,14 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def tokens_per_s(self) -> float | None:
         """Tokens per second at the median time, of a collective case those of all ranks; None if none are counted."""
-        m = self.measured
-        return m.work.tokens / m.seconds.median if m and m.work.tokens and m.seconds.median > 0 else None
+        return (m.work.tokens / m.seconds.median or None) if (m := self.measured) and m.seconds.median > 0 else None
 
     @property
     def joules_per_token(self) -> float | None:
-        """Energy of the device, or of all ranks' devices, for each token; None if not metered or none are counted.
-
-        The reciprocal of the mean over repetitions of tokens / energy, so that it has the relative uncertainty of
-        :attr:`work_per_joule`.
-        """
-        m, per_joule = self.measured, self.work_per_joule
-        return self.bus_amount / (m.work.tokens * per_joule) if m and m.work.tokens and per_joule else None
+        """Energy of the device, or of all ranks' devices, for each token: known as well as :attr:`work_per_joule`."""
+        per_joule = self.work_per_joule
+        tokens = m.work.tokens if (m := self.measured) else 0
+        return self.bus_amount / (tokens * per_joule) if tokens and per_joule else None
 
     @property
     def bus_amount(self) -> float:
