@@ -41,3 +41,30 @@ class FlashBackwardQueries(Attending):
     """The gradient of the queries: a program keeps ``block_m`` queries and walks over keys."""
 
     kernel: ClassVar[str] = "flash_backward_queries"
+
+
+@dataclass(frozen=True)
+class Decode(Configuration):
+    """Tiles of ``block_n`` keys; so many programs share a sequence that each core has ``programs_per_core``, if that
+    leaves each at least ``least_tiles`` tiles."""
+
+    block_n: int = 64
+    programs_per_core: int = 2
+    least_tiles: int = 4
+
+
+@dataclass(frozen=True)
+class DecodePaged(Decode):
+    """Decoding with groups of query heads that share a key-value head."""
+
+    kernel: ClassVar[str] = "decode_paged"
+    conditions: ClassVar[tuple[str, ...]] = ("dtype", "head_dim", "group")
+
+
+@dataclass(frozen=True)
+class DecodeMla(Decode):
+    """Decoding with a latent cache that all heads share; ``block_m`` heads make up a program's tile."""
+
+    kernel: ClassVar[str] = "decode_mla"
+
+    block_m: int = 16

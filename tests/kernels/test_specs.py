@@ -16,6 +16,7 @@ import yaml
 
 import perwatt.conf
 from perwatt.kernels.attention import Attention
+from perwatt.kernels.decode import Decode
 from perwatt.kernels.fma_spin import FmaSpin
 from perwatt.kernels.matmul import Matmul
 from perwatt.kernels.matmul_grouped import MatmulGrouped
@@ -23,7 +24,7 @@ from perwatt.kernels.matmul_scaled import MatmulScaled
 from perwatt.kernels.memory import Memory
 from perwatt.kernels.workload import Place, Unsupported, Workload
 
-SPECS: list[type[Workload]] = [Matmul, MatmulGrouped, MatmulScaled, Attention, Memory, FmaSpin]
+SPECS: list[type[Workload]] = [Matmul, MatmulGrouped, MatmulScaled, Attention, Memory, FmaSpin, Decode]
 CONF = Path(next(iter(perwatt.conf.__path__))) / "kernel"
 
 
