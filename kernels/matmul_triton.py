@@ -31,7 +31,7 @@ def configuration(spec: Matmul, table: Table) -> MatmulPointer:
     styles = named or sorted(_STYLES, key=lambda kind: list(table.kernels).index(kind.kernel))
     if not named and (spec.batch > 1 or not _aligned(spec)):
         styles = [MatmulPointer]
-    return table.choose(styles[0], dtype=spec.dtype, m=m, n=n, k=k)
+    return table.choose(styles[0], dtype=spec.dtype, m=m, n=n, k=k, fast_accum=spec.fast_accum)
 
 
 def _aligned(spec: Matmul) -> bool:
@@ -55,8 +55,8 @@ def program(spec: Matmul, table: Table, a: torch.Tensor, b: torch.Tensor, c: tor
 
         if spec.batch > 1:
             raise Unsupported("matmul_descriptor multiplies one matrix at a time; style pointer takes a batch")
-        return matmul_descriptor.program(a, b, c, config, table.cores, tf32)
+        return matmul_descriptor.program(a, b, c, config, table.cores, tf32, spec.fast_accum)
     from perwatt.kernels.triton import matmul_pointer
 
     a, b, c = (x if x.dim() == 3 else x.unsqueeze(0) for x in (a, b, c))
-    return matmul_pointer.program(a, b, c, config, tf32)
+    return matmul_pointer.program(a, b, c, config, tf32, spec.fast_accum)

@@ -71,7 +71,7 @@ class MatmulPointer(Configuration):
     ``fnuz``: the architecture multiplies fp8 without a negative zero, not the OCP formats."""
 
     kernel: ClassVar[str] = "matmul_pointer"
-    conditions: ClassVar[tuple[str, ...]] = ("dtype", "m", "n", "k")
+    conditions: ClassVar[tuple[str, ...]] = ("dtype", "m", "n", "k", "fast_accum")
 
     block_m: int = 128
     block_n: int = 128

@@ -17,7 +17,7 @@ import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
 from perwatt.kernels.triton.configuration import MatmulDescriptor
-from perwatt.kernels.triton.matmul_pointer import accumulator, tile_of
+from perwatt.kernels.triton.matmul_pointer import accumulator, promoted, tile_of
 from perwatt.kernels.triton.program import Program
 from perwatt.kernels.workload import Unsupported
 
@@ -30,7 +30,7 @@ def matmul_descriptor(
     a_desc, b_desc, c_desc, M, N, K, programs,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP_M: tl.constexpr,
     SUBTILES: tl.constexpr, B_TRANSPOSED: tl.constexpr, ACCUMULATE: tl.constexpr, OUT: tl.constexpr,
-    PRECISION: tl.constexpr, SPECIALIZE: tl.constexpr, FLATTEN: tl.constexpr,
+    PRECISION: tl.constexpr, PROMOTED: tl.constexpr, SPECIALIZE: tl.constexpr, FLATTEN: tl.constexpr,
 ):  # fmt: skip
     """Every ``programs``-th tile; ACCUMULATE is the accumulator's type, OUT that of C."""
     tiles_m = tl.cdiv(M, BLOCK_M)
@@ -44,7 +44,7 @@ def matmul_descriptor(
                 b = b_desc.load([n * BLOCK_N, start]).T
             else:
                 b = b_desc.load([start, n * BLOCK_N])
-            total = tl.dot(a, b, total, input_precision=PRECISION, out_dtype=ACCUMULATE)
+            total = tl.dot(a, b, total, input_precision=PRECISION, out_dtype=ACCUMULATE, max_num_imprecise_acc=PROMOTED)
         if SUBTILES == 1:
             c_desc.store([m * BLOCK_M, n * BLOCK_N], total.to(OUT))
         else:
@@ -58,7 +58,13 @@ _OUT = {"bfloat16": tl.bfloat16, "float16": tl.float16, "float32": tl.float32, "
 
 
 def program(
-    a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, config: MatmulDescriptor, cores: int, tf32: bool = False
+    a: torch.Tensor,
+    b: torch.Tensor,
+    c: torch.Tensor,
+    config: MatmulDescriptor,
+    cores: int,
+    tf32: bool = False,
+    fast_accum: bool = False,
 ) -> Program:
     """C (M, N) = A (M, K) B (K, N): A and C row-major, B row-major or column-major; on ``cores`` cores.
 
@@ -101,6 +107,7 @@ def program(
             "ACCUMULATE": accumulator(a),
             "OUT": _OUT[str(c.dtype).removeprefix("torch.")],
             "PRECISION": "tf32" if tf32 else "ieee",
+            "PROMOTED": promoted(a, config, fast_accum),
             "SPECIALIZE": config.specialize,
             "FLATTEN": config.flatten,
         },

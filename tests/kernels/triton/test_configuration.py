@@ -13,7 +13,7 @@ def table(*entries: dict[str, Any], kernel: str = "matmul_pointer") -> Table:
     return Table("h100_sxm", "sm_90.yaml", {kernel: entries}, 132, "sm_90")
 
 
-CASE = {"dtype": "bf16", "m": 4096, "n": 4096, "k": 4096}
+CASE = {"dtype": "bf16", "m": 4096, "n": 4096, "k": 4096, "fast_accum": False}
 
 
 def test_the_first_entry_whose_conditions_hold_is_taken() -> None:
@@ -42,7 +42,7 @@ def test_what_cannot_be_had_is_said_with_the_reason_and_names_torch(reason: str)
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ({"warp": 4}, r"sm_90\.yaml: kernels\.matmul_pointer: warp: no such key; choices: dtype, m, n, k, "),
+        ({"warp": 4}, r"sm_90\.yaml: kernels\.matmul_pointer: warp: no such key; choices: dtype, m, n, k, fast_accum, "),
         ({"block_m": 96}, r"sm_90\.yaml: kernels\.matmul_pointer: block_m: 96 is not a power of two"),
         ({"stages": "3"}, r"stages: '3' is not a whole number"),
         ({"fnuz": 1}, r"fnuz: 1 is not true or false"),
