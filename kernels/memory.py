@@ -1,8 +1,9 @@
-"""Memory bandwidth after STREAM (McCalpin 1995): copy a = b, scale a = s b, triad a = b + s c.
+"""Memory bandwidth after STREAM (McCalpin 1995): copy a = b, scale a = s b, triad a = b + s c; and one way only: read
+(the sum of b, so that nothing of it can be left out) and write (a = s).
 
-Bytes are counted as STREAM counts them: each array read or written once, 2 streams for copy and scale, 3 for triad. A
-CPU that fetches a line before it overwrites it (write-allocate) moves up to half as much again, which is not counted;
-GPUs do not. GB/s are decimal.
+Bytes are counted as STREAM counts them: each array read or written once, 1 stream for read and write, 2 for copy and
+scale, 3 for triad. A CPU that fetches a line before it overwrites it (write-allocate) moves up to half as much again
+(twice as much for write), which is not counted; GPUs do not. GB/s are decimal.
 
 Each array should exceed the last-level cache, or the cache is measured: with ``cache: rotate`` enough sets of arrays
 are used in turn that together they exceed twice its size.
@@ -10,6 +11,7 @@ are used in turn that together they exceed twice its size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +24,13 @@ from perwatt.kernels.workload import Check, Place, Prepared, Size, Unsupported, 
 if TYPE_CHECKING:
     import torch
 
-_STREAMS = {"copy": 2, "scale": 2, "triad": 3}
-_FLOPS_PER_ELEMENT = {"copy": 0, "scale": 1, "triad": 2}
+    from perwatt.kernels.triton.power_configuration import Stream
+    from perwatt.kernels.triton.program import Program
+
+_STREAMS = {"copy": 2, "scale": 2, "triad": 3, "read": 1, "write": 1}
+_SOURCES = {"copy": 1, "scale": 1, "triad": 2, "read": 1, "write": 0}
+_FLOPS_PER_ELEMENT = {"copy": 0, "scale": 1, "triad": 2, "read": 1, "write": 0}
+_EXACT = ("copy", "write")
 _DTYPES = ("fp64", "fp32", "bf16", "fp16")
 _SCALAR = 3.0  # STREAM's
 _CHUNK = 1 << 20  # elements compared at a time on the CPU: what stays in a cache is compared several times faster
@@ -34,7 +41,8 @@ _CPU_MOST = 1 << 26
 class Memory(Workload):
     """``op`` on arrays of ``array_bytes`` each, an integer or text with a binary unit (``256MiB``).
 
-    Raises ValueError for a value that is not allowed.
+    ``backend: triton`` is a kernel of this package, for GPUs; ``torch`` the library's. ``write`` writes one value, 3,
+    or 0 with ``init: zeros``. Raises ValueError for a value that is not allowed.
     """
 
     name: ClassVar[str] = "memory"
@@ -44,6 +52,7 @@ class Memory(Workload):
     dtype: str = "fp32"
     init: str = "normal"
     seed: int = 0
+    backend: str = "torch"
 
     def __post_init__(self) -> None:
         choice("memory", "op", self.op, tuple(_STREAMS))
@@ -54,7 +63,10 @@ class Memory(Workload):
                 f"memory.array_bytes: {self._bytes} is not a multiple of the {size} bytes of a {self.dtype}"
             )
         object.__setattr__(self, "init", data.check_init("memory", self.init))
+        if self.op == "write" and self.init not in ("normal", "zeros"):
+            raise ValueError(f"memory.init: {self.init!r}: write has one value, 3 with normal and 0 with zeros")
         data.check_seed("memory", self.seed)
+        choice("memory", "backend", self.backend, ("torch", "triton"))
 
     @property
     def _bytes(self) -> int:
@@ -72,19 +84,20 @@ class Memory(Workload):
         return Work(flops=flops, bytes=_STREAMS[self.op] * self._bytes, headline="bytes")
 
     def footprint_bytes(self, ranks: int = 1) -> int:
-        """The two or three arrays."""
+        """The one, two or three arrays."""
         return _STREAMS[self.op] * self._bytes
 
     def label(self) -> str:
         """``triad fp32 256 MiB``, the size of one array."""
-        return f"{self.op} {self.dtype} {format_bytes(self._bytes)}{self._values()}"
+        return f"{self.op} {self.dtype} {format_bytes(self._bytes)}{self._variant()}"
 
     def series(self) -> str:
         """``triad fp32``."""
-        return f"{self.op} {self.dtype}{self._values()}"
+        return f"{self.op} {self.dtype}{self._variant()}"
 
-    def _values(self) -> str:
-        return "" if self.init == "normal" else f" {self.init}"
+    def _variant(self) -> str:
+        values = "" if self.init == "normal" else f" {self.init}"
+        return values if self.backend == "torch" else f"{values} {self.backend}"
 
     def size(self) -> Size:
         """Bytes of one array."""
@@ -92,18 +105,23 @@ class Memory(Workload):
 
     def prepare(self, place: Place) -> Prepared:
         """Allocate, check every element of one result against float64 and every buffer for having been written."""
+        config = self._config(place)
         data.require_memory(self.footprint_bytes(), place)
-        dtypes.supported(place, f"{self.op} in {self.dtype}", partial(self._probe, place.device))
+        if self.op == "read" and place.type == "cpu" and dtypes.itemsize(self.dtype) == 2:
+            raise Unsupported(f"torch sums {self.dtype} on a CPU slower than memory delivers it; use fp32")
+        if config is None:
+            dtypes.supported(place, f"{self.op} in {self.dtype}", partial(self._probe, place.device))
         # zeros tell nothing about a kernel: it is checked on normal values first
-        first = self._operands(0, "normal" if self.init == "zeros" else self.init, place.device)
-        self._call(*first)()
-        check = self._check(first, place.device, elsewhere=place.type != "cpu")
+        tested = "normal" if self.init == "zeros" else self.init
+        first = self._operands(0, tested, place.device, config)
+        self._call(tested, first, config)()
+        check = self._check(first, place.device, elsewhere=place.type != "cpu", config=config)
         if self.init == "zeros":
             for source in first[1:]:
                 data.refill(source, "zeros", 0)
         count = rotation(self.footprint_bytes(), place)
-        sets = [first, *(self._operands(i, self.init, place.device) for i in range(1, count))]
-        launch = data.rotating([self._call(*s) for s in sets])
+        sets = [first, *(self._operands(i, self.init, place.device, config) for i in range(1, count))]
+        launch = data.rotating([self._call(self.init, s, config) for s in sets])
         for _ in sets:
             launch()
         outputs = [s[0] for s in sets]
@@ -112,33 +130,75 @@ class Memory(Workload):
             reference.require_zero(self.op, outputs)
         return Prepared(launch, check, count, data.cache_note(count, self.footprint_bytes(), place))
 
-    def _operands(self, index: int, init: str, device: str) -> tuple[torch.Tensor, ...]:
-        """(a, b) or (a, b, c), a full of NaN."""
+    def programs(self, place: Place) -> tuple[Program, ...]:
+        """The one kernel; none with ``backend: torch``."""
+        if (config := self._config(place)) is None:
+            return ()
+        return (self._program(self.init, self._operands(0, "zeros", place.device, config), config),)
+
+    def _config(self, place: Place) -> Stream | None:
+        if self.backend == "torch":
+            return None
+        from perwatt.kernels.triton.device import table_of
+        from perwatt.kernels.triton.power_configuration import Stream
+
+        return table_of(place).choose(Stream, op=self.op)
+
+    def _operands(self, index: int, init: str, device: str, config: Stream | None = None) -> tuple[torch.Tensor, ...]:
+        """(a), (a, b) or (a, b, c), a full of NaN; a of ``read`` holds the sums of parts of b."""
         sources = (
             data.fill((self.elements,), self.dtype, init, data.substream(self.seed, index, name), device)
-            for name in ("b", "c")[: _STREAMS[self.op] - 1]
+            for name in ("b", "c")[: _SOURCES[self.op]]
         )
+        if self.op == "read":
+            shape = (-(-self.elements // self._summed_at_once(config)),) if config else ()
+            return data.poison(shape, self._summed, device), *sources
         return data.poison((self.elements,), self.dtype, device), *sources
 
-    def _call(self, a: torch.Tensor, b: torch.Tensor, c: torch.Tensor | None = None) -> Callable[[], object]:
+    def _summed_at_once(self, config: Stream | None) -> int:
+        """Elements that one sum is made of."""
+        return self.elements if config is None else config.length(dtypes.itemsize(self.dtype))
+
+    @property
+    def _summed(self) -> str:
+        """The format in which what is read is summed."""
+        return "fp64" if self.dtype == "fp64" else "fp32"
+
+    def _call(self, init: str, arrays: tuple[torch.Tensor, ...], config: Stream | None = None) -> Callable[[], object]:
         import torch
 
+        if config is not None:
+            return self._program(init, arrays, config).call()
+        a, *sources = arrays
+        if self.op == "write":
+            return partial(a.fill_, _written(init))
+        if self.op == "read":
+            return partial(torch.sum, sources[0], 0, dtype=dtypes.torch_dtype(self._summed), out=a)
         if self.op == "copy":
-            return partial(a.copy_, b)
+            return partial(a.copy_, sources[0])
         if self.op == "scale":
-            return partial(torch.mul, b, _SCALAR, out=a)
-        return partial(torch.add, b, c, alpha=_SCALAR, out=a)
+            return partial(torch.mul, sources[0], _SCALAR, out=a)
+        return partial(torch.add, *sources, alpha=_SCALAR, out=a)
+
+    def _program(self, init: str, arrays: tuple[torch.Tensor, ...], config: Stream) -> Program:
+        from perwatt.kernels.triton import stream
+
+        return stream.program(self.op, arrays, _written(init) if self.op == "write" else _SCALAR, config)
 
     def _probe(self, device: str) -> object:
         tiny = Memory(op=self.op, array_bytes=1024, dtype=self.dtype)
-        return tiny._call(*tiny._operands(0, "normal", device))()
+        return tiny._call("normal", tiny._operands(0, "normal", device))()
 
-    def _check(self, arrays: tuple[torch.Tensor, ...], device: str, *, elsewhere: bool) -> Check:
+    def _check(
+        self, arrays: tuple[torch.Tensor, ...], device: str, *, elsewhere: bool, config: Stream | None = None
+    ) -> Check:
         """Compare every element. A copy must be exact; the others are rounded once or twice.
 
         On the CPU; of arrays beyond 2**26 elements that lie elsewhere only 64 pieces, and all of them where they lie.
         """
-        tolerance = 0.0 if self.op == "copy" else 4 * dtypes.unit_roundoff(self.dtype)
+        if self.op == "read":
+            return self._check_sums(arrays[0], arrays[1], self._summed_at_once(config))
+        tolerance = 0.0 if self.op in _EXACT else 4 * dtypes.unit_roundoff(self.dtype)
         parts = [slice(i, min(i + _CHUNK, self.elements)) for i in range(0, self.elements, _CHUNK)]
         if not elsewhere or self.elements <= _CPU_MOST:
             worst = max(self._compare(arrays, part, "cpu", tolerance) for part in parts)
@@ -156,6 +216,35 @@ class Memory(Workload):
     def _compare(self, arrays: tuple[torch.Tensor, ...], part: slice, device: str, tolerance: float) -> float:
         import torch
 
-        a, b, *c = (x[part].to(device, torch.float64) for x in arrays)
-        want = b if self.op == "copy" else b + c[0] * _SCALAR if c else b * _SCALAR
+        a, *sources = (x[part].to(device, torch.float64) for x in arrays)
+        if self.op == "write":
+            want = torch.full_like(a, _SCALAR)
+        elif self.op == "triad":
+            want = sources[0] + sources[1] * _SCALAR
+        else:
+            want = sources[0] if self.op == "copy" else sources[0] * _SCALAR
         return reference.compare(self.op, a, want, tolerance, index=(part.start,))
+
+    def _check_sums(self, a: torch.Tensor, b: torch.Tensor, length: int) -> Check:
+        """Compare each sum of ``length`` elements with float64 on the CPU.
+
+        In units of the root of the sum of the squares, so that an element of the usual size that is left out of n
+        stands out as one part in the root of n. Sums are made in trees or lanes: eight deviations of a random walk of
+        at most 2**10 roundings.
+        """
+        import torch
+
+        tolerance = 8 * dtypes.unit_roundoff(self._summed) * math.sqrt(min(length, 1 << 10))
+        sums, squares = [], []
+        for first in range(0, self.elements, length):
+            parts = torch.split(b[first : first + length], _CHUNK)
+            pairs = [(x.sum(), x.square().sum()) for x in (part.to("cpu", torch.float64) for part in parts)]
+            sums.append(torch.stack([s for s, _ in pairs]).sum())
+            squares.append(torch.stack([q for _, q in pairs]).sum())
+        want, scale = torch.stack(sums), torch.stack(squares).sqrt()
+        worst = reference.compare("read", a.reshape(-1), want, tolerance, scale=scale)
+        return Check(worst, tolerance, f"float64 on the CPU, every sum ({len(sums)}) of all elements", self.elements)
+
+
+def _written(init: str) -> float:
+    return 0.0 if init == "zeros" else _SCALAR

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -14,10 +15,13 @@ from perwatt.kernels.memory import Memory
 from perwatt.kernels.workload import Place, Size, Unsupported, WrongResult
 
 SMALL = Memory(array_bytes="64KiB")
-OPS = ("copy", "scale", "triad")
+OPS = ("copy", "scale", "triad", "read", "write")
 
 
-@pytest.mark.parametrize(("op", "streams", "flops"), [("copy", 2, 0), ("scale", 2, 1), ("triad", 3, 2)])
+@pytest.mark.parametrize(
+    ("op", "streams", "flops"),
+    [("copy", 2, 0), ("scale", 2, 1), ("triad", 3, 2), ("read", 1, 1), ("write", 1, 0)],
+)
 def test_bytes_are_counted_as_stream_counts(op: str, streams: int, flops: int) -> None:
     spec = Memory(op=op, array_bytes="1MiB", dtype="bf16")
     assert spec.work().bytes == streams * 1048576 == spec.footprint_bytes()
@@ -29,6 +33,7 @@ def test_names_tell_cases_apart() -> None:
     assert Memory().label() == "triad fp32 256 MiB"
     assert Memory(op="copy", array_bytes=3 << 29, init="zeros").label() == "copy fp32 1.5 GiB zeros"
     assert Memory(op="scale", dtype="bf16").series() == "scale bf16"
+    assert Memory(op="read", backend="triton").label() == "read fp32 256 MiB triton"
     assert SMALL.size() == Size("array_bytes", 65536.0)
 
 
@@ -36,10 +41,17 @@ def test_names_tell_cases_apart() -> None:
 @pytest.mark.parametrize("dtype", ["fp64", "fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("init", ["normal", "zeros", "sparse:0.5"])
 def test_every_operation_is_right_in_every_format(cpu: Place, op: str, dtype: str, init: str) -> None:
-    prepared = Memory(op=op, array_bytes="64KiB", dtype=dtype, init=init).prepare(cpu)
+    if op == "write" and init.startswith("sparse"):
+        pytest.skip("one value")
+    spec = Memory(op=op, array_bytes="64KiB", dtype=dtype, init=init)
+    if op == "read" and dtype in ("bf16", "fp16"):
+        with pytest.raises(Unsupported, match="slower than memory delivers it; use fp32"):
+            spec.prepare(cpu)
+        return
+    prepared = spec.prepare(cpu)
     assert prepared.check.max_error <= prepared.check.tolerance
     assert prepared.check.compared == 65536 // dtypes.itemsize(dtype)
-    assert (prepared.check.tolerance == 0) == (op == "copy")
+    assert (prepared.check.tolerance == 0) == (op in ("copy", "write"))
     result = prepared.launch()
     assert isinstance(result, torch.Tensor)
     assert bool(result.count_nonzero()) == (init != "zeros")
@@ -57,13 +69,13 @@ def wrong(name: str, output: torch.Tensor) -> None:
             output *= 1.00001
 
 
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", [op for op in OPS if op != "read"])
 @pytest.mark.parametrize("name", ["one element", "nan", "tail", "scale"])
 def test_mutants_are_caught(cpu: Place, monkeypatch: pytest.MonkeyPatch, op: str, name: str) -> None:
     real = Memory._call
 
-    def call(self: Memory, *arrays: torch.Tensor) -> Callable[[], object]:
-        inner = real(self, *arrays)
+    def call(self: Memory, init: str, arrays: tuple[torch.Tensor, ...], config: None = None) -> Callable[[], object]:
+        inner = real(self, init, arrays, config)
 
         def launch() -> object:
             inner()
@@ -118,7 +130,7 @@ def test_huge_arrays_elsewhere_are_sampled_here_and_compared_there(
     monkeypatch.setattr(memory, "_CHUNK", 100)
     spec = Memory(array_bytes="64KiB")
     arrays = spec._operands(0, "normal", "cpu")
-    spec._call(*arrays)()
+    spec._call("normal", arrays)()
     if not double:
         monkeypatch.setattr(data, "fill", refuse)
     check = spec._check(arrays, "cpu", elsewhere=True)
@@ -139,3 +151,27 @@ def test_an_operation_that_is_missing_is_refused(cpu: Place, monkeypatch: pytest
     monkeypatch.setattr(torch, "mul", missing)
     with pytest.raises(Unsupported, match='scale in fp32 on cpu: "mul" not implemented'):
         Memory(op="scale", array_bytes=64).prepare(cpu)
+
+
+@pytest.mark.parametrize("missing", [1, 100])
+def test_an_element_that_is_not_read_is_missed(cpu: Place, monkeypatch: pytest.MonkeyPatch, missing: int) -> None:
+    real = torch.sum
+
+    def short(b: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+        return real(b[:-missing] if b.numel() == 1 << 20 else b, *rest, **options)
+
+    monkeypatch.setattr(torch, "sum", short)
+    with pytest.raises(WrongResult, match=r"read\[0\] is"):
+        Memory(op="read", array_bytes="4MiB").prepare(cpu)
+
+
+def test_write_has_one_value() -> None:
+    with pytest.raises(ValueError, match=r"memory\.init: 'uniform': write has one value"):
+        Memory(op="write", init="uniform")
+
+
+def test_a_kernel_of_triton_is_refused_on_a_cpu_and_named_elsewhere(cpu: Place) -> None:
+    spec = Memory(op="read", array_bytes="1MiB", backend="triton")
+    with pytest.raises(Unsupported, match="use backend=torch"):
+        spec.prepare(cpu)
+    assert Memory().programs(cpu) == ()
