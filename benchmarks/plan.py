@@ -106,7 +106,7 @@ class Plan:
             collective=workload.collective,
         )
         work, profile = workload.work(ranks), self.profile
-        amount = {"flops": work.flops, "bytes": work.bytes, "message": work.message_bytes}[work.headline]
+        amount = {"flops": work.flops, "bytes": work.bytes, "message": work.message_bytes}.get(work.headline, 0)
         seconds = PREPARE_S + profile.warmup_s + profile.repetitions * profile.window_s
         return Planned(case, spec, amount, work.headline, seconds)
 

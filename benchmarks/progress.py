@@ -78,10 +78,10 @@ def summary(record: Record) -> str:
     if (m := record.measured) is None:
         reason = getattr(outcome, "reason", None) or getattr(outcome, "error", "")
         return f"{type(outcome).__name__.lower()}: {reason}"
-    words = [rate(record.amount, m.seconds.median, m.work.headline)]
+    words = [rate(record.amount, m.seconds.median, m.work.headline)] if record.amount else []
     if record.power_w is not None:
         words.append(f"{record.power_w:.0f} W")
-    return ", ".join(words)
+    return ", ".join(words) or "measured"
 
 
 class Lines:
@@ -144,7 +144,7 @@ class Bar:
     def tell(self, message: dict[str, Any]) -> None:
         """Phase, rate and watts."""
         words = [str(message.get("phase", ""))]
-        if (seconds := message.get("seconds")) and "amount" in message:
+        if (seconds := message.get("seconds")) and message.get("amount"):  # 0: none, or not known beforehand
             words.append(rate(message["amount"], seconds, message["headline"]))
         if (watts := message.get("watts")) is not None:
             words.append(f"{watts:.0f} W")

@@ -8,7 +8,8 @@ Schema history
 1 (2026-11): first.
 2 (2026-11): what an energy's uncertainty is made of, the state of the device in each window, idle power and the
   sampler's cost. Everything new may be absent, so that files of schema 1 are read as they are.
-3 (2026-11): how a collective was done, and what Triton kernels were compiled to. Both may be absent.
+3 (2026-11): how a collective was done, and what Triton kernels were compiled to. Both may be absent. The headline
+  ``time``, of a case that does no work.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Work(msgspec.Struct, frozen=True):
 
     flops: int
     bytes: int
-    headline: Literal["flops", "bytes", "message"]
+    headline: Literal["flops", "bytes", "message", "time"]
     message_bytes: int = 0
     bus_factor: float = 0.0
     tokens: int = 0
@@ -292,16 +293,17 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def amount(self) -> int:
-        """Headline work of one launch: FLOP, bytes or message bytes. 0 without a measurement."""
+        """Headline work of one launch: FLOP, bytes or message bytes. 0 where none was measured, or done."""
         if (m := self.measured) is None:
             return 0
-        return {"flops": m.work.flops, "bytes": m.work.bytes, "message": m.work.message_bytes}[m.work.headline]
+        work = {"flops": m.work.flops, "bytes": m.work.bytes, "message": m.work.message_bytes}
+        return work.get(m.work.headline, 0)
 
     @property
     def rate(self) -> float | None:
-        """Headline work per second at the median time: FLOP/s, byte/s, or algbw in byte/s."""
+        """Headline work per second at the median time: FLOP/s, byte/s, or algbw in byte/s; None without work."""
         m = self.measured
-        return self.amount / m.seconds.median if m and m.seconds.median > 0 else None
+        return self.amount / m.seconds.median if m and m.seconds.median > 0 and self.amount else None
 
     @property
     def flops_per_s(self) -> float | None:
@@ -341,11 +343,13 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def work_per_joule(self) -> float | None:
-        """Headline work per joule: the mean over repetitions of work / energy of the same window; None if not metered.
+        """Headline work per joule: the mean over repetitions of work / energy of the same window; None if not metered,
+        and where no work is done.
 
         For a collective the bus-bandwidth work (message bytes times bus factor) is used where the factor is not 0.
         """
-        ratios = [r.iterations * self.bus_amount / e.energy_j for r, e in self.energies if e.energy_j > 0]
+        work = self.bus_amount
+        ratios = [r.iterations * work / e.energy_j for r, e in self.energies if e.energy_j > 0] if work else []
         return sum(ratios) / len(ratios) if ratios else None
 
     @property

@@ -20,7 +20,7 @@ from perwatt.results.reports.scores import score_notes
 from perwatt.results.reports.table import SPIN, Note, Row, device_name, one_line, rows, several_devices
 from perwatt.results.reports.units import FACTORS, common_prefix, number, percent, prefix, quantity, stated
 
-UNITS = {"flops": "FLOP/s", "bytes": "B/s", "message": "B/s"}
+UNITS = {"flops": "FLOP/s", "bytes": "B/s", "message": "B/s", "time": "launch/s"}
 # A value below this share of the column's unit is printed with a unit of its own; no column has more decimals than
 # this, because blanks behind the large numbers would part them from their heading.
 FAR_BELOW, MOST_DECIMALS = 1e-2, 3
@@ -131,7 +131,7 @@ def _group(kernel: str, headline: str, members: list[Row], records: Sequence[Rec
     measured = [r for r in members if r.state == "measured"]
     fixed = headline != "flops"
     best = [v for r in measured for v in (r.rate, r.busbw)]
-    rate = "G" if fixed else common_prefix(best)
+    rate = "" if headline == "time" else "G" if fixed else common_prefix(best)
     per_joule = [r.per_joule for r in measured if r.per_joule]
     watt = prefix(max(per_joule)) if fixed and per_joule else common_prefix(per_joule)
     unit = UNITS[headline]
@@ -145,7 +145,7 @@ def _group(kernel: str, headline: str, members: list[Row], records: Sequence[Rec
         columns.append(Column("device", "device", numeric=False))
     if headline == "message":
         columns += [Column("rate", "algbw", rate + unit), Column("busbw", "busbw", rate + unit)]
-    else:
+    elif headline != "time":  # where no work is done there is no rate
         columns.append(Column("rate", "bandwidth" if headline == "bytes" else "rate", rate + unit))
     if (counted := tokens.prefixes(measured)) is not None:
         columns.append(Column("tokens", "tokens", f"{counted[0]}token/s"))
@@ -153,7 +153,7 @@ def _group(kernel: str, headline: str, members: list[Row], records: Sequence[Rec
         columns.append(Column("of_peak", "of peak", basis))
     columns += [
         Column("power", "power", "W"),
-        Column("per_watt", "per watt", f"{watt}{unit}/W" if per_joule else ""),
+        *([Column("per_watt", "per watt", f"{watt}{unit}/W" if per_joule else "")] if headline != "time" else []),
         *([Column("per_token", "per token", f"{counted[1]}J" if per_joule else "")] if counted else []),
         *([Column("hidden", "hidden", "%")] if any(r.overlap for r in measured) else []),
         *([Column("way", "algorithm", numeric=False)] if any(way(r.record) for r in measured) else []),

@@ -48,7 +48,8 @@ def one_clock(frame: DataFrame) -> DataFrame:
 
 
 def samples(frame: DataFrame | None, record: Record, start_ns: int) -> Series | None:
-    """The timed samples of one case as rates (busbw for a collective); None if none of them is a time."""
+    """The timed samples of one case as rates (busbw for a collective; launches where no work is done); None if none of
+    them is a time."""
     import numpy as np
 
     if frame is None:
@@ -60,7 +61,7 @@ def samples(frame: DataFrame | None, record: Record, start_ns: int) -> Series | 
     return Series(
         "rate",
         (frame["t_ns"].to_numpy(dtype=np.int64)[usable] - start_ns) / 1e9,
-        record.bus_amount / seconds[usable],
+        (record.bus_amount or 1) / seconds[usable],
         frame["repetition"].to_numpy()[usable] >= 0,
     )
 

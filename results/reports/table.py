@@ -203,6 +203,6 @@ def _energy(record: Record) -> tuple[float | None, float | None, str, str]:
         why = one_line(m.unmetered) or default
         return None, None, "not metered", why
     power_w, per_joule = finite(record.power_w), finite(record.work_per_joule)
-    if not power_w or power_w < 0 or not per_joule:
+    if not power_w or power_w < 0 or (record.amount and not per_joule):
         return None, None, "not resolved", f"{record.meter} did not advance within the measured windows"
     return power_w, per_joule, "", ""
