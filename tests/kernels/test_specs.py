@@ -18,13 +18,16 @@ import perwatt.conf
 from perwatt.kernels.attention import Attention
 from perwatt.kernels.decode import Decode
 from perwatt.kernels.fma_spin import FmaSpin
+from perwatt.kernels.idle import Idle
 from perwatt.kernels.matmul import Matmul
 from perwatt.kernels.matmul_grouped import MatmulGrouped
 from perwatt.kernels.matmul_scaled import MatmulScaled
 from perwatt.kernels.memory import Memory
+from perwatt.kernels.spin import Spin
+from perwatt.kernels.virus import Virus
 from perwatt.kernels.workload import Place, Unsupported, Workload
 
-SPECS: list[type[Workload]] = [Matmul, MatmulGrouped, MatmulScaled, Attention, Memory, FmaSpin, Decode]
+SPECS: list[type[Workload]] = [Matmul, MatmulGrouped, MatmulScaled, Attention, Memory, FmaSpin, Decode, Spin, Virus, Idle]
 CONF = Path(next(iter(perwatt.conf.__path__))) / "kernel"
 
 
@@ -61,8 +64,11 @@ from perwatt.kernels.fma_spin import FmaSpin
 from perwatt.kernels.matmul import Matmul
 from perwatt.kernels.matmul_grouped import MatmulGrouped
 from perwatt.kernels.matmul_scaled import MatmulScaled
+from perwatt.kernels.idle import Idle
 from perwatt.kernels.memory import Memory
-for spec in (Matmul(), MatmulGrouped(skew=1.0), MatmulScaled(), Attention(), Memory(), FmaSpin()):
+from perwatt.kernels.spin import Spin
+from perwatt.kernels.virus import Virus
+for spec in (Matmul(), MatmulGrouped(skew=1.0), MatmulScaled(), Attention(), Memory(), FmaSpin(), Spin(), Virus(), Idle()):
     print(spec.label(), spec.series(), spec.size(), spec.work(), spec.footprint_bytes(), spec.params())
 assert "torch" not in sys.modules and "numpy" not in sys.modules, sorted(sys.modules)
 """
@@ -105,6 +111,10 @@ assert "torch" not in sys.modules and "numpy" not in sys.modules, sorted(sys.mod
         (Memory, {"array_bytes": 6}, "memory.array_bytes: 6 is not a multiple of the 4 bytes of a fp32"),
         (Memory, {"array_bytes": "64MB"}, "memory.array_bytes: '64MB'"),
         (Memory, {"dtype": "tf32"}, "memory.dtype: 'tf32'"),
+        (Memory, {"backend": "c"}, "memory.backend: 'c' is not one of torch, triton"),
+        (Spin, {"pipe": "fp8"}, "spin.pipe: 'fp8' is not one of fp32, fp16, bf16, fp64, int32, exp2, tensor_bf16"),
+        (Spin, {"rounds": 0}, "spin.rounds: 0 is not a positive integer"),
+        (Spin, {"rounds": 4096}, "spin.rounds: 4096 is more than 2048"),
         (FmaSpin, {"dtype": "fp16"}, "fma_spin.dtype: 'fp16' is not one of fp32, fp64, bf16, int8"),
         (FmaSpin, {"threads": 0}, "fma_spin.threads: 0 is not a positive integer"),
         (FmaSpin, {"fma_per_thread": 1000}, "fma_spin.fma_per_thread: 1000 is not a multiple of 3072"),
