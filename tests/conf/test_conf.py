@@ -47,7 +47,7 @@ def test_a_suite_is_checked_and_has_cases_on_every_kind_of_device(suite: str, ki
     labels = [(p.case.kernel, p.case.label, p.case.ranks) for p in cases]
     assert len(labels) == len(set(labels)), "two cases that a reader could not tell apart"
     if kind == "cpu":  # where fp16 and the tensor-core formats would be emulated
-        assert {p.case.params.get("dtype") for p in cases} <= {"fp32", "bf16"}
+        assert {p.case.params.get("dtype", "fp32") for p in cases} <= {"fp32", "bf16"}
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
