@@ -19,15 +19,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from perwatt.kernels import data, dtypes, reference
+from perwatt.kernels.reference_grouped import check_groups
 from perwatt.kernels.triton.device import table_of
 from perwatt.kernels.workload import (
-    Check,
     Place,
     Prepared,
     Size,
     Work,
     Workload,
-    WrongResult,
     choice,
     positive,
     rotation,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 DTYPES = ("bf16", "fp16", "fp8_e4m3")
 BACKENDS = ("torch", "triton")
-_WHOLE = 4  # groups that are compared as a whole where all of them would take too long
 
 
 class Operands(NamedTuple):
@@ -152,7 +150,9 @@ class MatmulGrouped(Workload):
 
         # zeros tell nothing about a kernel: it is checked on normal values first
         first = self.operands(0, "normal" if self.init == "zeros" else self.init, stored, place.device, allocates)
-        check = check_groups(first, _joined(call(first)(), first), self)
+        tolerance = reference.product_tolerance(self.dtype, self.k, self.output)
+        c = _joined(call(first)(), first)
+        check = check_groups(first.a, first.b, c, self.sizes(), tolerance, seed=data.substream(self.seed, "check"))
         if self.init == "zeros":
             data.refill(first.a, "zeros", 0)
             data.refill(first.b, "zeros", 0)
@@ -222,47 +222,3 @@ def _joined(returned: object, operands: Operands) -> torch.Tensor:
     if operands.c.numel():
         return operands.c
     return torch.cat(returned) if isinstance(returned, list) else returned  # type: ignore[return-value]
-
-
-def check_groups(operands: Operands, c: torch.Tensor, spec: MatmulGrouped) -> Check:
-    """Compare ``c`` (T, N) with float64, group by group; WrongResult names the group.
-
-    Where all groups would take too long the first, the last, the largest and one more are compared as
-    :func:`~perwatt.kernels.reference.check_product` does, and of the others a few rows at a few columns.
-    """
-    import torch
-
-    if tuple(c.shape) != (spec.tokens, spec.n):
-        raise WrongResult(f"C: shape {tuple(c.shape)}, expected {(spec.tokens, spec.n)}")
-    tolerance = reference.product_tolerance(spec.dtype, spec.k, spec.output)
-    sizes = list(spec.sizes())
-    filled = [g for g, size in enumerate(sizes) if size]
-    whole = filled
-    if spec.work().flops > reference.BUDGET_FLOPS and len(filled) > _WHOLE:
-        largest = max(filled, key=lambda g: sizes[g])
-        others = random.Random(data.substream(spec.seed, "groups")).sample(filled, _WHOLE)
-        whole = list(dict.fromkeys([filled[0], filled[-1], largest, *others]))[:_WHOLE]
-    worst, compared, everything = 0.0, 0, len(whole) == len(filled)
-    for g, (a, result) in enumerate(zip(torch.split(operands.a, sizes), torch.split(c, sizes), strict=True)):
-        if not sizes[g]:
-            continue
-        seed = data.substream(spec.seed, "check", g)
-        try:
-            if g in whole:
-                budget = reference.BUDGET_FLOPS / len(whole)
-                found, _ = reference.check_product(
-                    a[None], operands.b[g][None], result[None], tolerance, seed=seed, budget=budget
-                )
-                everything = everything and found.compared == result.numel()
-                worst, compared = max(worst, found.max_error), compared + found.compared
-            else:
-                rows, columns = reference.sample(sizes[g], 4, seed), reference.sample(spec.n, 64, seed + 1)
-                i, j = (torch.tensor(x, device=c.device) for x in (rows, columns))
-                want = reference.float64_product(a.index_select(0, i), operands.b[g].index_select(1, j))
-                got = result.index_select(0, i).index_select(1, j)
-                worst = max(worst, reference.compare("C", got, want, tolerance, index=(rows, columns)))
-                compared += want.numel()
-        except WrongResult as error:
-            raise WrongResult(f"group {g}: {error}") from None
-    how = "every element" if everything else f"rows and projections of {len(whole)} groups, samples of all others"
-    return Check(worst, tolerance, f"float64 product on the CPU, {how}", compared)
