@@ -221,7 +221,7 @@ def test_a_spin_is_checked_in_every_lane() -> None:
     assert spec._check(out, operands).compared == 192
     assert spec._done(out, operands).flops == 2 * 2 * 512 * 192
     out[2, 17] *= -1
-    with pytest.raises(WrongResult, match=r"fp32 of program 2 \[17\] is"):
+    with pytest.raises(WrongResult, match=r"fp32 \(program, lane\) \[2, 17\] is"):
         spec._check(out, operands)
 
 
