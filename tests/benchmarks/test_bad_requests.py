@@ -64,7 +64,7 @@ def test_from_the_shell_as_well(tmp_path: Path, perwatt: Perwatt) -> None:
     assert (done.code, done.out) == (2, "")
     assert done.err == (
         "perwatt run: kernels.matmul.mm: no such key (did you mean m?); "
-        "choices: m, n, k, batch, dtype, out_dtype, fast_accum, init, seed\n"
+        "choices: m, n, k, batch, dtype, out_dtype, fast_accum, backend, init, seed\n"
     )
     assert list(tmp_path.iterdir()) == []
 
