@@ -16,11 +16,14 @@ from interpreter import draw
 from triton.runtime.interpreter import InterpreterBuilder, TensorHandle
 
 from perwatt.kernels import spin_values
+from perwatt.kernels.memory import Memory
+from perwatt.kernels.periodic import Periodic
 from perwatt.kernels.spin import _TENSOR_TOLERANCE, Spin, stored_as
-from perwatt.kernels.triton import stream, tensor_spin, vector_spin, virus
+from perwatt.kernels.triton import device, stream, tensor_spin, vector_spin, virus
+from perwatt.kernels.triton.configuration import Table
 from perwatt.kernels.triton.power_configuration import Stream, TensorSpin, VectorSpin, Virus
 from perwatt.kernels.virus import Virus as Workload
-from perwatt.kernels.workload import WrongResult
+from perwatt.kernels.workload import Place, Work, WrongResult
 
 DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 ROUNDOFF = {"fp64": 2.0**-52, "fp32": 2.0**-22, "fp16": 2.0**-10, "bf16": 2.0**-7}
@@ -223,6 +226,76 @@ def test_a_spin_is_checked_in_every_lane() -> None:
     out[2, 17] *= -1
     with pytest.raises(WrongResult, match=r"fp32 \(program, lane\) \[2, 17\] is"):
         spec._check(out, operands)
+
+
+# -- prepared as on a device -----------------------------------------------------------------------------------
+
+TABLE = Table(
+    "test",
+    "test.yaml",
+    {
+        "stream": [{"op": "read", "block_bytes": 256, "rounds": 2}, {"block_bytes": 256}],
+        "vector_spin": [{"block": 32, "programs_per_core": 1}],
+        "tensor_spin": [{"block_m": 16, "block_n": 16, "block_k": 32, "programs_per_core": 1}],
+        "virus": [
+            {
+                "block_m": 16,
+                "block_n": 16,
+                "block_k": 32,
+                "block": 64,
+                "block_exps": 32,
+                "products": 2,
+                "exps": 2,
+                "programs_per_core": 1,
+            }
+        ],
+    },
+    cores=2,
+)
+
+
+class Interpreted(Place):
+    """The CPU, taken for a device of another kind."""
+
+    @property
+    def type(self) -> str:
+        return "interpreted"
+
+
+@pytest.fixture
+def place(monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr(device, "table_of", lambda _: TABLE)
+    return Interpreted("cpu", llc_bytes=1 << 14, memory_bytes=1 << 30, table=TABLE)
+
+
+@pytest.mark.parametrize("init", ["normal", "zeros"])
+@pytest.mark.parametrize("op", OPS)
+def test_memory_is_prepared(place: Place, op: str, init: str) -> None:
+    prepared = Memory(op=op, array_bytes=4000, init=init, backend="triton").prepare(place)
+    assert prepared.check.max_error <= prepared.check.tolerance
+    assert prepared.check.compared == 1000
+    assert prepared.buffers > 1
+    prepared.launch()
+
+
+@pytest.mark.parametrize("pipe", ["fp32", "bf16", "exp2", "tensor_bf16", "tensor_int8"])
+def test_a_spin_is_prepared_with_the_work_of_its_programs(place: Place, pipe: str) -> None:
+    prepared = Spin(pipe=pipe, rounds=1).prepare(place)
+    assert prepared.check.max_error <= prepared.check.tolerance
+    assert prepared.note == "2 programs"
+    lanes = {"exp2": 2 * 32 * 1024, "tensor_bf16": 0, "tensor_int8": 0}.get(pipe, 2 * 2 * 32 * 1024)
+    assert prepared.work == Work(lanes or 2 * 2 * 16 * 16 * 32 * 129, 0, "flops")
+
+
+def test_the_virus_is_prepared_and_so_is_its_period(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared = Workload(buffer_bytes=2000).prepare(place)
+    assert prepared.check.max_error <= 1
+    one = Work(2 * 16 * 16 * 32 * (8 * 2 + 2), 4000, "flops")  # 8 blocks, 2 programs with a product more
+    assert prepared.work == one
+    monkeypatch.setattr(Periodic, "_time", lambda _: 0.02)
+    pulse = Workload(buffer_bytes=2000, duty=0.5, period_s=0.2).prepare(place)
+    assert pulse.whole
+    assert pulse.work == Work(5 * one.flops, 5 * one.bytes, "flops")
 
 
 # -- mutants -------------------------------------------------------------------------------------------------
