@@ -199,6 +199,8 @@ class Worker:
             import torch
 
             timer = EventTimer(torch.get_device_module(self.kind), may_hold=self.group is None)
+        if task.cache == "cold" and whole:
+            raise Unsupported("cache=cold: a launch that rests has no cache to be flushed before it")
         if task.cache == "cold":
             timer = timer.flush_between(_flush(self.place_device, task.llc_bytes or self.device.llc_bytes))
         return timer

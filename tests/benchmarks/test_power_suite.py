@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Perwatt
 
-from perwatt.results.record import Measured, Record
+from perwatt.results.record import Measured, Record, Skipped
 from perwatt.results.store import load
 
 TRACE = "t_s,power_w\n0,500\n1,500\n2,500\n"
@@ -55,6 +55,14 @@ def test_a_period_is_timed_and_its_work_is_that_of_its_slices(tmp_path: Path, pe
     assert m.work.flops == slices * 2 * 256**3
     assert 0.095 < m.seconds.median < 0.3  # longer where others take the processor away in mid-work
     assert pulse.rate == pytest.approx(m.work.flops / m.seconds.median)
+
+
+def test_rest_has_no_cache_to_be_flushed(tmp_path: Path, perwatt: Perwatt) -> None:
+    (tmp_path / "trace.csv").write_text(TRACE)
+    done = perwatt("run", "suite=power", *METERED, "only=idle", "+kernels.idle.cache=cold", "profile.window_s=0.1")
+    (record,) = load(tmp_path / done.run)
+    assert isinstance(record.outcome, Skipped)
+    assert "cache=cold" in record.outcome.reason
 
 
 @pytest.mark.slow
