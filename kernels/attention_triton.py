@@ -105,7 +105,7 @@ def forward(b: Buffers, mask: Mask, table: Table, dtype: str) -> tuple[Program, 
 
 def backward(b: Buffers, mask: Mask, table: Table, dtype: str) -> tuple[Program, ...]:
     """The programs that write the gradients, after ``forward`` has been."""
-    from perwatt.kernels.triton import flash_backward
+    from perwatt.kernels.triton import flash_backward, flash_backward_keys, flash_backward_queries
 
     case = _case(b, mask, dtype)
     keys, queries = table.choose(FlashBackwardKeys, **case), table.choose(FlashBackwardQueries, **case)
@@ -116,8 +116,8 @@ def backward(b: Buffers, mask: Mask, table: Table, dtype: str) -> tuple[Program,
     kwargs: dict[str, Any] = vars(mask)
     return (
         flash_backward.program_delta(b.out, b.grad, b.delta),
-        flash_backward.program_keys(b.q, b.k, b.v, *rows, dk, dv, keys, **kwargs),
-        flash_backward.program_queries(b.q, b.k, b.v, *rows, dq, queries, **kwargs),
+        flash_backward_keys.program(b.q, b.k, b.v, *rows, dk, dv, keys, **kwargs),
+        flash_backward_queries.program(b.q, b.k, b.v, *rows, dq, queries, **kwargs),
     )
 
 

@@ -16,6 +16,7 @@ import yaml
 
 import perwatt.conf
 from perwatt.kernels.attention import Attention
+from perwatt.kernels.attention_varlen import AttentionVarlen
 from perwatt.kernels.decode import Decode
 from perwatt.kernels.fma_spin import FmaSpin
 from perwatt.kernels.idle import Idle
@@ -27,7 +28,19 @@ from perwatt.kernels.spin import Spin
 from perwatt.kernels.virus import Virus
 from perwatt.kernels.workload import Place, Unsupported, Workload
 
-SPECS: list[type[Workload]] = [Matmul, MatmulGrouped, MatmulScaled, Attention, Memory, FmaSpin, Decode, Spin, Virus, Idle]
+SPECS: list[type[Workload]] = [
+    Matmul,
+    MatmulGrouped,
+    MatmulScaled,
+    Attention,
+    AttentionVarlen,
+    Memory,
+    FmaSpin,
+    Decode,
+    Spin,
+    Virus,
+    Idle,
+]
 CONF = Path(next(iter(perwatt.conf.__path__))) / "kernel"
 
 
