@@ -23,39 +23,31 @@ from perwatt.kernels.workload import Workload
 
 ARCHITECTURES = architectures.names()
 SUITES = ("triton", "power")
-VERSION = tuple(map(int, triton.__version__.split(".")[:2]))
 
-# What multiplies, by architecture and format: warp-level on Ampere and on Blackwell's small chips, by warp groups on
+# What multiplies, by architecture and format: warp by warp on Ampere and on Blackwell's small chips, by warp groups on
 # Hopper, by the tensor memory's engine on Blackwell, matrix cores on CDNA.
+WARP = {"bf16": "^HMMA", "fp16": "^HMMA", "tf32": "^HMMA", "int8": "^IMMA"}
 HOPPER = {"bf16": "HGMMA", "fp16": "HGMMA", "tf32": "HGMMA", "fp8": "QGMMA", "int8": "IGMMA"}
-BLACKWELL = {
-    "bf16": "UTCHMMA",
-    "fp16": "UTCHMMA",
-    "tf32": "UTCHMMA",
-    "fp8": "UTCQMMA",
-    "int8": "IMMA",
-    "mxfp8": "UTCQMMA",
-}
-WARP = {"bf16": "HMMA", "fp16": "HMMA", "tf32": "HMMA", "fp8": "QMMA", "int8": "IMMA", "mxfp8": "QMMA"}
-CDNA = {
-    "bf16": "bf16",
-    "fp16": "f16",
-    "tf32": "xf32",
-    "fp8": "f8|fp8|bf8",
-    "int8": "i8",
-    "fp32": "x4_f32",
-    "mxfp8": "scale",
-    "mxfp4": "scale",
-}
+ENGINE = {"bf16": "UTCHMMA", "fp16": "UTCHMMA", "tf32": "UTCHMMA", "fp8": "UTCQMMA", "int8": "^IMMA"}
+SCALED = {"mxfp8": "UTCQMMA", "mxfp4": "UTCOMMA", "nvfp4": "UTCOMMA"}
+CDNA = {"bf16": "_bf16", "fp16": "_f16", "tf32": "_xf32", "fp8": "_fp8|_bf8|f8f6f4", "int8": "_i8", "fp32": "x4_f32"}
 PRODUCTS = {
-    "sm_80": {k: v for k, v in WARP.items() if "fp8" not in k},
+    "sm_80": WARP,
     "sm_90": HOPPER,
-    "sm_100": {**BLACKWELL, "mxfp4": "UTCOMMA", "nvfp4": "UTCOMMA"},
-    "sm_103": {**BLACKWELL, "mxfp4": "UTCOMMA", "nvfp4": "UTCOMMA"},
-    "sm_120": {**WARP, "mxfp4": "OMMA", "nvfp4": "OMMA"},
+    "sm_100": ENGINE | SCALED,
+    "sm_103": ENGINE | SCALED,
+    "sm_120": WARP | {"fp8": "^QMMA", "mxfp8": "^QMMA", "mxfp4": "^OMMA", "nvfp4": "^OMMA"},
     "gfx942": CDNA,
-    "gfx950": CDNA,
+    "gfx950": CDNA | {"mxfp8": "_scale_", "mxfp4": "_scale_"},
 }
+# What a format that is emulated must not have been compiled to, or it is none.
+NATIVE = {"fp8": "QMMA|QGMMA", "mxfp8": "QMMA|_scale_", "mxfp4": "OMMA|_scale_", "nvfp4": "OMMA|_scale_"}
+# What a spin of one pipe consists of.
+PIPES = {
+    "NVIDIA": {"fp32": "FFMA", "fp16": "HFMA2", "bf16": "HFMA2", "fp64": "DFMA", "exp2": "MUFU"},
+    "AMD": {"fp32": "v_pk_fma_f32", "fp16": "v_pk_fma_f16", "fp64": "v_fma_f64", "exp2": "v_exp"},
+}
+MULTIPLIES_NOTHING = ("memory",)
 
 
 def specs() -> Iterator[dict[str, Any]]:
@@ -97,10 +89,15 @@ def reason(architecture: str, spec: dict[str, Any]) -> dict[str, str]:
     return {}
 
 
-def family(architecture: str, dtype: str) -> str | None:
-    """The instruction that multiplies ``dtype`` on ``architecture``; None where there is none."""
-    kinds = PRODUCTS[architecture]
-    return kinds.get(dtype) or kinds.get(dtype.split("_", maxsplit=1)[0])
+def wanted(architecture: str, label: str) -> str | None:
+    """The instruction that does a case's work on ``architecture``; None where no single one does."""
+    spec = SPECS[label]
+    if label.split(maxsplit=1)[0] in MULTIPLIES_NOTHING:
+        return None
+    form = str(spec.get("dtype") or spec.get("pipe")).removeprefix("tensor_")
+    if "pipe" in spec and not spec["pipe"].startswith("tensor_"):
+        return PIPES[architectures.load(architecture).vendor].get(form)
+    return PRODUCTS[architecture].get(form.split("_", maxsplit=1)[0])
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -113,21 +110,20 @@ def test_compiles_to_what_its_table_promises(
         assert not outcome.static, f"it compiles with Triton {triton.__version__}: take it into the table"
         assert against["refused"] in outcome.refused
         return
-    assert not outcome.refused
-    dtype = str(SPECS[label].get("dtype"))
-    wanted = None if label.startswith("memory ") else family(architecture, dtype)  # a stream multiplies nothing
-    products = {f for s in outcome.static for f in s.families if "MMA" in f or f.startswith("v_mfma")}
+    families = {family for static in outcome.static for family in static.families}
     if "emulated" in against:
-        assert not any(wanted and re.search(wanted, f) for f in products), (
-            f"{products} is not emulated: take it into the table"
-        )
+        form = str(SPECS[label].get("dtype")).split("_", maxsplit=1)[0]
+        native = NATIVE.get(form) or wanted(architecture, label)
+        made = {f for f in families if native and re.search(native, f)}
+        assert not made, f"{made}: it is not emulated, take it into the table"
         return
+    assert not outcome.refused
     for static in outcome.static:
         assert not static.spills.any, static.spills
         assert static.shared_bytes <= static.shared_limit_bytes
         assert static.blocks_per_core >= 1
-    if wanted:
-        assert any(re.search(wanted, f) for f in products), f"{wanted} not among {products}"
+    if (name := wanted(architecture, label)) is not None:
+        assert any(re.search(name, f) for f in families), f"{name} not among {sorted(families)}"
 
 
 @pytest.mark.parametrize("architecture", [a for a in ARCHITECTURES if a.startswith("sm_") and a != "sm_80"])

@@ -42,7 +42,7 @@ def test_what_cannot_be_had_is_said_with_the_reason_and_names_torch(reason: str)
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ({"warp": 4}, r"sm_90\.yaml: kernels\.matmul_pointer: warp: no such key; choices: dtype, m, n, k, fast_accum, "),
+        ({"warp": 4}, r"sm_90\.yaml: kernels\.matmul_pointer: warp: no such key; choices: dtype, m, n, k, "),
         ({"block_m": 96}, r"sm_90\.yaml: kernels\.matmul_pointer: block_m: 96 is not a power of two"),
         ({"stages": "3"}, r"stages: '3' is not a whole number"),
         ({"fnuz": 1}, r"fnuz: 1 is not true or false"),
