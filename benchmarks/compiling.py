@@ -150,12 +150,13 @@ def _memory(program: Program, architecture: Architecture, workload: Workload, ta
     if not peaks or not peaks[0][1]:
         return None
     clock_hz = peaks[0][0] / (target.cores.value * peaks[0][1])
-    if program.flops_per_iteration is None:  # a stream: each byte once
+    work = workload.work()
+    if program.iterations is not None and program.bytes_per_iteration is not None:
+        reuse = max(1.0, program.iterations * program.bytes_per_iteration / work.bytes)
+    elif work.headline == "bytes":  # what moves data moves each byte once
         reuse = 1.0
-    elif program.bytes_per_iteration is None or program.iterations is None:
-        return None
     else:
-        reuse = max(1.0, program.iterations * program.bytes_per_iteration / workload.work().bytes)
+        return None
     return Memory(target.memory_bandwidth.value, int(target.cores.value), clock_hz, reuse)
 
 
