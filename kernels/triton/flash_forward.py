@@ -62,12 +62,16 @@ def store_tile(x, tile, batch, head, row, rows, strides, BLOCK: tl.constexpr, D:
 
 @triton.jit
 def sees(row, key, keys, shift, window, CAUSAL: tl.constexpr, WINDOWED: tl.constexpr):
-    """Whether query ``row`` sees ``key`` of ``keys``, for blocks that broadcast against each other."""
-    seen = key < keys
-    if CAUSAL:
-        seen = seen & (key <= row + shift)
+    """Whether query ``row`` sees ``key`` of ``keys``, for blocks that broadcast against each other.
+
+    One comparison each: what causal queries see ends before ``keys`` does, and a negative distance is a huge one.
+    """
     if WINDOWED:
-        seen = seen & (key > row + shift - window)
+        seen = tl.cast(row + shift - key, tl.uint32) < tl.cast(window, tl.uint32)
+    elif CAUSAL:
+        seen = key <= row + shift
+    else:
+        seen = key < keys
     return seen
 
 

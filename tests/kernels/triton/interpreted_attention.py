@@ -29,7 +29,7 @@ TABLE = Table(
     },
     cores=4,
 )
-CPU = Place("cpu", llc_bytes=1 << 15, table=TABLE)
+CPU = Place("cpu", llc_bytes=1 << 16, table=TABLE)
 MODES = ("forward", "backward", "forward_backward")
 SMALL = Attention(heads=2, kv_heads=1, seq_q=40, seq_k=50, head_dim=64, backend="triton")
 VARLEN = AttentionVarlen(batch=2, heads=2, kv_heads=1, seq=40, head_dim=64, backend="triton")
