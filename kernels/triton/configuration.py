@@ -5,7 +5,8 @@ kernel a list of entries. An entry's keys are fields of the kernel's configurati
 or a list of values that the case's parameter must have, or ``PARAMETER_at_most``. The first entry whose conditions all
 hold is taken. An entry with ``refused`` says what the compiler answers for this architecture; its configuration is what
 was tried. One with ``emulated`` says what the compiler does instead, because the architecture has no such instructions:
-its rate would not be what its name says, so it is not run either.
+its rate would not be what its name says, so it is not run either; nor is one with ``spills``, which the compiler makes,
+but not within the registers.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, ClassVar, TypeVar
 from perwatt.kernels.workload import Unsupported
 
 AT_MOST = "_at_most"
-REASONS = ("refused", "emulated")  # why an entry is not run
+REASONS = ("refused", "emulated", "spills")  # why an entry is not run
 
 
 @dataclass(frozen=True)
