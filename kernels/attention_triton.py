@@ -122,7 +122,12 @@ def backward(b: Buffers, mask: Mask, table: Table, dtype: str) -> tuple[Program,
 
 
 def _case(b: Buffers, mask: Mask, dtype: str) -> dict[str, Any]:
+    """What a configuration depends on. Masks in fp32, whose products fill the registers, are not configured."""
     windowed, packed = mask.window is not None, mask.packed is not None
+    if windowed and packed:
+        raise Unsupported("packed sequences with a window have no configuration for backend=triton; use backend=torch")
+    if dtype == "fp32" and (windowed or packed):
+        raise Unsupported("fp32 with a window or packed has no configuration for backend=triton; use backend=torch")
     return {
         "dtype": dtype,
         "head_dim": b.q.shape[3],
