@@ -12,10 +12,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from perwatt.benchmarks import documents
 from perwatt.kernels.triton.static.architecture import Architecture
 
 
@@ -45,10 +42,7 @@ def _files(extra_dirs: Iterable[str | Path]) -> dict[str, Traversable]:
 
 
 def _read(path: Traversable, name: str) -> Architecture:
-    try:
-        node = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+    node = documents.read(path)
     if not isinstance(node, dict) or "architecture" not in node:
         raise ValueError(f"{path}: the key 'architecture' is needed")
     architecture = Architecture.from_mapping(node["architecture"], f"{path}: architecture")

@@ -72,7 +72,8 @@ def _specs(overrides: Sequence[str], directories: Sequence[str]) -> list[dict[st
     chosen = []
     for planned in cases:
         workload: Workload = build(planned.spec, "perwatt.kernels", "kernels")
-        if type(workload).programs is not Workload.programs and getattr(workload, "backend", "triton") != "torch":
+        own = str(getattr(workload, "backend", "triton")).startswith("triton")
+        if own and type(workload).programs is not Workload.programs:
             chosen.append(planned.spec)
     if not chosen:
         raise BadRequest("none of these cases has a kernel in Triton; try suite=triton")

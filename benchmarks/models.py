@@ -15,8 +15,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from perwatt.benchmarks import documents
 from perwatt.benchmarks.config import BadRequest
 from perwatt.kernels.model import parse
 
@@ -58,10 +57,7 @@ def load(name: str, where: str, directories: Iterable[Path] = ()) -> dict[str, A
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise BadRequest(f"{where}={name}: no such file in conf/model{hint}; choices: {', '.join(sorted(found))}")
     path = found[name]
-    try:
-        node = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise BadRequest(f"{path}: {' '.join(str(error).split())}") from None
+    node = documents.read(path)
     model = parse(node, str(path))
     if model.name != name:
         raise BadRequest(f"{path}: name: {model.name!r} must be the name of the file")

@@ -13,10 +13,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from perwatt.benchmarks import documents
 from perwatt.kernels.triton.configuration import Table, kinds
 
 TUNED = "tuned"
@@ -43,10 +40,7 @@ def load(architecture: str, target: str = "", cores: int = 1, directories: Itera
 
 def _kernels(path: Traversable) -> dict[str, list[dict[str, Any]]]:
     """What stands under ``kernels`` in one file, every entry of it checked."""
-    try:
-        node = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+    node = documents.read(path)
     kernels = node.get("kernels", {}) if isinstance(node, dict) else None
     if not isinstance(kernels, dict):
         raise ValueError(f"{path}: kernels: a list of configurations for each kernel is needed")

@@ -20,10 +20,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import msgspec
-import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
+from perwatt.benchmarks import documents
 from perwatt.kernels.dtypes import NAMES
 from perwatt.results.record import Device, Quantity, Target
 
@@ -105,10 +103,7 @@ def target_named(name: str, targets: Sequence[TargetFile]) -> Target:
 
 
 def _read(path: Traversable) -> TargetFile:
-    try:
-        node = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+    node = documents.read(path)
     fields = _mapping(node, ("match", *Target.__struct_fields__), str(path))
     peaks = _mapping(fields.get("peak_flops", {}), _PEAK_UNITS, f"{path}: peak_flops")
     for dtype, quantity in peaks.items():

@@ -31,7 +31,7 @@ def configuration(spec: Matmul, table: Table) -> MatmulPointer:
     styles = named or sorted(_STYLES, key=lambda kind: list(table.kernels).index(kind.kernel))
     if not named and (spec.batch > 1 or not _aligned(spec)):
         styles = [MatmulPointer]
-    return table.choose(styles[0], dtype=spec.dtype, m=m, n=n, k=k, fast_accum=spec.fast_accum)
+    return table.choose(styles[0], dtype=spec.dtype, m=m, n=n, k=k, fast_accum=spec.fast_accum, aligned=_aligned(spec))
 
 
 def _aligned(spec: Matmul) -> bool:

@@ -69,10 +69,11 @@ class Configuration:
 class MatmulPointer(Configuration):
     """Tiles of the pointer kernel; ``group_m`` rows of tiles are walked together, so that B's tiles stay in cache.
 
-    ``fnuz``: the architecture multiplies fp8 without a negative zero, not the OCP formats."""
+    ``fnuz``: the architecture multiplies fp8 without a negative zero, not the OCP formats. The condition ``aligned``
+    says whether all rows are multiples of 16 bytes: if not, elements are loaded one by one, which takes registers."""
 
     kernel: ClassVar[str] = "matmul_pointer"
-    conditions: ClassVar[tuple[str, ...]] = ("dtype", "m", "n", "k", "fast_accum")
+    conditions: ClassVar[tuple[str, ...]] = ("dtype", "m", "n", "k", "fast_accum", "aligned")
 
     block_m: int = 128
     block_n: int = 128

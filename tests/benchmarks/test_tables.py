@@ -7,7 +7,7 @@ import pytest
 from perwatt.benchmarks import architectures, tables
 from perwatt.kernels.triton.configuration import MatmulDescriptor, MatmulPointer
 
-CASE = {"dtype": "bf16", "m": 4096, "n": 4096, "k": 4096, "fast_accum": False}
+CASE = {"dtype": "bf16", "m": 4096, "n": 4096, "k": 4096, "fast_accum": False, "aligned": True}
 
 
 def write(path: Path, text: str) -> Path:

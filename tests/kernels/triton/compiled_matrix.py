@@ -30,7 +30,14 @@ WARP = {"bf16": "^HMMA", "fp16": "^HMMA", "tf32": "^HMMA", "int8": "^IMMA"}
 HOPPER = {"bf16": "HGMMA", "fp16": "HGMMA", "tf32": "HGMMA", "fp8": "QGMMA", "int8": "IGMMA"}
 ENGINE = {"bf16": "UTCHMMA", "fp16": "UTCHMMA", "tf32": "UTCHMMA", "fp8": "UTCQMMA", "int8": "^IMMA"}
 SCALED = {"mxfp8": "UTCQMMA", "mxfp4": "UTCOMMA", "nvfp4": "UTCOMMA"}
-CDNA = {"bf16": "_bf16", "fp16": "_f16", "tf32": "_xf32", "fp8": "_fp8|_bf8|f8f6f4", "int8": "_i8", "fp32": "x4_f32"}
+CDNA = {
+    "bf16": "_bf16",
+    "fp16": "_f16",
+    "tf32": "_xf32",
+    "fp8": "_fp8|_bf8|f8f6f4",
+    "int8": "_i8",
+    "fp32": "x[24]_?f32",
+}
 PRODUCTS = {
     "sm_80": WARP,
     "sm_90": HOPPER,
@@ -48,6 +55,9 @@ PIPES = {
     "AMD": {"fp32": "v_pk_fma_f32", "fp16": "v_pk_fma_f16", "fp64": "v_fma_f64", "exp2": "v_exp"},
 }
 MULTIPLIES_NOTHING = ("memory",)
+FEW_ROWS = "HMMA|HGMMA|_bf16"  # of a tile of 16 rows: warp by warp where larger instructions have no such shape
+    "HMMA|HGMMA|UTCHMMA|_bf16"  # of a tile of 16 rows: warp by warp where the larger instructions have no such shape
+)
 
 
 def specs() -> Iterator[dict[str, Any]]:
@@ -57,7 +67,8 @@ def specs() -> Iterator[dict[str, Any]]:
         config: Any = OmegaConf.to_container(compose([f"suite={suite}"]), resolve=True)
         for planned in plan.check(config).cases("accelerator", 1):
             workload: Workload = build(planned.spec, "perwatt.kernels", "kernels")
-            if type(workload).programs is not Workload.programs and getattr(workload, "backend", "") != "torch":
+            own = str(getattr(workload, "backend", "triton")).startswith("triton")
+            if own and type(workload).programs is not Workload.programs:
                 yield planned.spec
 
 
@@ -65,9 +76,11 @@ SPECS = {f"{(w := build(s, 'perwatt.kernels', 'kernels')).name} {w.label()}": s 
 
 
 @pytest.fixture(scope="session")
-def outcomes() -> dict[tuple[str, str], Outcome]:
-    """Everything compiled once, by architecture and label; what the tables refuse is tried as well."""
-    jobs = [Job(spec, name, even_refused=True) for name in ARCHITECTURES for spec in SPECS.values()]
+def outcomes(request: pytest.FixtureRequest) -> dict[tuple[str, str], Outcome]:
+    """What the selected tests ask for, compiled once; what the tables refuse is tried as well."""
+    asked = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
+    pairs = [(p["architecture"], p["label"]) for p in asked if "label" in p]
+    jobs = [Job(SPECS[label], name, even_refused=True) for name, label in sorted(pairs)]
     done = compile_all(jobs, int(os.environ.get("PERWATT_JOBS", "0")) or None)
     return {(o.job.architecture, o.label): o for o in done}
 
@@ -95,6 +108,8 @@ def wanted(architecture: str, label: str) -> str | None:
     if label.split(maxsplit=1)[0] in MULTIPLIES_NOTHING:
         return None
     form = str(spec.get("dtype") or spec.get("pipe")).removeprefix("tensor_")
+    if label.startswith("decode bf16"):
+        return FEW_ROWS
     if "pipe" in spec and not spec["pipe"].startswith("tensor_"):
         return PIPES[architectures.load(architecture).vendor].get(form)
     return PRODUCTS[architecture].get(form.split("_", maxsplit=1)[0])

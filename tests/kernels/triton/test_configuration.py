@@ -13,7 +13,7 @@ def table(*entries: dict[str, Any], kernel: str = "matmul_pointer") -> Table:
     return Table("h100_sxm", "sm_90.yaml", {kernel: entries}, 132, "sm_90")
 
 
-CASE = {"dtype": "bf16", "m": 4096, "n": 4096, "k": 4096, "fast_accum": False}
+CASE = {"dtype": "bf16", "m": 4096, "n": 4096, "k": 4096, "fast_accum": False, "aligned": True}
 
 
 def test_the_first_entry_whose_conditions_hold_is_taken() -> None:

@@ -1,0 +1,30 @@
+"""A YAML file that data lie in (targets, architectures, tables, models), read with one line for what is wrong.
+
+A file is parsed once for as long as it does not change: reading it takes longer than using it.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+
+def read(path: Traversable) -> Any:
+    """What the file holds, a copy of it. Raises ValueError, naming the file, if it cannot be read or is no YAML."""
+    try:
+        changed_ns = Path(str(path)).stat().st_mtime_ns
+        return copy.deepcopy(_parsed(str(path), changed_ns))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(path: str, changed_ns: int) -> Any:
+    return OmegaConf.to_container(OmegaConf.create(Path(path).read_text(encoding="utf-8")))
