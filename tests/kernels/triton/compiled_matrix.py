@@ -56,8 +56,6 @@ PIPES = {
 }
 MULTIPLIES_NOTHING = ("memory",)
 FEW_ROWS = "HMMA|HGMMA|_bf16"  # of a tile of 16 rows: warp by warp where larger instructions have no such shape
-    "HMMA|HGMMA|UTCHMMA|_bf16"  # of a tile of 16 rows: warp by warp where the larger instructions have no such shape
-)
 
 
 def specs() -> Iterator[dict[str, Any]]:
