@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 OTHERS = list(filter(None, os.environ.get("PERWATT_TRITONS", "").split(":")))
 INTERPRETED = sorted(HERE.glob("interpreted_*.py"))
 COMPILED = sorted(HERE.glob("compiled_*.py"))
+ONE_OF_EACH = "sm_80 or sm_90 or sm_100 or gfx950"
 
 
 def own_process(path: Path, tmp_path: Path, *arguments: str, triton: str = "", **environment: str) -> None:
@@ -54,7 +55,14 @@ def test_right_in_another_versions_interpreter(path: Path, triton: str, tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("triton", ["", *OTHERS], ids=lambda folder: Path(folder).name or "installed")
 @pytest.mark.parametrize("path", COMPILED, ids=lambda path: path.stem)
-def test_compiled(path: Path, triton: str, tmp_path: Path) -> None:
-    own_process(path, tmp_path, triton=triton)
+def test_compiled_for_every_architecture(path: Path, tmp_path: Path) -> None:
+    own_process(path, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("triton", OTHERS, ids=lambda folder: Path(folder).name)
+@pytest.mark.parametrize("path", COMPILED, ids=lambda path: path.stem)
+def test_compiled_by_another_version(path: Path, triton: str, tmp_path: Path) -> None:
+    """For one architecture of each kind of matrix unit; all of them by ``-m pytest`` on the file itself."""
+    own_process(path, tmp_path, "-k", ONE_OF_EACH, triton=triton)
