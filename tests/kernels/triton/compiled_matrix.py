@@ -28,7 +28,7 @@ SUITES = ("triton", "power")
 # Hopper, by the tensor memory's engine on Blackwell, matrix cores on CDNA.
 WARP = {"bf16": "^HMMA", "fp16": "^HMMA", "tf32": "^HMMA", "int8": "^IMMA"}
 HOPPER = {"bf16": "HGMMA", "fp16": "HGMMA", "tf32": "HGMMA", "fp8": "QGMMA", "int8": "IGMMA"}
-ENGINE = {"bf16": "UTCHMMA", "fp16": "UTCHMMA", "tf32": "UTCHMMA", "fp8": "UTCQMMA", "int8": "^IMMA"}
+ENGINE = {"bf16": "UTCHMMA", "fp16": "UTCHMMA", "tf32": "UTCHMMA", "fp8": "UTCQMMA", "int8": "IMMA$"}
 SCALED = {"mxfp8": "UTCQMMA", "mxfp4": "UTCOMMA", "nvfp4": "UTCOMMA"}
 CDNA = {
     "bf16": "_bf16",
@@ -55,6 +55,7 @@ PIPES = {
     "AMD": {"fp32": "v_pk_fma_f32", "fp16": "v_pk_fma_f16", "fp64": "v_fma_f64", "exp2": "v_exp"},
 }
 MULTIPLIES_NOTHING = ("memory",)
+TENSOR_MEMORY = 512  # columns; beyond them a compiler makes an empty kernel without a word
 FEW_ROWS = "HMMA|HGMMA|_bf16"  # of a tile of 16 rows: warp by warp where larger instructions have no such shape
 
 
@@ -137,6 +138,7 @@ def test_compiles_to_what_its_table_promises(
     for static in outcome.static:
         assert not static.spills.any, static.spills
         assert static.shared_bytes <= static.shared_limit_bytes
+        assert (static.tensor_memory_columns or 0) <= TENSOR_MEMORY
         assert static.blocks_per_core >= 1
     if (name := wanted(architecture, label)) is not None:
         assert any(re.search(name, f) for f in families), f"{name} not among {sorted(families)}"
