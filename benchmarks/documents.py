@@ -15,14 +15,16 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from perwatt.benchmarks.config import BadRequest
+
 
 def read(path: Traversable) -> Any:
-    """What the file holds, a copy of it. Raises ValueError, naming the file, if it cannot be read or is no YAML."""
+    """What the file holds, a copy of it. Raises BadRequest, naming the file, if it cannot be read or is no YAML."""
     try:
         changed_ns = Path(str(path)).stat().st_mtime_ns
         return copy.deepcopy(_parsed(str(path), changed_ns))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+        raise BadRequest(f"{path}: {' '.join(str(error).split())}") from None
 
 
 @functools.lru_cache(maxsize=256)

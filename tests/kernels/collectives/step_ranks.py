@@ -145,6 +145,8 @@ def _early(me: Rank, sync: Sync, layer: int, weight: torch.Tensor) -> None:
     sync._missing[layer] -= 1
     if sync._missing[layer] == 3 and not sync._alone:
         sync._send(layer)
+        for work in sync._pending:  # or what is still missing might get in before it is read
+            work.wait()
 
 
 def _ungathered(me: Rank, sync: Sync, layer: int) -> None:
