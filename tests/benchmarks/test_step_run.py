@@ -15,6 +15,7 @@ from perwatt.results.store import load
 SHORT = ("device=cpu", "profile.warmup_s=0.02", "profile.window_s=0.05", "profile.min_readings=1")
 
 
+@pytest.mark.slow
 def test_the_suite_runs_and_counts_tokens(tmp_path: Path, perwatt: Perwatt) -> None:
     power = ("meter=constant", "meter.constant.power_w=50")  # of the node: the first of the ranks reads it
     done = perwatt("run", "suite=step", *SHORT, "profile.repetitions=1", *power, OMP_NUM_THREADS="1")
@@ -39,6 +40,7 @@ def test_the_suite_runs_and_counts_tokens(tmp_path: Path, perwatt: Perwatt) -> N
     assert [m["name"] for m in kept["kernels"]["train"]["model"]] == ["llama3_8b", "llama3_70b"]
 
 
+@pytest.mark.slow
 def test_a_list_of_models_is_an_axis_and_ones_own_are_found(tmp_path: Path, perwatt: Perwatt) -> None:
     folder = tmp_path / "mine" / "model"
     folder.mkdir(parents=True)
