@@ -18,6 +18,7 @@ from conftest import require
 HERE = Path(__file__).parent
 OTHERS = list(filter(None, os.environ.get("PERWATT_TRITONS", "").split(":")))
 INTERPRETED = sorted(HERE.glob("interpreted_*.py"))
+MUTATED = [path for path in INTERPRETED if "mutants" in path.read_text()]
 COMPILED = sorted(HERE.glob("compiled_*.py"))
 ONE_OF_EACH = "sm_80 or sm_90 or sm_100 or gfx950"
 
@@ -42,9 +43,10 @@ def test_right_in_the_interpreter(path: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", INTERPRETED, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", MUTATED, ids=lambda path: path.stem)
 def test_no_mutant_survives_in_the_interpreter(path: Path, tmp_path: Path) -> None:
-    own_process(path, tmp_path, "-k", "mutant", TRITON_INTERPRET="1")
+    """In the newest interpreter there is: an older one lacks scaled products."""
+    own_process(path, tmp_path, "-k", "mutant", triton=OTHERS[-1] if OTHERS else "", TRITON_INTERPRET="1")
 
 
 @pytest.mark.slow
