@@ -1,8 +1,8 @@
 """The limits of GPU architectures that static records are judged by: data, in ``conf/triton/ARCHITECTURE.yaml``.
 
-A new architecture is a new file, in the package or in a directory of the user's; there a file replaces the shipped one
-of the same name. Under ``architecture`` stand its limits, each with unit and source; the same file may hold other keys
-that are not read here. A wrong file is refused with a ValueError of one line that names the file and the key.
+A new architecture is a new file, in the package or in a directory of the user's; there a file with limits replaces the
+shipped one of the same name. They stand under ``architecture``, each with unit and source; the same file may hold other
+keys that are not read here. A wrong file is refused with a ValueError of one line that names the file and the key.
 """
 
 from __future__ import annotations
@@ -37,13 +37,20 @@ def _files(extra_dirs: Iterable[str | Path]) -> dict[str, Traversable]:
     for directory in (files("perwatt.conf") / "triton", *map(Path, extra_dirs)):
         if not directory.is_dir():
             raise ValueError(f"{directory}: no such directory of architectures")
-        found |= {p.name.removesuffix(".yaml"): p for p in directory.iterdir() if p.name.endswith(".yaml")}
+        for path in (p for p in directory.iterdir() if p.name.endswith(".yaml")):
+            name = path.name.removesuffix(".yaml")
+            if name not in found or _describes(documents.read(path)):  # a table alone leaves the limits as they are
+                found[name] = path
     return found
+
+
+def _describes(node: object) -> bool:
+    return isinstance(node, dict) and "architecture" in node
 
 
 def _read(path: Traversable, name: str) -> Architecture:
     node = documents.read(path)
-    if not isinstance(node, dict) or "architecture" not in node:
+    if not _describes(node):
         raise ValueError(f"{path}: the key 'architecture' is needed")
     architecture = Architecture.from_mapping(node["architecture"], f"{path}: architecture")
     if architecture.name != name:

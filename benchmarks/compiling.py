@@ -13,12 +13,11 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from perwatt.benchmarks import architectures, tables
+from perwatt.benchmarks import architectures, documents, tables
 from perwatt.benchmarks.build import build
 from perwatt.kernels.triton.configuration import REASONS, Table
 from perwatt.kernels.triton.device import ABSENT
@@ -73,7 +72,7 @@ def compile_job(job: Job) -> Outcome:
 
     workload: Workload = build(job.spec, "perwatt.kernels", "kernels")
     label = f"{workload.name} {workload.label()}"
-    architecture = architectures.load(job.architecture, _existing(job.directories, "triton"))
+    architecture = architectures.load(job.architecture, documents.folders(job.directories, "triton"))
     name = job.target.name if job.target else ""
     cores = int(job.target.cores.value) if job.target and job.target.cores else 128
     table = tables.load(job.architecture, name, cores, job.directories)
@@ -105,7 +104,7 @@ def launched(
     programs = workload.programs(dataclasses.replace(place, device=ABSENT))
     if not programs:
         return ()
-    architecture = architectures.load(place.table.architecture, _existing(directories, "triton"))
+    architecture = architectures.load(place.table.architecture, documents.folders(directories, "triton"))
     return tuple(
         _record(
             p,
@@ -144,12 +143,10 @@ def _memory(program: Program, architecture: Architecture, workload: Workload, ta
     """
     if target is None or target.cores is None or target.memory_bandwidth is None:
         return None
-    peaks = [
-        (target.peak_flops[d].value, architecture.tensor_flops.get(d)) for d in ("bf16",) if d in target.peak_flops
-    ]
-    if not peaks or not peaks[0][1]:
+    peak, rate = target.peak_flops.get("bf16"), architecture.tensor_flops.get("bf16")
+    if peak is None or rate is None:
         return None
-    clock_hz = peaks[0][0] / (target.cores.value * peaks[0][1])
+    clock_hz = peak.value / (target.cores.value * rate)
     work = workload.work()
     if program.iterations is not None and program.bytes_per_iteration is not None:
         reuse = max(1.0, program.iterations * program.bytes_per_iteration / work.bytes)
@@ -167,7 +164,3 @@ def _trying_all(table: Table) -> Table:
         for kernel, entries in table.kernels.items()
     }
     return dataclasses.replace(table, kernels=kernels)
-
-
-def _existing(directories: Sequence[str], name: str) -> list[Path]:
-    return [Path(d) / name for d in directories if (Path(d) / name).is_dir()]

@@ -91,6 +91,17 @@ def compose(overrides: Sequence[str] = (), directories: Sequence[str] = ()) -> A
         return hydra_compose(CONFIG_NAME, overrides=[*search, *overrides])
 
 
+def composed(overrides: Sequence[str], directories: Sequence[str] = ()) -> dict[str, Any]:
+    """The composed configuration as plain values. Raises BadRequest with one line for what is wrong with it."""
+    from omegaconf import OmegaConf
+
+    try:
+        plain: Any = OmegaConf.to_container(compose(overrides, directories), resolve=True)
+    except Exception as error:
+        raise BadRequest(explain(error, overrides, directories)) from None
+    return dict(plain)
+
+
 def explain(error: BaseException, overrides: Sequence[str], directories: Sequence[str] = ()) -> str:
     """One line for the user from any error that Hydra or OmegaConf raised while composing ``overrides``."""
     chain: list[BaseException] = []

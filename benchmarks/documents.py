@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Iterable
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,11 @@ def read(path: Traversable) -> Any:
         return copy.deepcopy(_parsed(str(path), changed_ns))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise BadRequest(f"{path}: {' '.join(str(error).split())}") from None
+
+
+def folders(directories: Iterable[str | Path], name: str) -> list[Path]:
+    """The folders called ``name`` in the user's directories: those that there are."""
+    return [folder for d in directories if (folder := Path(d) / name).is_dir()]
 
 
 @functools.lru_cache(maxsize=256)

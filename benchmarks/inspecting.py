@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from perwatt.benchmarks import architectures, plan, targets
+from perwatt.benchmarks import architectures, documents, plan, targets
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.compiling import Job, Outcome, compile_all
-from perwatt.benchmarks.config import BadRequest, compose, explain
+from perwatt.benchmarks.config import BadRequest, composed
 from perwatt.benchmarks.options import options
 from perwatt.kernels.workload import Workload
 from perwatt.results.record import Target
@@ -38,9 +39,9 @@ def inspect(arguments: Sequence[str]) -> int:
     if given["format"] not in FORMATS:
         raise BadRequest(f"format={given['format']}: choices: {', '.join(FORMATS)}")
     directories = [given["config_dir"]] if given["config_dir"] else []
-    specs = _specs(overrides, directories)
+    cases = specs(overrides, directories)
     jobs = [
-        Job(spec, name, target, tuple(directories)) for name, target in _places(given, directories) for spec in specs
+        Job(spec, name, target, tuple(directories)) for name, target in _places(given, directories) for spec in cases
     ]
     outcomes = []
     for done, outcome in enumerate(compile_all(jobs, int(given["jobs"]) or None), start=1):
@@ -57,18 +58,10 @@ def inspect(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _specs(overrides: Sequence[str], directories: Sequence[str]) -> list[dict[str, Any]]:
-    """The cases of the suite that have Triton programs."""
-    from omegaconf import OmegaConf
-
-    wanted = list(overrides)
-    if not any(o.startswith("suite=") for o in wanted):
-        wanted.insert(0, "suite=triton")
-    try:
-        config: Any = OmegaConf.to_container(compose(wanted, directories), resolve=True)
-    except Exception as error:
-        raise BadRequest(explain(error, wanted, directories)) from None
-    cases = plan.check(config).cases("accelerator", 1)
+def specs(overrides: Sequence[str], directories: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The cases of a suite (triton, unless the overrides name another) that have Triton programs, as nodes."""
+    wanted = [*([] if any(o.startswith("suite=") for o in overrides) else ["suite=triton"]), *overrides]
+    cases = plan.check(composed(wanted, directories), [Path(d) for d in directories]).cases("accelerator", 1)
     chosen = []
     for planned in cases:
         workload: Workload = build(planned.spec, "perwatt.kernels", "kernels")
@@ -82,9 +75,9 @@ def _specs(overrides: Sequence[str], directories: Sequence[str]) -> list[dict[st
 
 def _places(given: dict[str, Any], directories: Sequence[str]) -> list[tuple[str, Target | None]]:
     """The architectures to compile for, each with the target if one was named."""
-    known = architectures.names()
+    known = architectures.names(documents.folders(directories, "triton"))
     if given["target"]:
-        target = targets.target_named(given["target"], targets.load_targets())
+        target = targets.target_named(given["target"], targets.load_targets(documents.folders(directories, "target")))
         if target.architecture not in known:
             raise BadRequest(f"target={target.name}: Triton does not compile for it here; choices: {', '.join(known)}")
         return [(target.architecture, target)]

@@ -18,7 +18,7 @@ from typing import Any
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.calibrated import calibrate
 from perwatt.benchmarks.commands import last_line
-from perwatt.benchmarks.config import BadRequest, compose, explain
+from perwatt.benchmarks.config import BadRequest, composed
 from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
 from perwatt.benchmarks.options import options
 from perwatt.benchmarks.sampler import Channel, Sampler, open_meters
@@ -45,12 +45,7 @@ def _import(arguments: Sequence[str]) -> int:
 
 def _open(overrides: Sequence[str], part: Part | None = None) -> tuple[list[Channel], dict[str, Unavailable], Any]:
     """Compose the configuration and open its meters for the first device, without asking torch unless it must."""
-    from omegaconf import OmegaConf
-
-    try:
-        config: Any = OmegaConf.to_container(compose(overrides), resolve=True)
-    except Exception as error:
-        raise BadRequest(explain(error, overrides)) from None
+    config = composed(overrides)
     if not config["meter"]:
         return [], {}, Part("cpu")
     if part is None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from perwatt.benchmarks import folder, ranks, tables, targets
+from perwatt.benchmarks import documents, folder, ranks, tables, targets
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.crew import Crew, Lost
 from perwatt.benchmarks.ending import Interrupted, Stop, Tally
@@ -79,7 +80,7 @@ class Leader:
     def _environment(self, first: Crew) -> dict[str, Any]:
         """What the first rank found; on resuming, the same as before, or the run would mix two machines."""
         found = {**host(), **first.environment}
-        self._target_files = targets.load_targets([d / "target" for d in self.directories if (d / "target").is_dir()])
+        self._target_files = targets.load_targets(documents.folders(self.directories, "target"))
         before = folder.read_environment(self.run)
         if before:
             for key in ("kind", "devices"):
@@ -212,7 +213,7 @@ class Leader:
             meters=dict(self.config["meter"]),
             run=str(self.run.resolve()),
             llc_bytes=self._llc_bytes(),
-            table=self._table(),
+            table=self._table,
             target=self._target(self._device()),
             directories=tuple(str(d.resolve()) for d in self.directories),
         )
@@ -223,15 +224,14 @@ class Leader:
         target = self._target(device)
         return max(int(target.llc.value), device.llc_bytes or 0) if target and target.llc else None
 
+    @functools.cached_property
     def _table(self) -> dict[str, Any] | None:
-        """The configurations of Triton kernels for this device; a CPU has none."""
+        """The configurations of Triton kernels for this device, read once a run; a CPU has none."""
+        if self.kind == "cpu":
+            return None
         device = self._device()
         target = self._target(device)
-        table = (
-            None
-            if self.kind == "cpu"
-            else tables.load(device.arch, target.name if target else "", device.cores or 1, self.directories)
-        )
+        table = tables.load(device.arch, target.name if target else "", device.cores or 1, self.directories)
         return dataclasses.asdict(table) if table else None
 
     def _target(self, device: Device) -> Target | None:

@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
-from perwatt.benchmarks import plan, tables, targets
+from perwatt.benchmarks import documents, plan, tables, targets
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.commands import last_line
-from perwatt.benchmarks.config import BadRequest, compose, explain
+from perwatt.benchmarks.config import BadRequest, composed
 from perwatt.benchmarks.crew import Crew, Lost
 from perwatt.benchmarks.launch.inline import Inline
 from perwatt.benchmarks.options import options
@@ -54,15 +54,9 @@ def tune(arguments: Sequence[str]) -> int:
 
 def _config(overrides: Sequence[str], directories: Sequence[str], metered: bool) -> dict[str, Any]:
     """Short windows and no meter; for energies windows in which a board's counter is renewed often enough."""
-    from omegaconf import OmegaConf
-
     usual = {"suite": "triton", "profile": "quick" if metered else "smoke", "meter": "[auto]" if metered else "none"}
     wanted = [f"{k}={v}" for k, v in usual.items() if not any(o.startswith(f"{k}=") for o in overrides)] + [*overrides]
-    try:
-        found: Any = OmegaConf.to_container(compose(wanted, directories), resolve=True)
-    except Exception as error:
-        raise BadRequest(explain(error, wanted, directories)) from None
-    return dict(found)
+    return composed(wanted, directories)
 
 
 Asked = tuple[type[Configuration], dict[str, Any], Configuration]
@@ -88,7 +82,7 @@ class Tuner:
         self, config: dict[str, Any], objective: str, most: int, out: Path, directories: Sequence[str]
     ) -> None:
         self.config, self.objective, self.most, self.out, self.directories = config, objective, most, out, directories
-        self.plan = plan.check(config)
+        self.plan = plan.check(config, [Path(d) for d in directories])
         self._crew: Crew | None = None
         self._scratch = tempfile.TemporaryDirectory(prefix="perwatt-tune-")  # what each candidate's samples are left in
 
@@ -96,7 +90,7 @@ class Tuner:
         """Tune, tell, write. Returns the exit code."""
         crew = self._start(environment=True)
         device = Device(**{"type": "", "name": "", **crew.environment["devices"][0]})
-        target = targets.recognise(device, targets.load_targets())
+        target = targets.recognise(device, targets.load_targets(documents.folders(self.directories, "target")))
         name = target.name if target else device.arch
         if device.type == "cpu":
             print("perwatt tune: needs a GPU that Triton compiles for, and this is a CPU", file=sys.stderr)
@@ -196,7 +190,7 @@ class Tuner:
 
 def keep(path: Path, kind: type[Configuration], case: dict[str, Any], config: Configuration, device: Device) -> None:
     """Write the configuration for exactly this case in front of what the table at ``path`` holds."""
-    held: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    held: dict[str, Any] = documents.read(path) if path.exists() else {}
     kernels: dict[str, list[Any]] = held.get("kernels", {})
     rest = [e for e in kernels.get(kind.kernel, []) if {c: e.get(c) for c in case} != case]
     kernels[kind.kernel] = [{**case, **config.values()}, *rest]

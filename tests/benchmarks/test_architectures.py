@@ -86,8 +86,10 @@ def test_a_directory_of_the_users_comes_first_and_other_keys_are_not_read(tmp_pa
     (tmp_path / "sm_90.yaml").write_text(yaml.safe_dump({"architecture": own, "kernels": {"x": 1}}))
     (tmp_path / "sm_91.yaml").write_text(yaml.safe_dump({"architecture": own}))
     (tmp_path / "sm_92.yaml").write_text("kernels: {}\n")
+    (tmp_path / "sm_100.yaml").write_text("kernels: {}\n")
     assert load("sm_90", [tmp_path]).warps_per_core == 48
     assert load("sm_80", [tmp_path]).warps_per_core == 64
+    assert load("sm_100", [tmp_path]) == load("sm_100")  # a table of the user's without limits
     with pytest.raises(ValueError, match="must be the name of the file"):
         load("sm_91", [tmp_path])
     with pytest.raises(ValueError, match="the key 'architecture' is needed"):

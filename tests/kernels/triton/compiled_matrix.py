@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import triton
 
-from perwatt.benchmarks import architectures, plan
+from perwatt.benchmarks import architectures
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.compiling import Job, Outcome, compile_all
-from perwatt.benchmarks.config import compose
+from perwatt.benchmarks.inspecting import specs
 from perwatt.benchmarks.tables import load
 from perwatt.kernels.triton.configuration import REASONS
-from perwatt.kernels.workload import Workload
 
 ARCHITECTURES = architectures.names()
 SUITES = ("triton", "power")
@@ -59,19 +57,11 @@ TENSOR_MEMORY = 512  # columns; beyond them a compiler makes an empty kernel wit
 FEW_ROWS = "HMMA|HGMMA|_bf16"  # of a tile of 16 rows: warp by warp where larger instructions have no such shape
 
 
-def specs() -> Iterator[dict[str, Any]]:
-    for suite in SUITES:
-        from omegaconf import OmegaConf
-
-        config: Any = OmegaConf.to_container(compose([f"suite={suite}"]), resolve=True)
-        for planned in plan.check(config).cases("accelerator", 1):
-            workload: Workload = build(planned.spec, "perwatt.kernels", "kernels")
-            own = str(getattr(workload, "backend", "triton")).startswith("triton")
-            if own and type(workload).programs is not Workload.programs:
-                yield planned.spec
-
-
-SPECS = {f"{(w := build(s, 'perwatt.kernels', 'kernels')).name} {w.label()}": s for s in specs()}
+SPECS = {
+    f"{(w := build(s, 'perwatt.kernels', 'kernels')).name} {w.label()}": s
+    for suite in SUITES
+    for s in specs([f"suite={suite}"])
+}
 
 
 @pytest.fixture(scope="session")
