@@ -97,8 +97,8 @@ class Observer:
         return prepared, found
 
     def _communication(self, workload: Workload, made: Log, launched: Log) -> Communication:
-        if library := str(getattr(workload, "library", "")):
-            return Communication(library, _torch_version())
+        if medium := str(getattr(workload, "medium", "")):
+            return Communication(medium, _torch_version())
         if self.backend != NCCL:
             return Communication(self.backend, _torch_version(), environment=self._variables)
         name, version = _nccl_version()
@@ -108,7 +108,7 @@ class Observer:
         if did is None and not reason:
             reason = "NCCL wrote no algorithm for it"
         return Communication(
-            backend=(made.library or first.library).lower() or name,
+            backend=(made.implementation or first.implementation).lower() or name,
             version=made.version or first.version or version,
             algorithm=did.algorithm if did else None,
             protocol=did.protocol if did else None,

@@ -59,7 +59,7 @@ class Log:
     ``nvls`` is whether the communicator may reduce and multicast in the switch: it has channels for that.
     """
 
-    library: str = ""
+    implementation: str = ""
     version: str = ""
     coll_channels: int | None = None
     nvls_channels: int | None = None
@@ -69,7 +69,7 @@ class Log:
 
 def parse(text: str) -> Log:
     """What ``text``, a log or a part of one, says. Lines that it does not know are passed over."""
-    library = version = ""
+    implementation = version = ""
     coll: int | None = None
     nvls_channels: int | None = None
     multicast: bool | None = None
@@ -83,9 +83,9 @@ def parse(text: str) -> Log:
         elif match := _NVLS.search(said):
             multicast = match[1] is None
         elif match := _VERSION.search(said):
-            library, version = match[1], match[2]
+            implementation, version = match[1], match[2]
     nvls = multicast if nvls_channels is None else nvls_channels > 0
-    return Log(library, version, coll, nvls_channels, nvls, tuple(choices))
+    return Log(implementation, version, coll, nvls_channels, nvls, tuple(choices))
 
 
 def merged(choices: tuple[Choice, ...]) -> Choice | None:

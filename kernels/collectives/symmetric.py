@@ -32,7 +32,7 @@ class Symmetric(Workload):
     """Base of these kernels; a concrete one says which collective does it, on which operation of torch's."""
 
     collective: ClassVar[bool] = True
-    library: ClassVar[str] = "symmetric memory"
+    medium: ClassVar[str] = "symmetric memory"
 
     message_bytes: int | str = "1MiB"
     dtype: str = "bf16"
@@ -83,7 +83,7 @@ class Symmetric(Workload):
         agree.together(place, lambda: data.require_memory(need, place))
         prepared = self.inner.prepare(place)
         _, _, rest = prepared.note.partition("; ")  # the backend, which only the agreement went over
-        return prepared._replace(note="; ".join(filter(None, (f"over {self.library}", rest))))
+        return prepared._replace(note="; ".join(filter(None, (f"over {self.medium}", rest))))
 
     def passed_on(self) -> dict[str, Any]:
         """The fields that the collective has as well."""
@@ -98,7 +98,7 @@ def probe(place: Place, name: str) -> None:
     if not hasattr(torch.ops.symm_mem, name):
         raise Unsupported(f"torch {torch.__version__} has no symm_mem.{name}")
     memory, device = _module(), torch.device(place.device)
-    dtypes.supported(place, Symmetric.library, lambda: memory.empty(16, dtype=torch.float32, device=device))
+    dtypes.supported(place, Symmetric.medium, lambda: memory.empty(16, dtype=torch.float32, device=device))
 
 
 def call(name: str) -> Callable[..., object]:
@@ -132,5 +132,5 @@ def _module() -> Any:
     try:
         import torch.distributed._symmetric_memory as memory
     except ImportError as error:
-        raise Unsupported(f"{Symmetric.library}: {dtypes.one_line(error)}") from error
+        raise Unsupported(f"{Symmetric.medium}: {dtypes.one_line(error)}") from error
     return memory

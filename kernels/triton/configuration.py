@@ -66,8 +66,19 @@ class Configuration:
 
 
 @dataclass(frozen=True)
-class MatmulPointer(Configuration):
-    """Tiles of the pointer kernel; ``group_m`` rows of tiles are walked together, so that B's tiles stay in cache.
+class Tiles(Configuration):
+    """Tiles of C and the depth in which A and B are loaded for them; ``group_m`` rows of tiles are walked together, so
+    that B's tiles stay in cache."""
+
+    block_m: int = 128
+    block_n: int = 128
+    block_k: int = 64
+    group_m: int = 8
+
+
+@dataclass(frozen=True)
+class MatmulPointer(Tiles):
+    """Tiles of the pointer kernel.
 
     ``fnuz``: the architecture multiplies fp8 without a negative zero, not the OCP formats. The condition ``aligned``
     says whether all rows are multiples of 16 bytes: if not, elements are loaded one by one, which takes registers."""
@@ -75,10 +86,6 @@ class MatmulPointer(Configuration):
     kernel: ClassVar[str] = "matmul_pointer"
     conditions: ClassVar[tuple[str, ...]] = ("dtype", "m", "n", "k", "fast_accum", "aligned")
 
-    block_m: int = 128
-    block_n: int = 128
-    block_k: int = 64
-    group_m: int = 8
     fnuz: bool = False
 
 
@@ -97,24 +104,20 @@ class MatmulDescriptor(MatmulPointer):
 
 
 @dataclass(frozen=True)
-class MatmulGrouped(Configuration):
+class MatmulGrouped(Tiles):
     """Tiles of the persistent kernel over groups; ``descriptors``: A and B come through tensor descriptors; ``fnuz`` as
     in :class:`MatmulPointer`. The condition ``aligned``: all rows are multiples of 16 bytes."""
 
     kernel: ClassVar[str] = "matmul_grouped"
     conditions: ClassVar[tuple[str, ...]] = ("dtype", "groups", "rows_per_group", "n", "k", "aligned")
 
-    block_m: int = 128
-    block_n: int = 128
-    block_k: int = 64
-    group_m: int = 8
     programs_per_core: int = 1
     descriptors: bool = False
     fnuz: bool = False
 
 
 @dataclass(frozen=True)
-class MatmulScaled(Configuration):
+class MatmulScaled(Tiles):
     """Tiles of the persistent kernel for block-scaled formats. ``descriptors``: A and B come through tensor
     descriptors; ``blocked``: the scales too, in blocks of 128 x 4; ``specialize`` and ``flatten`` as in
     :class:`MatmulDescriptor`. The condition ``aligned``: rows of C are multiples of 16 bytes, K one of 128."""
@@ -122,10 +125,7 @@ class MatmulScaled(Configuration):
     kernel: ClassVar[str] = "matmul_scaled"
     conditions: ClassVar[tuple[str, ...]] = ("dtype", "m", "n", "k", "out_dtype", "aligned")
 
-    block_m: int = 128
-    block_n: int = 128
     block_k: int = 128
-    group_m: int = 8
     programs_per_core: int = 1
     descriptors: bool = False
     blocked: bool = False

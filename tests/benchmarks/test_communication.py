@@ -64,11 +64,11 @@ class Case(AllReduce):
     does = ("NVLS", "SIMPLE", 7)
 
     def over(self, library: Library) -> Case:
-        object.__setattr__(self, "library_", library)
+        object.__setattr__(self, "stand_in", library)
         return self
 
     def prepare(self, place: Place) -> Prepared:
-        library: Library = self.library_  # type: ignore[attr-defined]
+        library: Library = self.stand_in  # type: ignore[attr-defined]
         if any(self.requested) and not library.asked:
             library.communicator(4, 0)
             library.asked = True

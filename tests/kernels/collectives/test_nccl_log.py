@@ -202,5 +202,5 @@ def test_the_formats_are_those_of_the_docstring() -> None:
     calls = [s for s in shown if "Bytes ->" in s and not s.endswith("Algo 1 ...")]
     assert len(calls) == 5
     assert all(parse(HEAD + s).choices for s in calls)
-    assert [parse(s).library for s in shown if "CL version" in s] == ["NCCL", "RCCL", "RCCL"]
+    assert [parse(s).implementation for s in shown if "CL version" in s] == ["NCCL", "RCCL", "RCCL"]
     assert [parse(s).coll_channels for s in shown if "coll channels" in s and s[0] == "1"] == [16, 16]
