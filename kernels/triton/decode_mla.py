@@ -19,6 +19,7 @@ import triton.language as tl
 
 from perwatt.kernels.triton import decode_combine
 from perwatt.kernels.triton.attention_configuration import DecodeMla
+from perwatt.kernels.triton.decode_paged import take_in, write_part
 from perwatt.kernels.triton.program import Program
 
 if TYPE_CHECKING:
@@ -42,15 +43,13 @@ def decode_mla(
     end = tl.minimum(begin + chunk, length)
     stride_qb, stride_qh = strides_q
     stride_cp, stride_cs = strides_cache
-    stride_b, stride_s, stride_h = strides_parts
-    stride_lb, stride_ls, stride_lh = strides_lse
     rows = tl.program_id(1) % tiles * BLOCK_M + tl.arange(0, BLOCK_M)
     columns = tl.arange(0, LATENT)
     rope = LATENT + tl.arange(0, ROPE)
     q_place = q + batch * stride_qb + rows[:, None] * stride_qh
-    mine = (rows < heads)[:, None]  # same: for what is loaded; rows that are not ours are not written
-    latent_q = tl.load(q_place + columns[None, :], mask=mine, other=0.0)  # same: as above
-    rope_q = tl.load(q_place + rope[None, :], mask=mine, other=0.0)  # same: as above
+    mine = rows < heads
+    latent_q = tl.load(q_place + columns[None, :], mask=mine[:, None], other=0.0)  # same: others are not written
+    rope_q = tl.load(q_place + rope[None, :], mask=mine[:, None], other=0.0)  # same: as above
     total = tl.zeros((BLOCK_M, LATENT), tl.float32)
     weight = tl.zeros((BLOCK_M,), tl.float32)
     largest = tl.full((BLOCK_M,), float("-inf"), tl.float32)
@@ -64,19 +63,8 @@ def decode_mla(
         scores = tl.dot(rope_q, rope_k.T, input_precision="ieee")
         scores = tl.dot(latent_q, latent.T, scores, input_precision="ieee") * scale
         scores = tl.where(inside[None, :], scores, float("-inf"))
-        larger = tl.maximum(largest, tl.max(scores, 1))
-        p = tl.exp2(scores - larger[:, None])
-        keep = tl.exp2(largest - larger)
-        weight = weight * keep
-        weight += tl.sum(p, 1)
-        total = total * keep[:, None]
-        total = tl.dot(p.to(latent.dtype), latent, total, input_precision="ieee")
-        largest = larger
-    place = tl.cast(batch, tl.int64) * stride_b + part * stride_s + rows * stride_h
-    output = (total / weight[:, None]).to(parts.dtype.element_ty)
-    tl.store(parts + place[:, None] + columns[None, :], output, mask=(rows < heads)[:, None])
-    tl.store(lse + batch * stride_lb + part * stride_ls + rows * stride_lh, largest + tl.log2(weight),
-             mask=rows < heads)  # fmt: skip
+        total, largest, weight = take_in(total, largest, weight, scores, latent)
+    write_part(parts, lse, total, largest, weight, batch, part, rows, columns, mine, strides_parts, strides_lse)
 
 
 def programs(

@@ -23,6 +23,33 @@ if TYPE_CHECKING:
 
 
 @triton.jit
+def take_in(total, largest, weight, scores, value):
+    """The weighted sum (R, D), the largest score and the sum of exponentials (R,) with ``scores`` (R, N), logarithms to
+    the base 2, of the keys of ``value`` (N, D) taken in."""
+    larger = tl.maximum(largest, tl.max(scores, 1))
+    p = tl.exp2(scores - larger[:, None])
+    keep = tl.exp2(largest - larger)
+    weight = weight * keep
+    weight += tl.sum(p, 1)
+    total = total * keep[:, None]
+    total = tl.dot(p.to(value.dtype), value, total, input_precision="ieee")
+    return total, larger, weight
+
+
+@triton.jit
+def write_part(parts, lse, total, largest, weight, batch, part, heads, columns, mine, strides_parts, strides_lse):
+    """What one stretch of keys came to, for the ``heads`` that are ``mine``."""
+    stride_b, stride_s, stride_h = strides_parts
+    stride_lb, stride_ls, stride_lh = strides_lse
+    place = tl.cast(batch, tl.int64) * stride_b + part * stride_s + heads * stride_h
+    output = (total / weight[:, None]).to(parts.dtype.element_ty)
+    tl.store(parts + place[:, None] + columns[None, :], output, mask=mine[:, None])
+    # Added to the pointer one by one: an offset of its own costs fp32 of 256 a register too many on sm_100.
+    place = lse + batch * stride_lb + part * stride_ls + heads * stride_lh
+    tl.store(place, largest + tl.log2(weight), mask=mine)
+
+
+@triton.jit
 def decode_paged(
     q, k, v, table, lengths, parts, lse, chunk, kv_heads, group, scale, strides_q, strides_k, strides_v, stride_table,
     strides_parts, strides_lse, GROUP: tl.constexpr, BLOCK_N: tl.constexpr, PAGE: tl.constexpr, D: tl.constexpr,
@@ -39,14 +66,12 @@ def decode_paged(
     stride_qb, stride_qh = strides_q
     stride_kp, stride_ks, stride_kh = strides_k
     stride_vp, stride_vs, stride_vh = strides_v
-    stride_b, stride_s, stride_h = strides_parts
-    stride_lb, stride_ls, stride_lh = strides_lse
     rows = tl.arange(0, GROUP)
     heads = kv_head * group + rows
     columns = tl.arange(0, D)
-    mine = (rows < group)[:, None]  # same: for what is loaded; rows that are not ours are not written
+    mine = rows < group
     q_place = q + batch * stride_qb + heads[:, None] * stride_qh
-    queries = tl.load(q_place + columns[None, :], mask=mine, other=0.0)  # same: as above
+    queries = tl.load(q_place + columns[None, :], mask=mine[:, None], other=0.0)  # same: others are not written
     total = tl.zeros((GROUP, D), tl.float32)
     weight = tl.zeros((GROUP,), tl.float32)
     largest = tl.full((GROUP,), float("-inf"), tl.float32)
@@ -60,19 +85,8 @@ def decode_paged(
         value = tl.load(v + v_place[:, None] + columns[None, :], mask=inside[:, None], other=0.0)
         scores = tl.dot(queries, key.T, input_precision="ieee") * scale
         scores = tl.where(inside[None, :], scores, float("-inf"))
-        larger = tl.maximum(largest, tl.max(scores, 1))
-        p = tl.exp2(scores - larger[:, None])
-        keep = tl.exp2(largest - larger)
-        weight = weight * keep
-        weight += tl.sum(p, 1)
-        total = total * keep[:, None]
-        total = tl.dot(p.to(value.dtype), value, total, input_precision="ieee")
-        largest = larger
-    place = tl.cast(batch, tl.int64) * stride_b + part * stride_s + heads * stride_h
-    output = (total / weight[:, None]).to(parts.dtype.element_ty)
-    tl.store(parts + place[:, None] + columns[None, :], output, mask=(rows < group)[:, None])
-    tl.store(lse + batch * stride_lb + part * stride_ls + heads * stride_lh, largest + tl.log2(weight),
-             mask=rows < group)  # fmt: skip
+        total, largest, weight = take_in(total, largest, weight, scores, value)
+    write_part(parts, lse, total, largest, weight, batch, part, heads, columns, mine, strides_parts, strides_lse)
 
 
 def programs(

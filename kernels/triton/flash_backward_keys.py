@@ -13,7 +13,15 @@ import triton.language as tl
 
 from perwatt.kernels.triton.attention_configuration import FlashBackwardKeys
 from perwatt.kernels.triton.flash_backward import shared
-from perwatt.kernels.triton.flash_forward import as_loaded, load_tile, sees, start_of, store_tile, strides_of
+from perwatt.kernels.triton.flash_forward import (
+    as_loaded,
+    load_tile,
+    packed_rows,
+    sees,
+    start_of,
+    store_tile,
+    strides_of,
+)
 from perwatt.kernels.triton.program import Program
 
 if TYPE_CHECKING:
@@ -85,10 +93,7 @@ def flash_backward_keys(
     q_row = 0
     k_row = 0
     if VARLEN:
-        q_row = tl.load(cu_q + batch)
-        k_row = tl.load(cu_k + batch)
-        S_q = tl.load(cu_q + batch + 1) - q_row
-        S_k = tl.load(cu_k + batch + 1) - k_row
+        q_row, k_row, S_q, S_k = packed_rows(cu_q, cu_k, batch)
         batch = 0
         if key >= S_k:  # same: a tile beyond the end writes nothing
             return

@@ -13,6 +13,7 @@ from perwatt.kernels.triton.flash_backward import shared
 from perwatt.kernels.triton.flash_forward import (
     as_loaded,
     load_tile,
+    packed_rows,
     sees,
     span_of_keys,
     start_of,
@@ -62,10 +63,7 @@ def flash_backward_queries(
     q_row = 0
     k_row = 0
     if VARLEN:
-        q_row = tl.load(cu_q + batch)
-        k_row = tl.load(cu_k + batch)
-        S_q = tl.load(cu_q + batch + 1) - q_row
-        S_k = tl.load(cu_k + batch + 1) - k_row
+        q_row, k_row, S_q, S_k = packed_rows(cu_q, cu_k, batch)
         batch = 0
         if row >= S_q:  # same: a tile beyond the end writes nothing
             return

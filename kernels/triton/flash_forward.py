@@ -41,6 +41,14 @@ def start_of(batch, head, row, strides):
 
 
 @triton.jit
+def packed_rows(cu_q, cu_k, sequence):
+    """Of a packed sequence the first row of its queries and of its keys, and how many there are of each."""
+    q_row = tl.load(cu_q + sequence)
+    k_row = tl.load(cu_k + sequence)
+    return q_row, k_row, tl.load(cu_q + sequence + 1) - q_row, tl.load(cu_k + sequence + 1) - k_row
+
+
+@triton.jit
 def load_tile(x, batch, head, row, rows, strides, BLOCK: tl.constexpr, D: tl.constexpr, DESCRIPTORS: tl.constexpr):
     """BLOCK rows of x (B, H, S, D) from ``row`` on: (BLOCK, D). Through a pointer, those from ``rows`` on are 0."""
     if DESCRIPTORS:
@@ -139,10 +147,7 @@ def flash_forward(
     q_row = 0
     k_row = 0
     if VARLEN:
-        q_row = tl.load(cu_q + batch)
-        k_row = tl.load(cu_k + batch)
-        S_q = tl.load(cu_q + batch + 1) - q_row
-        S_k = tl.load(cu_k + batch + 1) - k_row
+        q_row, k_row, S_q, S_k = packed_rows(cu_q, cu_k, batch)
         batch = 0
         if row >= S_q:  # same: a tile beyond the end writes nothing
             return
