@@ -1,50 +1,28 @@
-"""Steps of a language model: work by hand and by counting, results against float64, and a wrong layer is caught."""
+"""Steps of a language model: work by hand and by counting, and results against float64."""
 
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import pickle
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 import yaml
-from torch.nn import functional
+from step_models import BOTH, GPT, KINDS, LATENT, MIXED, TINY, shipped, step
 
 import perwatt.conf
-from perwatt.benchmarks import models
-from perwatt.kernels import experts, reference_step, step_operands, transformer
-from perwatt.kernels.model import Experts, Latent, Model, parse
+from perwatt.kernels import experts, step_operands, transformer
+from perwatt.kernels.model import Model
 from perwatt.kernels.step import MODES, Step
 from perwatt.kernels.step_parallel import StepParallel
-from perwatt.kernels.workload import Place, Unsupported, WrongResult
+from perwatt.kernels.workload import Place, Unsupported
 
 CONF = Path(next(iter(perwatt.conf.__path__)))
-
-
-def shipped(name: str) -> Model:
-    return parse(models.load(name, "test"), "test")
-
-
-TINY = shipped("tiny")
-# The kinds that there are, each as small as it can be: grouped heads, GELU with biases, latent attention, experts.
-GPT = Model("gpt", 2, 48, 2, 80, 64, False, 2, 16, norm="layer", biases=True, tied=True, learned_positions=64)
-MIXED = Model("mixed", 3, 48, 4, 80, 64, True, 2, 16, rope_theta=1e4, experts=Experts(1, 6, 24, 2, 1, 2.5))
-UNSHARED = dataclasses.replace(MIXED, name="unshared", gated=False, experts=Experts(0, 5, 24, 2, 0))
-LATENT = Model("latent", 3, 48, 3, 80, 64, True, rope_theta=1e4, latent=Latent(20, 24, 16, 8, 12))
-BOTH = dataclasses.replace(LATENT, name="both", experts=Experts(1, 6, 24, 2, 1, 2.5))
-KINDS = (dataclasses.replace(TINY, hidden=48, ffn=80), GPT, MIXED, UNSHARED, LATENT, BOTH)
-
-
-def step(model: Model = TINY, mode: str = "train", **changes: Any) -> Step:
-    sizes = {"batch": 2, "seq": 12, "context": 20, "dtype": "fp32"}
-    return Step(model, mode, **{**sizes, **changes})
 
 
 # -- the specification -----------------------------------------------------------------------------------------------
@@ -296,175 +274,6 @@ def test_sequences_and_places_matter(cpu: Place) -> None:
         last = dataclasses.replace(decode, layers=layers, x=ops.x[:, -1:])
         (z,) = step_operands.launcher(last)()
         torch.testing.assert_close(z, y[:, -1:], rtol=1e-4, atol=1e-4)
-
-
-# -- a wrong layer is caught -----------------------------------------------------------------------------------------
-
-_sdpa = functional.scaled_dot_product_attention
-
-
-def _scaled(*args: Any, **options: Any) -> Any:
-    scale = options.pop("scale", None) or args[0].shape[-1] ** -0.5
-    return _sdpa(*args, scale=scale * 1.25, **options)
-
-
-def _unmasked(*args: Any, **options: Any) -> Any:
-    return _sdpa(*args, **{**options, "is_causal": False})
-
-
-def _wrong_groups(q: Any, k: Any, v: Any, **options: Any) -> Any:
-    return _sdpa(q, k.roll(1, 1), v, **options)
-
-
-def _shifted(model: Model, first: int, *rest: Any) -> Any:
-    return _rotary(model, first, *rest)[0], -_rotary(model, first, *rest)[1]
-
-
-_rotary = transformer.rotary
-_rms = functional.rms_norm
-Patch = Callable[..., Any]
-
-MUTATIONS: dict[str, tuple[Any, str, Patch]] = {
-    "scale of the scores": (functional, "scaled_dot_product_attention", _scaled),
-    "no mask": (functional, "scaled_dot_product_attention", _unmasked),
-    "other groups": (functional, "scaled_dot_product_attention", _wrong_groups),
-    "turned the other way": (transformer, "rotary", _shifted),
-    "norm without its weight": (functional, "rms_norm", lambda x, shape, w, eps: _rms(x, shape, 0 * w + 1, eps)),
-    "norm with a coarse epsilon": (functional, "rms_norm", lambda x, shape, w, eps: _rms(x, shape, w, 0.3)),
-    "gate and up exchanged": (experts, "activate", lambda model, x: _activate(model, x.roll(x.shape[-1] // 2, -1))),
-    "another activation": (
-        experts,
-        "activate",
-        lambda model, x: functional.gelu(x.chunk(2, -1)[0]) * x.chunk(2, -1)[1],
-    ),
-}
-_activate = experts.activate
-
-
-@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", MUTATIONS)
-@pytest.mark.usefixtures("emulated")
-def test_a_wrong_layer_is_caught(name: str, dtype: str, cpu: Place) -> None:
-    owner, attribute, wrong = MUTATIONS[name]
-    spec = step(dataclasses.replace(TINY, hidden=128, ffn=128), "train", seq=40, dtype=dtype)
-    assert spec.prepare(cpu).check.compared > 0
-    with mock.patch.object(owner, attribute, wrong), pytest.raises(WrongResult):
-        spec.prepare(cpu)
-
-
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("what", ["gates", "order", "shared", "router gradient"])
-def test_a_wrong_mixture_is_caught(what: str, mode: str, cpu: Place) -> None:
-    if what == "router gradient" and mode != "train":
-        pytest.skip("no gradients")
-    mix, route, network = experts.mix, experts.route, transformer.network
-
-    def wrong_route(chosen: Any, *rest: Any) -> Any:
-        routing = route(chosen, *rest)
-        return dataclasses.replace(routing, row=routing.row.flip(0))
-
-    def wrong_mix(model: Model, routing: Any, router: Any, *rest: Any) -> Any:
-        if what == "router gradient":
-            return mix(model, routing, router.detach() + 0 * router, *rest)
-        return mix(model, routing, router * 1.5, *rest)
-
-    patches = {
-        "gates": mock.patch.object(experts, "mix", wrong_mix),
-        "router gradient": mock.patch.object(experts, "mix", wrong_mix),
-        "order": mock.patch.object(experts, "route", wrong_route),
-        "shared": mock.patch.object(transformer, "network", lambda *of: 0 * network(*of)),
-    }
-    with patches[what], pytest.raises(WrongResult):
-        step(MIXED, mode).prepare(cpu)
-
-
-@pytest.mark.parametrize("name", ["q_norm", "kv_norm"])
-def test_a_wrong_latent_is_caught(name: str, cpu: Place) -> None:
-    size = transformer.shapes(LATENT, False, 0)[name][0]
-    wrong = lambda x, shape, w, eps: _rms(x, shape, w if x.shape[-1] != size else 0 * w + 1, eps)  # noqa: E731
-    for mode in MODES:
-        with mock.patch.object(functional, "rms_norm", wrong), pytest.raises(WrongResult):
-            step(LATENT, mode).prepare(cpu)
-
-
-def test_one_wrong_element_and_an_unfinished_one_are_caught(cpu: Place) -> None:
-    forward = transformer.forward
-
-    def spoiled(value: float, at: int) -> Patch:
-        def wrong(stack: Any, layers: Any, x: Any) -> Any:
-            y = forward(stack, layers, x)
-            import torch
-
-            mask = torch.zeros_like(y)
-            mask[0, at:, 3] = value
-            return y + mask
-
-        return wrong
-
-    with mock.patch.object(transformer, "forward", spoiled(1.0, 11)), pytest.raises(WrongResult, match="output"):
-        step().prepare(cpu)
-    # beyond the small instance only what is not finite can be seen
-    with mock.patch.object(transformer, "forward", spoiled(float("inf"), 50)), pytest.raises(WrongResult, match="fini"):
-        step(seq=64).prepare(cpu)
-
-
-def test_a_tensor_that_is_off_a_little_everywhere_is_caught() -> None:
-    import torch
-
-    want = torch.randn(40, 40, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    assert reference_step.deviation("x", want * 1.02, want, "bf16") == pytest.approx(0.02)
-    with pytest.raises(WrongResult, match=r"x: off by 0\.06 of its root mean square"):
-        reference_step.deviation("x", want * 1.06, want, "bf16")
-    spoiled = want.clone()
-    spoiled[3, 4] += 3.0
-    with pytest.raises(WrongResult, match=r"x \[3, 4\]"):
-        reference_step.deviation("x", spoiled, want, "bf16")
-
-
-def test_the_reference_shares_no_code_with_the_layers() -> None:
-    source = inspect.getsource(reference_step)
-    assert "transformer" not in source.split('"""', 2)[2]
-    assert "functional" not in source
-    assert "experts." not in source.split('"""', 2)[2].replace("model.experts.", "")
-
-
-# -- experts ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("tokens", "active", "resident"), [(64, 2, 8), (7, 3, 5), (1, 4, 4), (5, 2, 64)])
-def test_tokens_are_dealt_evenly_to_different_experts(tokens: int, active: int, resident: int) -> None:
-    chosen = experts.choose(tokens, active, resident, 3)
-    assert all(len(set(row)) == active for row in chosen.tolist())
-    counts = chosen.flatten().bincount(minlength=resident)
-    assert int(counts.max() - counts.min()) <= 1
-    assert (chosen == experts.choose(tokens, active, resident, 3)).all()
-    assert (chosen != experts.choose(tokens, active, resident, 4)).any() or resident == active
-
-
-@pytest.mark.parametrize("backward", [False, True])
-def test_the_grouped_product_is_the_loop(backward: bool, cpu: Place) -> None:
-    import torch
-
-    if not experts.has_grouped(torch.float32, "cpu", backward):
-        pytest.skip("this torch has none on the CPU")
-    mode = "train" if backward else "prefill"
-    results = []
-    for fused in (False, True):
-        with mock.patch.object(experts, "has_grouped", return_value=fused):
-            # 16 bytes to a row, or the grouped product refuses
-            model = dataclasses.replace(MIXED, hidden=64, experts=Experts(1, 6, 32, 2, 1))
-            results.append(step_operands.launcher(step(model, mode).maker(cpu).operands(0))())
-    for one, other in zip(*results, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-
-
-def test_without_a_grouped_product_one_an_expert_is_made() -> None:
-    import torch
-
-    with mock.patch.object(functional, "grouped_mm", side_effect=RuntimeError("no")):
-        assert not experts.has_grouped(torch.float32, "cpu", False)
-    with mock.patch.object(functional, "grouped_mm", return_value=torch.zeros(16, 32)):
-        assert not experts.has_grouped(torch.float32, "cpu", False)
 
 
 # -- a run -----------------------------------------------------------------------------------------------------------

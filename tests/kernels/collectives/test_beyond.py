@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import json
 import re
 import subprocess
 import sys
@@ -16,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rank_groups
 import yaml
 from conftest import require
+from rank_groups import Outcomes, outcomes_of
 
 from perwatt.kernels.collectives import routing
 from perwatt.kernels.collectives.all_reduce import AllReduce
@@ -27,32 +28,23 @@ from perwatt.kernels.collectives.symmetric_all_gather import SymmetricAllGather
 from perwatt.kernels.collectives.symmetric_all_reduce import SymmetricAllReduce
 from perwatt.kernels.workload import Place, Unsupported, Workload
 
-DEADLINE_S = 180  # the ranks have shorter ones of their own
 RANKS = (2, 4)
 SPECS: tuple[type[Workload], ...] = (Overlap, MoeAllToAll, SymmetricAllReduce, SymmetricAllGather)
-
-Outcomes = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Outcomes]:
     """For each number of ranks, the outcomes by scenario of every rank."""
     folder = tmp_path_factory.mktemp("groups")
-    command = [sys.executable, str(Path(__file__).with_name("beyond_ranks.py")), str(folder), *map(str, RANKS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {n: [json.loads((folder / f"{n}-{rank}.json").read_text()) for rank in range(n)] for n in RANKS}
+    return outcomes_of(Path(__file__).with_name("beyond_ranks.py"), folder, RANKS)
 
 
 def named(groups: dict[int, Outcomes], ranks: int, prefix: str) -> dict[str, list[Any]]:
     """The scenarios whose name starts so, with what each rank saw; none may have raised."""
-    found: dict[str, list[Any]] = {}
-    for name in groups[ranks][0]:
-        if name.startswith(prefix):
-            assert all(rank[name]["raised"] is None for rank in groups[ranks]), (name, groups[ranks][0][name])
-            found[name] = [rank[name]["result"] for rank in groups[ranks]]
-    assert found
-    return found
+    found = rank_groups.named(groups, ranks, prefix)
+    for name, outcomes in found.items():
+        assert all(one["raised"] is None for one in outcomes), (name, outcomes[0])
+    return {name: [one["result"] for one in outcomes] for name, outcomes in found.items()}
 
 
 def raised(groups: dict[int, Outcomes], ranks: int, name: str) -> tuple[str, str]:

@@ -5,37 +5,21 @@ One group for each number of ranks goes through all scenarios (``gloo_ranks.py``
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from rank_groups import Outcomes, named, outcomes_of
 
-DEADLINE_S = 180  # the ranks have shorter ones of their own
 RANKS = (1, 2, 3)
 KINDS = ("all_reduce", "reduce_scatter", "all_gather", "all_to_all", "broadcast", "sendrecv")
 ROUNDOFF = {"fp32": 2**-24, "bf16": 2**-8, "fp16": 2**-11, "fp8_e4m3": 2**-4}
-
-Outcomes = list[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Outcomes]:
     """For each number of ranks, the outcomes by scenario of every rank."""
     folder = tmp_path_factory.mktemp("groups")
-    command = [sys.executable, str(Path(__file__).with_name("gloo_ranks.py")), str(folder), *map(str, RANKS)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {n: [json.loads((folder / f"{n}-{rank}.json").read_text()) for rank in range(n)] for n in RANKS}
-
-
-def named(groups: dict[int, Outcomes], ranks: int, prefix: str) -> dict[str, list[dict[str, Any]]]:
-    """The scenarios whose name starts so, with the outcome of each rank."""
-    found = {name: [rank[name] for rank in groups[ranks]] for name in groups[ranks][0] if name.startswith(prefix)}
-    assert found
-    return found
+    return outcomes_of(Path(__file__).with_name("gloo_ranks.py"), folder, RANKS)
 
 
 @pytest.mark.parametrize("ranks", RANKS)
