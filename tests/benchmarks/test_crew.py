@@ -82,6 +82,7 @@ def test_a_killed_rank_is_lost_by_name_and_signal(crew: Crew, tmp_path: Path) ->
         crew.run(task(tmp_path, window_s=30))
 
 
+@pytest.mark.slow
 def test_a_stuck_rank_is_lost_and_says_where_it_was(
     crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

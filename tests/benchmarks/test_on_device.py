@@ -25,6 +25,7 @@ def resolve(device: str) -> str:
     return found.type
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_every_kernel_runs_and_is_right(tmp_path: Path, perwatt: Perwatt, device: str) -> None:
     kind = resolve(device)
@@ -47,6 +48,7 @@ def test_every_kernel_runs_and_is_right(tmp_path: Path, perwatt: Perwatt, device
             assert all(r.target for r in records), "no target YAML knows this board"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 def test_a_cold_cache_is_slower_and_has_no_energy_of_its_own(tmp_path: Path, perwatt: Perwatt, device: str) -> None:
     caches = "+kernels.memory.cache=[warm,cold]"

@@ -223,7 +223,7 @@ def collective(tmp_path: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGSTOP])
 def test_a_rank_that_dies_or_hangs_ends_its_case_and_the_run_goes_on(tmp_path: Path, how: signal.Signals) -> None:
     process = collective(tmp_path, "launcher.timeout_s=4", "profile.window_s=3", "profile.repetitions=1")
     members = wait_for_ranks(process.pid, 2)

@@ -257,13 +257,13 @@ def test_a_wrong_v3_password_is_no_permission(agent: int, opened: Any, monkeypat
 
 
 def test_an_agent_that_fails_loses_readings_and_may_come_back(agent: int, opened: Any) -> None:
-    with UdpProxy(agent, slow_s=0.5) as proxy:
-        meter, _ = opened("snmp_apc", "power", proxy.port, timeout_s=0.2)
+    with UdpProxy(agent, slow_s=1.2) as proxy:
+        meter, _ = opened("snmp_apc", "power", proxy.port, timeout_s=0.5)
         for fault in ("silent", "slow", "garbage"):
             proxy.fault = fault
             reading = meter.read()
             assert (reading.value, reading.status) == (None, "lost"), fault
-            assert 0.15e9 < reading.call_ns < 0.6e9
+            assert 0.4e9 < reading.call_ns < 1.1e9
             proxy.fault = "none"
             assert until(lambda: meter.read().status == "ok", 3)
             assert meter.read().value == pytest.approx(640.0)
