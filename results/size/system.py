@@ -1,0 +1,59 @@
+"""A kind of hardware as it is bought and fed: a node of eight GPUs, or a rack that is one machine.
+
+All figures are published facts of one such unit (``conf/system/``), each with its source. What perwatt measured of it
+is a :class:`perwatt.results.size.load.Load`, never written here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from perwatt.results.size.parameter import Parameter
+
+
+class Psu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Power supplies of one unit: ``count`` are built in, ``needed`` carry it (the rest is redundancy). ``efficiency``:
+    (load as a fraction of the rating, efficiency) of one supply, loads growing."""
+
+    count: int
+    needed: int
+    rating_w: Parameter
+    efficiency: tuple[tuple[float, float], ...]
+    source: str
+    efficiency_offset: Parameter = Parameter(0.0, "1", "the curve as published", -0.01, 0.01)
+
+
+class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One unit. ``form``: several ``node`` stand in a rack (``per_rack``), a ``rack`` is its own. ``nameplate_w`` is
+    the rated input that electrical codes ask for, ``vendor_max_w`` the highest that the vendor states for it,
+    ``peak_w`` the short electrical peak (EDPp), all AC in W. ``host_w``: everything but the GPUs at the DC side, in W.
+    ``mean_fraction``: mean input in training over ``vendor_max_w``, ``peak_over_mean``: the highest second over that
+    mean, of systems that were measured and published: used only where nothing was measured. ``liquid_fraction`` of the
+    heat goes into the liquid. ``airflow_m3_s`` of the whole unit at its maximum; ``supply_max_c``: warmest coolant."""
+
+    name: str
+    title: str
+    vendor: str
+    target: str
+    gpus: int
+    form: Literal["node", "rack"]
+    per_rack: int
+    nameplate_w: Parameter
+    vendor_max_w: Parameter
+    gpu_max_w: Parameter
+    host_w: Parameter
+    liquid_fraction: Parameter
+    mean_fraction: Parameter
+    peak_over_mean: Parameter
+    psu: Psu | None = None
+    peak_w: Parameter | None = None
+    idle_w: Parameter | None = None
+    airflow_m3_s: Parameter | None = None
+    air_rise_k: Parameter | None = None
+    supply_max_c: Parameter | None = None
+    height_u: int | None = None
+    weight_kg: Parameter | None = None
+    peak_flops: Parameter | None = None
+    status: str = ""
