@@ -1,0 +1,95 @@
+"""How many units carry a load when some of them may fail, and how full they then run.
+
+``N`` units carry the load, rounded up to whole ones. ``N+1`` and ``N+2`` have one or two more, in one group that shares
+the load. ``2N`` is two whole sets. ``4N3R`` (four to make three, distributed redundancy) builds in blocks of four, each
+loaded so that any three carry it: a unit runs at 75 % at the most, and takes a third of a failed neighbour's load.
+
+The spare is for one group. Where each room or row has its own, as CDUs do, ask for the load of one of them and
+multiply: one spare for a hundred units is N+1 in name only.
+
+``load`` and ``unit`` are in one and the same unit (W, VA, heat in W). Every function works elementwise on numbers and
+arrays that broadcast.
+"""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+
+from perwatt.results.size.electrical import within
+from perwatt.results.size.parameter import Values
+from perwatt.results.size.site import Topology
+
+ROUNDING = 1e-9  # a load that exceeds whole units by this part of itself does so by the rounding of floating point
+BLOCK, CARRY = 4, 3  # of 4N3R
+
+DESCRIPTIONS: dict[Topology, str] = {
+    "N": "no spare unit: the loss of one is not carried",
+    "N+1": "one unit more than the load needs: the loss of any one is carried",
+    "N+2": "two units more than the load needs: the loss of any two is carried",
+    "2N": "two sets, each of which carries the whole load: the loss of a set is carried, no unit runs above 50 %",
+    "4N3R": "blocks of four of which any three carry all: the loss of one in each is carried, no unit runs above 75 %",
+}
+
+
+def describe(topology: Topology) -> str:
+    """What the topology means, in a line. Raises ValueError for one that is not known."""
+    if topology not in DESCRIPTIONS:
+        raise ValueError(f"topology: found {topology!r}; allowed {', '.join(get_args(Topology))}")
+    return DESCRIPTIONS[topology]
+
+
+def needed(load: Values, unit: Values) -> Values:
+    """Units that just carry ``load``: ``load / unit`` rounded up. Raises ValueError unless both are above 0."""
+    within("load", load)
+    within("unit", unit)
+    return np.ceil(load / unit * (1.0 - ROUNDING))
+
+
+def count(load: Values, unit: Values, topology: Topology) -> Values:
+    """Units to be built, the redundant ones included; a whole number. It never falls as the load grows.
+
+    Raises ValueError for a load or unit that is not above 0, and for a topology that is not known.
+    """
+    describe(topology)
+    if topology == "4N3R":
+        return BLOCK * needed(load, CARRY * unit)
+    n = needed(load, unit)
+    if topology == "2N":
+        return 2.0 * n
+    return n + {"N": 0.0, "N+1": 1.0, "N+2": 2.0}[topology]
+
+
+def normal_load(load: Values, unit: Values, topology: Topology, units: Values | None = None) -> Values:
+    """Load of each unit, a fraction of its rating, while all of them run. ``units``: how many there are, as many as
+    :func:`count` says if None. Raises ValueError as that does, and for no unit."""
+    describe(topology)
+    units = count(load, unit, topology) if units is None else units
+    within("load", load)
+    within("unit", unit)
+    within("units", units)
+    return load / (unit * units)
+
+
+def after_fault_load(load: Values, unit: Values, topology: Topology, units: Values | None = None) -> Values:
+    """Load of each unit that is left, a fraction of its rating, after the largest fault that the topology is there for:
+    one unit lost (``N+1``), two (``N+2``), a whole set (``2N``), one of each block (``4N3R``).
+
+    ``N`` has no such fault: it shows what the loss of one unit would do. Above 1 the rest is overloaded; infinite where
+    nothing is left. ``units`` and errors as in :func:`normal_load`.
+    """
+    describe(topology)
+    units = count(load, unit, topology) if units is None else units
+    within("load", load)
+    within("unit", unit)
+    within("units", units)
+    left = {
+        "N": units - 1.0,
+        "N+1": units - 1.0,
+        "N+2": units - 2.0,
+        "2N": units / 2.0,
+        "4N3R": units * CARRY / BLOCK,
+    }[topology]
+    with np.errstate(divide="ignore"):
+        return np.divide(load, unit * np.maximum(left, 0.0))
