@@ -1,0 +1,113 @@
+"""Heat for others: what the liquid carries at which temperature, what lifts it to a network, and what counts as reused.
+
+The liquid returns warmer than the supply by its rise; a heat exchanger at the room's boundary takes a few kelvin of
+that. If the network wants more, a heat pump lifts it: its coefficient is a fraction of Carnot's between the source and
+the network, COP = f T_network / (T_network - T_source) in K. Of a source heat Q it delivers Q COP / (COP - 1), and the
+difference is its electricity.
+
+EREUSE (Delegated Regulation (EU) 2024/1364, Annex II 1(j); EN 50600-4-6) is measured where the heat is handed over at
+the centre's boundary, and what comes back to cool the centre (an absorption chiller, say) is subtracted. With the
+heat pump outside, as district heating companies like to own it, Q is handed over. With the pump inside, its delivery
+is, and its electricity is part of EDC. Everything works element by element; the balance closes to rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from perwatt.results.size.elementwise import plain, within
+from perwatt.results.size.parameter import Values
+
+KELVIN = 273.15  # 0 C in K
+
+
+@dataclass(frozen=True)
+class Reused:
+    """Energies of one period in J. ``source_j`` leaves the liquid for reuse; ``rejected_j`` is what the plant still has
+    to reject; ``pump_j`` the electricity of the heat pump and ``delivered_j`` = ``source_j`` + ``pump_j`` what reaches
+    the network. ``ereuse_j`` counts at the boundary; ``edc_extra_j``: the heat pump's electricity where it is inside,
+    else 0. ``cop`` of the heat pump, nan where the network takes the heat as it is."""
+
+    source_j: Values
+    rejected_j: Values
+    pump_j: Values
+    delivered_j: Values
+    own_cooling_j: Values
+    ereuse_j: Values
+    edc_extra_j: Values
+    cop: Values
+
+
+def return_c(supply_c: Values, rise_k: Values) -> Values:
+    """Temperature in C at which the liquid comes back and enters the heat exchanger at the room's boundary: averaged
+    over the year this is TWH of Annex II 1(k). Raises ValueError for a negative rise."""
+    within("rise_k", rise_k, 0)
+    return supply_c + rise_k
+
+
+def heat_pump_cop(source_c: Values, network_c: Values, fraction: Values) -> Values:
+    """``fraction`` of Carnot's coefficient for heating from ``source_c`` to ``network_c``, both in C; nan where no lift
+    is needed. Raises ValueError for a fraction outside 0 to 1, and for a lift so high that the pump would deliver no
+    more than its own electricity."""
+    within("fraction", fraction, 0, 1)
+    lift = np.asarray(network_c, np.float64) - source_c
+    sink_k = np.asarray(network_c, np.float64) + KELVIN
+    cop = np.asarray(fraction) * sink_k / np.where(lift > 0, lift, np.nan)
+    if np.any(cop <= 1):
+        low = float(np.nanmin(cop))
+        raise ValueError(f"heat_pump_fraction: found a coefficient of {low:.3g}; allowed above 1 (lower the network_c)")
+    return plain(cop)
+
+
+def reuse(
+    heat_j: Values,
+    source_c: Values,
+    fraction: Values,
+    network_c: Values,
+    heat_pump_fraction: Values,
+    *,
+    pump_inside: bool,
+    own_cooling: Values,
+) -> Reused:
+    """Hand over ``fraction`` of ``heat_j``, the liquid's heat in a period, available at ``source_c`` (the return less
+    the heat exchanger's approach), to a network of ``network_c``. ``own_cooling``: the part of what is handed over that
+    cools the centre again (0 without an absorption chiller). By month or by bin of the weather: give arrays.
+
+    Raises ValueError for negative heat, for fractions outside 0 to 1 and as :func:`heat_pump_cop` does.
+    """
+    within("heat_j", heat_j, 0)
+    within("reuse.fraction", fraction, 0, 1)
+    within("own_cooling", own_cooling, 0, 1)
+    cop = np.asarray(heat_pump_cop(source_c, network_c, heat_pump_fraction))
+    source = np.asarray(heat_j, np.float64) * fraction
+    # without a lift there is no pump, and nan stands for its coefficient
+    pump = source * np.where(np.isnan(cop), 0.0, 1 / (np.where(np.isnan(cop), 2.0, cop) - 1))
+    delivered = source + pump
+    handed = delivered if pump_inside else source
+    own = handed * own_cooling
+    return Reused(
+        source_j=plain(source),
+        rejected_j=plain(heat_j - source),
+        pump_j=plain(pump),
+        delivered_j=plain(delivered),
+        own_cooling_j=plain(own),
+        ereuse_j=plain(handed - own),
+        edc_extra_j=plain(pump if pump_inside else np.zeros_like(pump)),
+        cop=plain(cop),
+    )
+
+
+def summed(parts: Reused) -> Reused:
+    """A year from its months or bins, which are the last axis: energies add up, ``cop`` is that of all heat lifted (nan
+    if none was; heat taken as it is has no part in it)."""
+    shape = np.broadcast_shapes(*(np.shape(getattr(parts, name)) for name in parts.__dataclass_fields__))
+    if not shape:
+        return parts
+    spread = {name: np.broadcast_to(getattr(parts, name), shape) for name in parts.__dataclass_fields__}
+    totals = {name: plain(value.sum(axis=-1)) for name, value in spread.items() if name != "cop"}
+    lifted = np.where(np.isnan(spread["cop"]), 0.0, spread["delivered_j"]).sum(axis=-1)
+    pump = np.asarray(totals["pump_j"])
+    cop = np.divide(lifted, pump, out=np.full(np.shape(pump), np.nan), where=pump > 0)
+    return Reused(cop=plain(cop), **totals)
