@@ -54,7 +54,7 @@ def duties(
     ``country`` (ISO 3166, two letters; empty: not stated). ``opening``: entry into operation; ``pue``, ``erf`` of the
     year, the PUE for the German rule without what only upgrades waste heat.
 
-    The input may be below the IT power, which is nominal: a centre sized on measurement is. Raises ValueError for powers
+    The input may be below the nominal IT power: a centre sized on measurement is. Raises ValueError for powers
     that are negative or not finite, and for a country that is no two-letter code.
     """
     for name, value in (("pdit_w", pdit_w), ("rated_input_w", rated_input_w)):
