@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Literal
 
 import msgspec
 
+from perwatt.results.size import checks
 from perwatt.results.size.parameter import Parameter
 
 Curve = tuple[tuple[float, float], ...]
@@ -30,6 +32,17 @@ class Climate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     altitude_m: float = 0.0
     extreme_wb_c: float | None = None
 
+    def __post_init__(self) -> None:
+        if not self.bins or any(b[0] < a[0] + 1 for a, b in itertools.pairwise(self.bins)):
+            raise ValueError(f"bins: found {len(self.bins)} bins; allowed lower edges that grow by 1 K or more")
+        for edge, hours, wet in self.bins:
+            checks.within(f"bins: hours at {edge:g}", hours, checks.ABOVE_0, 8784)
+            checks.within(f"bins: wet bulb at {edge:g}", wet, -90, edge + 1)
+        checks.within("bins: hours together", sum(hours for _, hours, _ in self.bins), 8759, 8785)
+        checks.within("cdd21", self.cdd21, 0, checks.ANY)
+        for years in self.n_year_max_c:
+            checks.within("n_year_max_c: years", years, 1, checks.ANY)
+
 
 class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The circuits to a rack. ``voltage_v`` between lines, three phases. Breakers of ``ratings_a``; each may carry
@@ -43,6 +56,12 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     continuous_factor: Parameter
     temperature_factor: Parameter
     paths: int
+
+    def __post_init__(self) -> None:
+        checks.within("paths", self.paths, 1, checks.ANY)
+        checks.growing("ratings_a", self.ratings_a)
+        above = dict.fromkeys(("power_factor", "continuous_factor", "temperature_factor"), (checks.ABOVE_0, 1.0))
+        checks.possible(self, **above)
 
 
 class Electrical(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +85,21 @@ class Electrical(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     margin: Parameter
     growth: Parameter
     available_w: float | None = None
+    transformer_no_load_share: Parameter = Parameter(
+        0.1, "1", "practice: no-load loss over the loss at rated load, large oil-filled units", 0.05, 0.25
+    )
+
+    def __post_init__(self) -> None:
+        checks.within("racks_per_row", self.racks_per_row, 1, checks.ANY)
+        checks.growing("row_ratings_a", self.row_ratings_a)
+        checks.curve("ups_curve", self.ups_curve)
+        checks.within("available_w", self.available_w, checks.ABOVE_0, checks.ANY)
+        above = dict.fromkeys(("ups_efficiency", "transformer_efficiency", "coincidence"), (checks.ABOVE_0, 1.0))
+        # a loss of everything would ask for an endless input
+        checks.possible(self, **above, distribution_loss=(0, 0.5), margin=(0, checks.ANY), growth=(0, checks.ANY))
+
+
+_FOOTPRINT = "SiteFootprint params, a constant there"
 
 
 class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -104,6 +138,20 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warming_k: Parameter
     recirculation_k: Parameter
     water_limit_m3: float | None = None
+    dry_condenser_k: Parameter = Parameter(12.0, "K", f"{_FOOTPRINT}, over dry bulb; the range is assumed", 10.0, 16.0)
+    tower_condenser_k: Parameter = Parameter(
+        6.0, "K", f"{_FOOTPRINT}, over tower water; the range is assumed", 4.0, 8.0
+    )
+    cop_max: Parameter = Parameter(12.0, "1", f"{_FOOTPRINT}; the range is assumed", 9.0, 15.0)
+    latent_share: Parameter = Parameter(0.9, "1", f"{_FOOTPRINT}; the range is assumed", 0.75, 1.0)
+
+    def __post_init__(self) -> None:
+        checks.within("return_years", self.return_years, 1, checks.ANY)
+        checks.within("water_limit_m3", self.water_limit_m3, 0, checks.ANY)
+        # a tower that never bleeds, or bleeds all that it takes in, is none; flows need a rise to carry heat
+        rises = dict.fromkeys(("liquid_rise_k", "air_rise_k", "ride_through_rise_k", "trim_band_k"), (0.1, 60.0))
+        above = dict.fromkeys(("carnot_fraction", "pump_efficiency"), (checks.ABOVE_0, 1.0))
+        checks.possible(self, **rises, **above, cycles=(1.01, 1000.0), cop_max=(1.0, 100.0), warming_k=(-10.0, 20.0))
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,6 +162,10 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     renewable: Parameter
     ramp_w_s: float | None = None
 
+    def __post_init__(self) -> None:
+        checks.within("ramp_w_s", self.ramp_w_s, checks.ABOVE_0, checks.ANY)
+        checks.possible(self)
+
 
 class Reuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Heat that is handed over: ``fraction`` of the liquid's heat; ``network_c`` what the district network wants."""
@@ -121,6 +173,9 @@ class Reuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fraction: Parameter
     network_c: Parameter
     heat_pump_fraction: Parameter
+
+    def __post_init__(self) -> None:
+        checks.possible(self, heat_pump_fraction=(checks.ABOVE_0, 1.0))
 
 
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from perwatt.results.size import checks
 from perwatt.results.size.parameter import Parameter
 
 
@@ -23,6 +24,12 @@ class Psu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     efficiency: tuple[tuple[float, float], ...]
     source: str
     efficiency_offset: Parameter = Parameter(0.0, "1", "the curve as published", -0.01, 0.01)
+
+    def __post_init__(self) -> None:
+        checks.within("count", self.count, 1, checks.ANY)
+        checks.within("needed", self.needed, 1, self.count)
+        checks.curve("efficiency", self.efficiency)
+        checks.possible(self, efficiency_offset=(-0.2, 0.2))
 
 
 class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,3 +64,10 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weight_kg: Parameter | None = None
     peak_flops: Parameter | None = None
     status: str = ""
+
+    def __post_init__(self) -> None:
+        for count in ("gpus", "per_rack"):
+            checks.within(count, getattr(self, count), 1, checks.ANY)
+        checks.within("per_rack", self.per_rack, 1, 1 if self.form == "rack" else checks.ANY)
+        checks.within("height_u", self.height_u, 1, checks.ANY)
+        checks.possible(self, peak_over_mean=(1.0, checks.ANY), mean_fraction=(checks.ABOVE_0, 1.0))
