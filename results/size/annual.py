@@ -1,0 +1,202 @@
+"""A year of the site: every bin of the weather through plant and chain, summed to energies, indicators, water and heat.
+
+The fleet draws its mean all year (working at ``utilisation``, else idling); the weather moves only what cools. The
+energies close: what the grid delivers is IT, losses and cooling, and all of it but the losses outside the hall leaves
+through the plant or is handed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from perwatt.results.size import kpi
+from perwatt.results.size.chain import Built, Chain, Through
+from perwatt.results.size.demand import Demand
+from perwatt.results.size.facility import Facility, cooling_values, cooling_w
+from perwatt.results.size.indicator import INDICATORS
+from perwatt.results.size.levels import idle_w
+from perwatt.results.size.parameter import Values
+from perwatt.results.size.plant import Hour, hour
+from perwatt.results.size.request import Request
+from perwatt.results.size.reuse import Reused, return_c, reuse
+from perwatt.results.size.sheet import Sheet
+from perwatt.results.size.weather import Weather, column, shifted
+
+S_PER_H = 3600.0
+
+
+@dataclass(frozen=True)
+class Year:
+    """Shapes (draws, bins) or (bins,): the weather, the plant and the chain in each bin. Energies in J, water in m3."""
+
+    weather: Weather
+    plant: Hour
+    chain: Through
+    it_w: Values
+    edc_j: Values
+    eit_j: Values
+    win_m3: Values
+    liquid_j: Values
+    reused: Reused
+    work: dict[str, Values]
+
+
+def year(
+    request: Request,
+    weather: Weather,
+    values: Mapping[str, Values],
+    demand: Demand,
+    built: Facility,
+    sheet: Sheet,
+) -> Year:
+    """Add the lines of the year to ``sheet``."""
+    p = cooling_values(values)
+    it_w, liquid = _mean(request, values, demand)
+    bins = shifted(weather, values["site.cooling.warming_k"])
+    wide = {path: column(value) for path, value in values.items()}
+    chain = Chain(request.site.electrical, wide)
+    stood = Built(column(built.built.ups_modules), column(built.built.transformers))
+    it = column(it_w)
+    loss = chain.through(it, 0.0 * it, stood).loss_fraction
+    plant = hour(
+        bins.db_c, bins.wb_c, request.site.cooling.plant, cooling_values(wide), column(liquid), np.asarray(loss)
+    )
+    through = chain.through(it, cooling_w(plant) * it, stood)
+    edc_j = bins.total(through.grid_w) * S_PER_H
+    eit_j = bins.total(through.ups_out_w) * S_PER_H
+    win_m3 = bins.total(plant.water_l_per_kwh * it) * 1e-6
+    liquid_j = bins.total(plant.liquid_w * it) * S_PER_H
+    source_c = return_c(p["supply_liquid_c"], p["liquid_rise_k"]) - p["hx_approach_k"]
+    reused = reuse(
+        liquid_j,
+        source_c,
+        values["site.reuse.fraction"],
+        values["site.reuse.network_c"],
+        values["site.reuse.heat_pump_fraction"],
+        pump_inside=False,
+        own_cooling=0.0,
+    )
+    work = _work(request, values)
+    found = Year(bins, plant, through, it_w, edc_j, eit_j, win_m3, liquid_j, reused, work)
+    _lines(request, values, found, source_c, sheet)
+    return found
+
+
+def _mean(request: Request, values: Mapping[str, Values], demand: Demand) -> tuple[Values, Values]:
+    """Mean IT power in W over the year, and the fraction of it whose heat goes into the liquid."""
+    total: Values = 0.0
+    liquid_w: Values = 0.0
+    for entry in request.fleet:
+        busy = values[f"fleet.{entry.name}.utilisation"]
+        mean_w = busy * demand.drawn[entry.name].mean_w + (1 - busy) * idle_w(entry, values)
+        total = total + entry.units * mean_w
+        liquid_w = liquid_w + entry.units * mean_w * values[f"fleet.{entry.name}.liquid_fraction"]
+    return total, liquid_w / total
+
+
+def _work(request: Request, values: Mapping[str, Values]) -> dict[str, Values]:
+    """Work of a year by its unit, of the entries whose load counts any."""
+    done: dict[str, Values] = {}
+    for entry in request.fleet:
+        if entry.load.work_per_s is not None:
+            busy = values[f"fleet.{entry.name}.utilisation"]
+            amount = entry.units * entry.load.work_per_s * busy * 8760 * S_PER_H
+            done[entry.load.work_unit] = done.get(entry.load.work_unit, 0.0) + amount
+    return done
+
+
+def _lines(request: Request, values: Mapping[str, Values], y: Year, source_c: Values, sheet: Sheet) -> None:
+    where = f"{request.climate.station}, {request.site.cooling.plant} plant, every bin of the year"
+
+    def add(key: str, label: str, value: Values | None, unit: str, basis: str = where) -> None:
+        sheet.add(f"year.{key}", "year", label, value, unit, basis)
+
+    add("it_power", "mean IT power at the racks", y.it_w, "W", "units at their mean, idle for the rest of the year")
+    add("edc", "energy from the grid (EDC)", y.edc_j, "J")
+    add("eit", "energy at the UPS outputs (EIT)", y.eit_j, "J", "IT and the distribution behind the UPS")
+    it_j = y.it_w * S_PER_H * float(y.weather.hours.sum())
+    basis = "EDC over IT energy at the nodes' AC input: higher than the regulation's by the distribution losses"
+    add("pue_it", "PUE over the energy at the racks", y.edc_j / it_j, "1", basis)
+    it = column(y.it_w)
+    for key, label, power in (
+        ("loss_ups", "losses of UPS and distribution", y.chain.ups_in_w - y.chain.it_w),
+        ("loss_transformer", "losses of the transformers", y.chain.grid_w - y.chain.low_voltage_w),
+        ("other", "everything else that is fed", y.chain.other_w),
+        ("fans", "fans, hall and plant", (y.plant.air_fan_w + y.plant.fan_w) * it),
+        ("pumps", "pumps", y.plant.pump_w * it),
+        ("compressors", "compressors", y.plant.compressor_w * it),
+    ):
+        add(key, label, y.weather.total(power) * S_PER_H, "J")
+    free = np.asarray(y.plant.free_fraction)
+    add("chiller_hours", "hours in which a chiller helps", y.weather.total(np.where(free < 1 - 1e-9, 1.0, 0.0)), "h")
+    add("free_share", "heat removed without a compressor", y.weather.mean(free), "1")
+    add("water", "water (WIN)", y.win_m3, "m3", f"{where}; what the plant evaporates and blows down")
+    limit = request.site.cooling.water_limit_m3
+    if limit is not None:
+        add("water_left", "water left of the site's limit", limit - y.win_m3, "m3", f"limit {limit:g} m3 a year")
+    peak = np.max(np.asarray(y.chain.grid_w / y.chain.ups_out_w), axis=-1)
+    add("pue_hottest", "PUE of the hottest bin of the year", peak, "1")
+    _indicators(request, values, y, sheet)
+    _heat(y, source_c, sheet)
+    _done(y, sheet)
+
+
+def _indicators(request: Request, values: Mapping[str, Values], y: Year, sheet: Sheet) -> None:
+    carbon_kg = kpi.co2_kg(y.edc_j, values["site.grid.carbon_g_kwh"])
+    found = kpi.indicators(
+        kpi.Annual(
+            edc_j=y.edc_j,
+            eit_j=y.eit_j,
+            win_m3=y.win_m3,
+            ereuse_j=y.reused.ereuse_j,
+            eres_tot_j=values["site.grid.renewable"] * y.edc_j,
+            co2_kg=carbon_kg,
+            heat_removed_j=y.weather.total(y.plant.rejected_w * column(y.it_w)) * S_PER_H,
+            cooling_j=y.weather.total(y.chain.cooling_w) * S_PER_H,
+        )
+    )
+    for item in INDICATORS:
+        sheet.add(f"kpi.{item.key}", "kpi", f"{item.symbol}, {item.name}", found[item.key], item.unit, item.basis)
+    sheet.add("kpi.co2", "kpi", "CO2 equivalent of the grid's energy", carbon_kg, "kg",
+              "EDC times the grid's life-cycle factor")  # fmt: skip
+    sheet.add("kpi.cdd", "kpi", "cooling degree days above 21 degrees C", request.climate.cdd21, "K d",
+              f"daily means of the typical year of {request.climate.station}, all days; Eurostat counts days above 24 "
+              "degrees C only", kind="published")  # fmt: skip
+
+
+def _heat(y: Year, source_c: Values, sheet: Sheet) -> None:
+    def add(key: str, label: str, value: Values, unit: str, basis: str) -> None:
+        sheet.add(f"kpi.heat.{key}", "kpi", label, value, unit, basis)
+
+    if float(np.max(y.liquid_j)) <= 0:
+        return
+    add("available", "heat in the liquid, a year", y.liquid_j, "J", "what leaves the hall with the coolant")
+    add(
+        "temperature", "its temperature for a network", source_c, "degC", "coolant return less the exchanger's approach"
+    )
+    add(
+        "handed_over", "heat handed over (EREUSE)", y.reused.ereuse_j, "J", "the site's fraction of it, at the boundary"
+    )
+    add("delivered", "heat in the network behind the heat pump", y.reused.delivered_j, "J",
+        "with the pump's electricity, which the network pays")  # fmt: skip
+    if np.all(np.isfinite(np.asarray(y.reused.cop))):
+        add("cop", "COP of the heat pump", y.reused.cop, "1", "a fraction of Carnot's between source and network")
+
+
+def _done(y: Year, sheet: Sheet) -> None:
+    for unit, amount in y.work.items():
+        rates = kpi.work_rates(amount, y.edc_j, y.win_m3)
+        basis = "measured rate of the units, at their utilisation, over the site's energy"
+        sheet.add(f"work.{unit}.year", "work", f"{unit} a year", amount, unit, basis)
+        for key, label, per in (
+            ("per_joule", "joule", "J"),
+            ("per_mwh", "MWh", "MWh"),
+            ("per_m3", "m3 of water", "m3"),
+        ):
+            if (value := rates.get(key)) is not None:
+                sheet.add(
+                    f"work.{unit}.{key}", "work", f"{unit} per {label} of the site", value, f"{unit}/{per}", basis
+                )

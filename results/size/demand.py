@@ -1,0 +1,227 @@
+"""What the fleet draws, from a unit to a row: columns side by side, and the circuits that feed racks and rows.
+
+Columns: nameplate (what the codes ask for), the vendor's maximum, the measured median, 99 % and maximum, and what is
+recommended. A unit's branch circuit is never below its nameplate unless a cap is enforced and the run proves it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from perwatt.results.size import feeds, savings
+from perwatt.results.size.feeds import Circuit
+from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Drawn, draw
+from perwatt.results.size.parameter import Kind, Values
+from perwatt.results.size.request import Entry, Request
+from perwatt.results.size.sheet import Sheet
+from perwatt.results.size.site import Feed
+
+TITLES = {
+    "nameplate": "nameplate",
+    "vendor_max": "vendor's maximum",
+    "p50": "median",
+    "p99": "99 %",
+    "max": "maximum",
+    "recommended": "recommended",
+}
+MEASURED = {"p50": 0.5, "p99": 0.99, "max": 1.0}
+UNIT_S = 1.0  # the window of a unit's figures
+
+
+@dataclass
+class Demand:
+    """IT power of the whole fleet in W by column, at the site's own statistic; ``ups_w`` at that of the UPS.
+    ``liquid``: part of the recommended power whose heat goes into the liquid. Racks and rows of each entry."""
+
+    site_w: dict[str, Values] = field(default_factory=dict)
+    ups_w: Values = 0.0
+    liquid: Values = 0.0
+    drawn: dict[str, Drawn] = field(default_factory=dict)
+    racks: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    circuits: dict[str, Circuit] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Demand:
+    """Add the lines of units, racks and rows to ``sheet``; what the rest of the chain needs is returned."""
+    found = Demand()
+    electrical = request.site.electrical
+    margin = 1 + values["site.electrical.margin"]
+    growth = 1 + values["site.electrical.growth"]
+    coincidence = values["site.electrical.coincidence"]
+    liquid_w: Values = 0.0
+    for entry in request.fleet:
+        drawn = draw(entry, values)
+        found.drawn[entry.name] = drawn
+        columns = _unit(entry, drawn, sheet)
+        racks = math.ceil(entry.units / entry.per_rack)
+        in_row = min(entry.units, entry.per_rack * electrical.racks_per_row)
+        rows = math.ceil(racks / electrical.racks_per_row)
+        found.racks[entry.name], found.rows[entry.name] = racks, rows
+        sheet.add(f"fleet.{entry.name}.units", "fleet", f"{entry.system.title}: units", entry.units, "", "the request",
+                  kind="given")  # fmt: skip
+        sheet.add(f"fleet.{entry.name}.gpus", "fleet", f"{entry.system.title}: GPUs",
+                  entry.units * entry.system.gpus, "", f"{entry.system.gpus} a unit")  # fmt: skip
+        sheet.add(f"fleet.{entry.name}.racks", "fleet", f"{entry.system.title}: racks", racks, "",
+                  f"{entry.per_rack} units a rack")  # fmt: skip
+        sheet.add(f"fleet.{entry.name}.rows", "fleet", f"{entry.system.title}: rows", rows, "",
+                  f"{electrical.racks_per_row} racks a row")  # fmt: skip
+        in_rack = min(entry.units, entry.per_rack)
+        rack_w = drawn.together(in_rack, RACK, coincidence) * margin
+        _level(entry, "rack", in_rack, columns, rack_w, "p99.9 of 1 s means, margin", sheet)
+        _feed(request, entry, values, rack_w, in_rack, found, sheet)
+        row_w = drawn.together(in_row, ROW, coincidence) * margin
+        # a busway warms in minutes, yet must not trip on a second
+        row_w = np.maximum(row_w, drawn.of(in_row, UNIT_S, 1.0, coincidence))
+        _level(entry, "row", in_row, columns, row_w, "highest minute with margin, at least the highest second", sheet)
+        _row(request, entry, values, row_w, found, sheet)
+        recommended_w = np.maximum(
+            drawn.together(entry.units, SITE, coincidence) * margin, drawn.of(entry.units, 900.0, 1.0, 1.0)
+        )
+        for column in ("nameplate", "vendor_max"):
+            _sum(found.site_w, column, entry.units * columns[column])
+        for column, quantile in MEASURED.items():
+            _sum(found.site_w, column, drawn.of(entry.units, SITE.window_s, quantile, coincidence))
+        _sum(found.site_w, "recommended", recommended_w * growth)
+        found.ups_w = found.ups_w + drawn.together(entry.units, UPS, coincidence) * margin * growth
+        liquid_w = liquid_w + recommended_w * growth * values[f"fleet.{entry.name}.liquid_fraction"]
+        _savings(entry, columns, recommended_w, sheet)
+    found.liquid = liquid_w / found.site_w["recommended"]
+    return found
+
+
+def _unit(entry: Entry, drawn: Drawn, sheet: Sheet) -> dict[str, Values]:
+    """The columns of one unit in W."""
+    system, load = entry.system, entry.load
+    columns: dict[str, Values] = {"nameplate": system.nameplate_w.mode, "vendor_max": system.vendor_max_w.mode}
+    kinds: dict[str, tuple[Kind, str]] = {
+        "nameplate": (system.nameplate_w.kind, system.nameplate_w.source),
+        "vendor_max": (system.vendor_max_w.kind, system.vendor_max_w.source),
+    }
+    for column, quantile in MEASURED.items():
+        columns[column] = drawn.statistic(UNIT_S, quantile)
+        kinds[column] = load.kind, f"{load.evidence}; means over {_window(entry, quantile):g} s"
+    if load.cap_proof and load.cap_w is not None:
+        columns["recommended"] = np.maximum(load.cap_w, columns["max"])
+        kinds["recommended"] = "modelled", f"the cap of {load.cap_w / 1e3:.4g} kW: {load.cap_proof}"
+    else:
+        columns["recommended"] = np.maximum(columns["nameplate"], columns["max"])
+        kinds["recommended"] = "modelled", "branch circuit: never below the nameplate without a proven power cap"
+    for column, value in columns.items():
+        kind, basis = kinds[column]
+        label = f"{system.title}, one unit: {TITLES[column]}"
+        sheet.add(f"power.{entry.name}.unit.{column}", "power", label, value, "W", basis, level="unit", kind=kind)
+    return columns
+
+
+def _window(entry: Entry, quantile: float) -> float:
+    """The window that :meth:`Drawn.statistic` takes for a unit."""
+    windows = sorted(w for w, q in entry.load.statistics if q == quantile)
+    return next((w for w in windows if w >= UNIT_S * (1 - 1e-9)), windows[-1] if windows else math.nan)
+
+
+def _level(
+    entry: Entry, level: str, units: int, columns: Mapping[str, Values], recommended_w: Values, how: str, sheet: Sheet
+) -> None:
+    """The columns of a rack or a row of ``units``."""
+    for column, value in columns.items():
+        total = recommended_w if column == "recommended" else units * value
+        basis = how if column == "recommended" else f"{units} units at their {TITLES[column]}"
+        label = f"{entry.system.title}, one {level}: {TITLES[column]}"
+        sheet.add(f"power.{entry.name}.{level}.{column}", "power", label, total, "W", basis, level=level)
+
+
+def _feed(
+    request: Request,
+    entry: Entry,
+    values: Mapping[str, Values],
+    rack_w: Values,
+    in_rack: int,
+    found: Demand,
+    sheet: Sheet,
+) -> None:
+    """The circuits of a rack."""
+    capped = bool(entry.load.cap_proof) and entry.load.cap_w is not None
+    design_w = np.maximum(rack_w, in_rack * (entry.load.cap_w or 0.0)) if capped else rack_w
+    nameplate_w = in_rack * entry.system.nameplate_w.mode
+    feed = request.site.electrical.feed
+    circuit = _circuit(feed, values, design_w, nameplate_w, capped, feed.ratings_a, "rack")
+    found.circuits[entry.name] = circuit
+    _circuit_lines(entry, "rack", circuit, sheet)
+    if circuit.failing:
+        found.warnings.append(f"{entry.name}: {circuit.failing}")
+    if entry.system.psu is not None and (lost := feeds.path_loss(entry.system.psu, circuit.paths)):
+        found.warnings.append(f"{entry.name}: {lost}")
+
+
+def _row(
+    request: Request, entry: Entry, values: Mapping[str, Values], row_w: Values, found: Demand, sheet: Sheet
+) -> None:
+    """The busway of a row."""
+    electrical = request.site.electrical
+    circuit = _circuit(electrical.feed, values, row_w, None, False, electrical.row_ratings_a, "row")
+    _circuit_lines(entry, "row", circuit, sheet)
+    if circuit.failing:
+        found.warnings.append(f"{entry.name}: {circuit.failing}")
+
+
+def _circuit(
+    feed: Feed,
+    values: Mapping[str, Values],
+    design_w: Values,
+    nameplate_w: Values | None,
+    capped: bool,
+    ratings_a: tuple[float, ...],
+    level: str,
+) -> Circuit:
+    of = "site.electrical.feed"
+    return feeds.circuit(
+        design_w,
+        nameplate_w,
+        capped,
+        feed,
+        values[f"{of}.voltage_v"],
+        values[f"{of}.power_factor"],
+        values[f"{of}.continuous_factor"],
+        values[f"{of}.temperature_factor"],
+        ratings_a=ratings_a,
+        level=level,
+    )
+
+
+def _circuit_lines(entry: Entry, level: str, circuit: Circuit, sheet: Sheet) -> None:
+    title, key = f"{entry.system.title}, one {level}", f"feeds.{entry.name}.{level}"
+    basis = f"sized on {circuit.floor}; one of {circuit.paths} paths carries all when the others are lost"
+    for name, label, value, unit in (
+        ("load", "design load of a path", circuit.load_w, "W"),
+        ("circuits", "circuits a path", circuit.circuits, ""),
+        ("rating", "breaker", circuit.rating_a, "A"),
+        ("normal", "current, all paths alive", circuit.normal_a, "A"),
+        ("failover", "current, one path left", circuit.failover_a, "A"),
+        ("used", "of what the breaker may carry, one path left", circuit.used, "1"),
+    ):
+        sheet.add(f"{key}.{name}", "feeds", f"{title}: {label}", value, unit, basis, level=level)
+
+
+def _savings(entry: Entry, columns: Mapping[str, Values], recommended_w: Values, sheet: Sheet) -> None:
+    """How much less than the nameplates the fleet needs, and what the same power would feed."""
+    nameplate_w = entry.units * columns["nameplate"]
+    saved_w = nameplate_w - recommended_w
+    basis = "nameplate of all units less the recommended power of the fleet, both at the racks"
+    title = entry.system.title
+    sheet.add(f"savings.{entry.name}.power", "savings", f"{title}: below nameplate", saved_w, "W", basis, level="site")
+    hosted = savings.fits(nameplate_w, recommended_w / entry.units)
+    more = hosted - entry.units
+    sheet.add(f"savings.{entry.name}.units", "savings", f"{title}: more units from the nameplates' power", more, "",
+              basis, level="site")  # fmt: skip
+    sheet.add(f"savings.{entry.name}.racks", "savings", f"{title}: more racks from the nameplates' power",
+              np.floor(more / entry.per_rack), "", basis, level="site")  # fmt: skip
+
+
+def _sum(totals: dict[str, Values], column: str, value: Values) -> None:
+    totals[column] = totals.get(column, 0.0) + value

@@ -1,0 +1,115 @@
+"""What the machines draw at each level of the power chain, by the statistic that belongs to it.
+
+A breaker in the rack trips within seconds, a busway warms up in minutes, a UPS carries what lasts, and the contract
+with the grid counts quarter hours: hence a window and a quantile a level. Machines that work on one job draw their
+peaks together: they add up, times the coincidence. Machines that serve independently of each other do not: their sum is
+that of a normal distribution about the mean, never above all of them at once. What is added for work that was not
+tested and for growth stands apart (``margin``, ``growth``), not hidden in the coincidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from perwatt.results.size.aggregate import independent, synchronous, z_of
+from perwatt.results.size.load import QUANTILES
+from perwatt.results.size.parameter import Parameter, Values
+from perwatt.results.size.request import Entry
+
+
+class Level(NamedTuple):
+    """The statistic of a level: the quantile of the means over windows of ``window_s``."""
+
+    name: str
+    title: str
+    window_s: float
+    quantile: float
+
+
+RACK = Level("rack", "rack", 1.0, 0.999)
+ROW = Level("row", "row, busway", 60.0, 1.0)
+UPS = Level("ups", "UPS", 10.0, 1.0)
+SITE = Level("site", "transformers and site", 900.0, 1.0)
+HIGHEST = 0.99999  # of many windows the highest is taken as one in a hundred thousand: a normal sum has no maximum
+Z = {q: z_of(min(q, HIGHEST)) for q in QUANTILES}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The power of one unit of an entry in one evaluation: ``mean_w``, and ``swing``, by which the distance of each
+    statistic from the mean is stretched (1 for what was measured)."""
+
+    entry: Entry
+    mean_w: Values
+    swing: Values
+
+    def statistic(self, window_s: float, quantile: float) -> Values:
+        """The quantile of window means in W: of the shortest known window that is long enough, else of the longest
+        there is, which can only be higher."""
+        load = self.entry.load
+        known = load.at(window_s, quantile)
+        if known is None:
+            longest = max((w for w, q in load.statistics if q == quantile), default=None)
+            known = load.mean_w if longest is None else load.statistics[longest, quantile]
+        return self.mean_w * (1 + (known / load.mean_w - 1) * self.swing)
+
+    def together(self, units: int, level: Level, coincidence: Values) -> Values:
+        """The demand of ``units`` of them at a level, in W."""
+        return self.of(units, level.window_s, level.quantile, coincidence)
+
+    def of(self, units: int, window_s: float, quantile: float, coincidence: Values) -> Values:
+        """The same for any window and quantile."""
+        peak_w = self.statistic(window_s, quantile)
+        in_step = math.ceil(self.entry.training * units - 1e-9)
+        alone = units - in_step
+        total: Values = synchronous(peak_w, in_step, coincidence) if in_step else 0.0
+        if alone:
+            sigma_w = np.maximum(self.statistic(window_s, 0.999) - self.mean_w, 0.0) / Z[0.999]
+            many = independent(self.mean_w, sigma_w, alone, self.entry.load.correlation or 0.0, Z[quantile])
+            total = total + np.minimum(many, alone * np.maximum(peak_w, self.mean_w))
+        return total
+
+
+def inputs(entries: tuple[Entry, ...]) -> dict[str, Parameter]:
+    """The parameters that belong to the fleet rather than to the site, by path. Of a measured load one: the factor on
+    all its figures that its meter's gain leaves open."""
+    found: dict[str, Parameter] = {}
+    for entry in entries:
+        name, system, load = f"fleet.{entry.name}", entry.system, entry.load
+        if load.kind == "published":
+            found |= {
+                f"{name}.mean_fraction": system.mean_fraction,
+                f"{name}.peak_over_mean": system.peak_over_mean,
+                f"{name}.vendor_max_w": system.vendor_max_w,
+            }
+        else:
+            half = 6**0.5 * load.uncertainty  # of a triangle with that standard deviation
+            found[f"{name}.load"] = Parameter(1.0, "1", load.evidence, 1 - half, 1 + half, kind=load.kind)
+        found |= {
+            f"{name}.utilisation": entry.utilisation,
+            f"{name}.idle_fraction": entry.idle_fraction,
+            f"{name}.liquid_fraction": system.liquid_fraction,
+        }
+    return found
+
+
+def draw(entry: Entry, values: Mapping[str, Values]) -> Drawn:
+    """One unit's power with the inputs as ``values`` say."""
+    name, load = f"fleet.{entry.name}", entry.load
+    if load.kind != "published":
+        return Drawn(entry, load.mean_w * values[f"{name}.load"], 1.0)
+    mean_w = values[f"{name}.vendor_max_w"] * values[f"{name}.mean_fraction"]
+    swing = (values[f"{name}.peak_over_mean"] - 1) / (entry.system.peak_over_mean.mode - 1)
+    return Drawn(entry, mean_w, swing)
+
+
+def idle_w(entry: Entry, values: Mapping[str, Values]) -> Values:
+    """One unit at rest, in W: as its system states it, else a fraction of the vendor's maximum."""
+    if entry.system.idle_w is not None:
+        return entry.system.idle_w.mode
+    return values[f"fleet.{entry.name}.idle_fraction"] * entry.system.vendor_max_w.mode

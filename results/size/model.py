@@ -1,0 +1,102 @@
+"""From a request to a sizing: one evaluation with the likeliest inputs, one with all draws at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from perwatt.results.size import annual, levels, pictures
+from perwatt.results.size.annual import Year
+from perwatt.results.size.demand import Demand, demand
+from perwatt.results.size.facility import Facility, facility
+from perwatt.results.size.montecarlo import bands, drawn, drivers, modes
+from perwatt.results.size.parameter import Parameter, Values, leaves
+from perwatt.results.size.request import Request
+from perwatt.results.size.sheet import Sheet
+from perwatt.results.size.sizing import Driver, Series, Sizing
+from perwatt.results.size.weather import Weather
+
+SCHEMA = 1
+# The lines whose drivers are shown: what is built, what it costs to run.
+DRIVEN = ("power.site.recommended", "savings.site.power", "kpi.pue", "kpi.wue", "year.edc", "kpi.co2")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation: its lines and all that they were made from."""
+
+    sheet: Sheet
+    demand: Demand
+    facility: Facility
+    year: Year
+
+
+def parameters(request: Request) -> dict[str, Parameter]:
+    """Every input of the model by its path: the site's, and the fleet's."""
+    return dict(leaves(request.site, "site")) | levels.inputs(request.fleet)
+
+
+def evaluate(request: Request, weather: Weather, values: Mapping[str, Values]) -> Evaluated:
+    """The whole model with the inputs as ``values`` say, numbers or one a draw."""
+    sheet = Sheet()
+    wanted = demand(request, values, sheet)
+    built = facility(request, values, wanted, sheet)
+    year = annual.year(request, weather, values, wanted, built, sheet)
+    return Evaluated(sheet, wanted, built, year)
+
+
+def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> Sizing:
+    """The sizing of ``request`` in ``weather``; ``extra`` curves (transients) go with it.
+
+    Raises ValueError for inputs that cannot be.
+    """
+    known = parameters(request)
+    likeliest = modes(known)
+    point = evaluate(request, weather, likeliest)
+    found: dict[str, tuple[float, float]] = {}
+    dominant: dict[str, tuple[Driver, ...]] = {}
+    if request.draws:
+        values = drawn(known, request.draws, request.seed)
+        lines = evaluate(request, weather, values).sheet.values()
+        found = bands(lines)
+        dominant = drivers(DRIVEN, known, values, lines, lambda rows: evaluate(request, weather, rows).sheet.values())
+    return Sizing(
+        schema=SCHEMA,
+        title=request.title,
+        request=_asked(request),
+        lines=point.sheet.lines(found),
+        stages=pictures.stages(request, point.demand, point.facility),
+        flows=pictures.flows(point.year),
+        series=(*pictures.series(request, likeliest, point.demand, point.facility, point.year), *extra),
+        drivers=dominant,
+        inputs=tuple((path, p.low, p.mode, p.high, p.unit, p.kind, p.source) for path, p in known.items()),
+        warnings=(*point.demand.warnings, *point.facility.warnings),
+        draws=request.draws,
+        seed=request.seed,
+    )
+
+
+def _asked(request: Request) -> dict[str, object]:
+    """What was asked, in short: the inputs stand beside it one by one."""
+    fleet = [
+        {
+            "name": entry.name,
+            "system": entry.system.title,
+            "units": entry.units,
+            "per_rack": entry.per_rack,
+            "training": entry.training,
+            "load": entry.load.evidence,
+            "boundary": entry.load.boundary,
+            "kind": entry.load.kind,
+            "notes": list(entry.load.notes),
+        }
+        for entry in request.fleet
+    ]
+    return {
+        "site": request.site.title,
+        "site_note": request.site.note,
+        "station": request.climate.station,
+        "climate_source": request.climate.source,
+        "plant": request.site.cooling.plant,
+        "fleet": fleet,
+    }
