@@ -1,0 +1,105 @@
+"""One loop of a cooling plant in one hour: what the ambient carries, what a chiller trims, and the water that it takes.
+
+A loop needs water of ``need_c`` at the plant. The ambient offers a source temperature, and a chiller trims what it does
+not reach, over a band of a few kelvin:
+
+    dry       source = db + dry_approach          condenser = db + dry_condenser
+    adiabatic as dry, its air first cooled by wet pads, by as much as is needed and at most effectiveness * (db - wb)
+    tower     source = wb + tower_approach        condenser = source + tower_condenser
+    chiller   no free cooling at all              condenser = db + dry_condenser
+    trim      x = clip((source - need) / trim_band, 0, 1)
+    COP       min(cop_max, carnot_fraction * T_evaporator / (T_condenser - T_evaporator)),  T_evaporator = need
+
+    pumps = pump * heat     compressors = x * (heat + pumps) / COP     fans = fan * (heat + pumps + compressors)
+
+Water leaves as vapour: from the tower for ``latent_share`` of all that is rejected, from wet pads as much as cools
+their air (the air warms by as much as the coolant cools: a balanced cooler); blow-down adds C / (C - 1) at C cycles of
+concentration.
+
+The structure is SiteFootprint's (calibrated on the PUE that large campuses publish), the ranges also Lei and Masanet's.
+What is added: pumps serve every loop, the heat of pumps and compressors is rejected too, and wet pads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from perwatt.results.size.parameter import Values
+from perwatt.results.size.site import Cooling
+
+LATENT_HEAT_MJ_KG = 2.43  # of water at 30 degrees C
+MJ_PER_KWH = 3.6
+LEAST_LIFT_K = 1e-3  # only keeps the division finite: ``cop_max`` limits long before
+
+PLANTS = ("dry", "adiabatic", "tower", "chiller")
+
+# What of Cooling's fields the plant reads, with the least and the most that it may be.
+LIMITS: dict[str, tuple[float, float]] = {
+    "supply_liquid_c": (2.0, 80.0),
+    "supply_air_c": (2.0, 60.0),
+    "liquid_rise_k": (1e-6, 80.0),
+    "cdu_approach_k": (0.0, 40.0),
+    "air_approach_k": (0.0, 40.0),
+    "hx_approach_k": (0.0, 40.0),
+    "dry_approach_k": (0.0, 40.0),
+    "tower_approach_k": (0.0, 40.0),
+    "dry_condenser_k": (0.0, 60.0),
+    "tower_condenser_k": (0.0, 60.0),
+    "trim_band_k": (1e-6, 40.0),
+    "adiabatic_effectiveness": (0.0, 1.0),
+    "carnot_fraction": (1e-6, 1.0),
+    "cop_max": (1.0, 100.0),
+    "dry_fan": (0.0, 1.0),
+    "tower_fan": (0.0, 1.0),
+    "air_fan": (0.0, 1.0),
+    "pump": (0.0, 1.0),
+    "cycles": (1.01, 1000.0),
+    "latent_share": (0.0, 1.0),
+}
+assert set(Cooling.__struct_fields__) >= LIMITS.keys()
+
+
+class Loop(NamedTuple):
+    """``trim``: the part of the heat that goes through the chiller. ``source_c``: what the ambient offers at the plant
+    (nan: no free cooling). Powers in W per W of the same IT load as the heat; water in L per kWh of it."""
+
+    trim: Values
+    source_c: Values
+    pump_w: Values
+    compressor_w: Values
+    fan_w: Values
+    rejected_w: Values
+    water_l_per_kwh: Values
+
+
+def loop(db_c: Values, wb_c: Values, plant: str, p: Mapping[str, Values], heat_w: Values, need_c: Values) -> Loop:
+    """One loop whose heat is ``heat_w`` (W per W of IT) and that needs ``need_c`` at the plant, at ``db_c`` and
+    ``wb_c``; ``p`` by the names of Cooling's fields. Elementwise; nothing is checked here."""
+    blow_down = p["cycles"] / (p["cycles"] - 1)
+    evaporated_l_per_kwh: Values  # per kWh of heat rejected
+    if plant == "tower":
+        source_c = wb_c + p["tower_approach_k"]
+        condenser_c = source_c + p["tower_condenser_k"]
+        fan = p["tower_fan"]
+        evaporated_l_per_kwh = MJ_PER_KWH / LATENT_HEAT_MJ_KG * p["latent_share"]
+    else:
+        # wet pads work as hard as is needed: what they cool by grows with the heat outside, and nothing jumps
+        short_k = np.maximum(db_c + p["dry_approach_k"] - need_c, 0.0)
+        depression_k = np.maximum(db_c - wb_c, 0.0)
+        wetted_k = np.minimum(short_k, p["adiabatic_effectiveness"] * depression_k) if plant == "adiabatic" else 0.0
+        intake_c = db_c - wetted_k
+        source_c = np.nan if plant == "chiller" else intake_c + p["dry_approach_k"]
+        condenser_c = intake_c + p["dry_condenser_k"]
+        fan = p["dry_fan"]
+        evaporated_l_per_kwh = MJ_PER_KWH / LATENT_HEAT_MJ_KG * wetted_k / p["liquid_rise_k"]
+    trim = 1.0 if plant == "chiller" else np.clip((source_c - need_c) / p["trim_band_k"], 0.0, 1.0)
+    lift_k = np.maximum(condenser_c - need_c, LEAST_LIFT_K)
+    cop = np.minimum(p["cop_max"], p["carnot_fraction"] * (need_c + 273.15) / lift_k)
+    pump_w = p["pump"] * heat_w
+    compressor_w = trim * (heat_w + pump_w) / cop
+    rejected_w = heat_w + pump_w + compressor_w
+    water = evaporated_l_per_kwh * blow_down * rejected_w
+    return Loop(trim, source_c, pump_w, compressor_w, fan * rejected_w, rejected_w, water)

@@ -1,0 +1,189 @@
+"""One hour of a cooling plant, and a year of them: from the weather to PUE and water, per watt of IT load.
+
+Two loops leave the hall: the coolant's with ``liquid_fraction`` of the IT heat, the air's with the rest, the
+electrical losses inside the hall and the heat of its own fans. Each needs water of a certain temperature at the plant:
+its supply, less the approaches of what lies between (the CDU or the air coil) and of the plant's exchanger. How the
+ambient and a chiller provide it is :mod:`perwatt.results.size.loop`'s.
+
+    need = supply - approach - hx_approach
+    PUE  = 1 + electrical + room fans + pumps + compressors + fans of the plant       (of the hour, and of the year)
+
+Every watt that enters the hall, a pump or a compressor is rejected by the plant; only its own fans and the losses
+outside the hall are not. IT load is constant over the year. Fans run at their mean fraction all year. Heat handed over
+to a district network is not taken off the plant: that must work when the network does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from perwatt.results.size.elementwise import within
+from perwatt.results.size.loop import LIMITS, PLANTS, loop
+from perwatt.results.size.parameter import Values
+from perwatt.results.size.weather import Weather, column
+
+
+class Hour(NamedTuple):
+    """Powers and heats in W per W of IT load. ``electrical_w``: losses and other consumers, as given. ``liquid_w``,
+    ``air_w``: heat that leaves with each loop; ``chilled_w``: what of both goes through compressors, pump heat
+    included; ``rejected_w``: all that the plant puts into the ambient. ``fan_w``: of the plant; ``air_fan_w``: of the
+    room. ``free_fraction``: of the heat, without a compressor. ``reachable``: 1 where the ambient alone holds the
+    coolant's supply, else 0; ``source_liquid_c``: the supply of the coolant that it alone would hold, at full heat
+    (nan: no free cooling)."""
+
+    pue: Values
+    liquid_w: Values
+    air_w: Values
+    electrical_w: Values
+    air_fan_w: Values
+    pump_w: Values
+    compressor_w: Values
+    fan_w: Values
+    chilled_w: Values
+    rejected_w: Values
+    water_l_per_kwh: Values
+    free_fraction: Values
+    reachable: Values
+    source_liquid_c: Values
+
+
+class Year(NamedTuple):
+    """``mean``: every figure of :class:`Hour` as its mean over the hours, which is energy per energy of IT (``pue`` is
+    the year's, ``water_l_per_kwh`` its WUE, ``reachable`` the part of the hours). ``peak``: at the design hour.
+    ``bins``: by the hours of ``weather``, draws by bins. ``free_hours``: without any compressor;
+    ``liquid_free_hours``: without one for the coolant."""
+
+    mean: Hour
+    peak: Hour
+    bins: Hour
+    weather: Weather
+    free_hours: Values
+    liquid_free_hours: Values
+
+    @property
+    def pue(self) -> Values:
+        """Of the year."""
+        return self.mean.pue
+
+    @property
+    def wue(self) -> Values:
+        """Of the year, in L per kWh of IT."""
+        return self.mean.water_l_per_kwh
+
+    @property
+    def pue_peak(self) -> Values:
+        """At the design hour: the electrical capacity is sized on it."""
+        return self.peak.pue
+
+
+def facility_supply_c(p: Mapping[str, Values]) -> Values:
+    """Facility water that the CDUs need: the coolant's supply less their approach."""
+    return p["supply_liquid_c"] - p["cdu_approach_k"]
+
+
+def hour(
+    db_c: Values,
+    wb_c: Values,
+    plant: str,
+    p: Mapping[str, Values],
+    liquid_fraction: Values,
+    electrical_fraction: Values,
+    hall_fraction: Values | None = None,
+) -> Hour:
+    """The plant at ``db_c`` and ``wb_c``, elementwise on everything that broadcasts.
+
+    ``p``: values by the names of :class:`Cooling`'s fields. ``electrical_fraction``: losses and other consumers per W
+    of IT; ``hall_fraction``: those of them that become heat in the hall's air, all of them if None. Raises ValueError
+    for an unknown plant, a missing key, fractions that cannot be, and a wet bulb above the dry bulb.
+    """
+    _check(db_c, wb_c, plant, p, liquid_fraction, electrical_fraction, hall_fraction)
+    hall_w = electrical_fraction if hall_fraction is None else hall_fraction
+    liquid_w = liquid_fraction
+    blown_w = (1 - liquid_fraction) + hall_w
+    air_fan_w = p["air_fan"] * blown_w
+    air_w = blown_w + air_fan_w
+    need_liquid_c = facility_supply_c(p) - p["hx_approach_k"]
+    need_air_c = p["supply_air_c"] - p["air_approach_k"] - p["hx_approach_k"]
+    liquid = loop(db_c, wb_c, plant, p, liquid_w, need_liquid_c)
+    air = loop(db_c, wb_c, plant, p, air_w, need_air_c)
+    pump_w = liquid.pump_w + air.pump_w
+    compressor_w = liquid.compressor_w + air.compressor_w
+    fan_w = liquid.fan_w + air.fan_w
+    trimmed_w = liquid.trim * liquid_w + air.trim * air_w
+    return Hour(
+        pue=1 + electrical_fraction + air_fan_w + pump_w + compressor_w + fan_w,
+        liquid_w=liquid_w,
+        air_w=air_w,
+        electrical_w=electrical_fraction,
+        air_fan_w=air_fan_w,
+        pump_w=pump_w,
+        compressor_w=compressor_w,
+        fan_w=fan_w,
+        chilled_w=trimmed_w * (1 + p["pump"]),
+        rejected_w=liquid.rejected_w + air.rejected_w,
+        water_l_per_kwh=liquid.water_l_per_kwh + air.water_l_per_kwh,
+        free_fraction=1 - trimmed_w / (liquid_w + air_w),
+        reachable=np.where(np.asarray(liquid.trim) <= 0, 1.0, 0.0),
+        source_liquid_c=liquid.source_c + p["hx_approach_k"] + p["cdu_approach_k"],
+    )
+
+
+def year(
+    weather: Weather,
+    plant: str,
+    p: Mapping[str, Values],
+    liquid_fraction: Values,
+    electrical_fraction: Values,
+    design_db_c: Values,
+    design_wb_c: Values,
+    hall_fraction: Values | None = None,
+) -> Year:
+    """The plant over a year and at its design hour.
+
+    Every value is one number or one a draw, shape (draws,); so are the outcomes, but ``bins`` is (draws, bins).
+    Ten thousand draws want bins, not 8760 hours. Raises ValueError as :func:`hour` does.
+    """
+    drawn = {name: column(value) for name, value in p.items()}
+    hall = None if hall_fraction is None else column(hall_fraction)
+    shares = column(liquid_fraction), column(electrical_fraction)
+    bins = hour(weather.db_c, weather.wb_c, plant, drawn, *shares, hall)
+    peak = hour(column(design_db_c), column(design_wb_c), plant, drawn, *shares, hall)
+    return Year(
+        mean=Hour(*(weather.mean(value) for value in bins)),
+        peak=Hour(*(_flat(value) for value in peak)),
+        bins=bins,
+        weather=weather,
+        free_hours=weather.total(np.where(np.asarray(bins.free_fraction) >= 1.0, 1.0, 0.0)),
+        liquid_free_hours=weather.total(bins.reachable),
+    )
+
+
+def _flat(value: Values) -> Values:
+    """One a draw, from (draws, 1)."""
+    return np.asarray(value)[..., 0] if np.ndim(value) else value
+
+
+def _check(
+    db_c: Values,
+    wb_c: Values,
+    plant: str,
+    p: Mapping[str, Values],
+    liquid_fraction: Values,
+    electrical_fraction: Values,
+    hall_fraction: Values | None,
+) -> None:
+    if plant not in PLANTS:
+        raise ValueError(f"plant: found {plant!r}; allowed {', '.join(PLANTS)}")
+    missing = sorted(LIMITS.keys() - p.keys())
+    if missing:
+        raise ValueError(f"cooling: found no {', '.join(missing)}")
+    for name, (low, high) in LIMITS.items():
+        within(f"cooling.{name}", p[name], low, high)
+    within("liquid_fraction", liquid_fraction, 0.0, 1.0)
+    within("electrical losses", electrical_fraction, 0.0)
+    within("losses in the hall", 0.0 if hall_fraction is None else hall_fraction, 0.0)
+    # stated wet bulbs are rounded: in fog they may exceed the dry bulb by that
+    within("dry bulb over wet bulb in K", np.asarray(db_c) - wb_c, -0.1)
