@@ -1,0 +1,193 @@
+"""How fast power changes: ramps, the swing between two phases of a job, and what a floor under the power does to both.
+
+A synchronous job computes and communicates in turn, on all its devices at once, so that a whole site may swing within
+a second; a grid states limits in time (W/s, range) and in frequency (Choukse et al., arXiv 2508.14318, which also names
+the remedies: filler work, a floor in firmware, storage in the rack). Frequencies are in
+:mod:`perwatt.results.size.spectrum`, storage in :mod:`perwatt.results.size.storage`.
+
+A *ramp* over ``d`` is the greatest ``P(t + d) - P(t)``, power read off linearly between readings and known at both
+ends. A *swing* parts the readings in two levels at the threshold that leaves the least variance inside both (Otsu,
+1979). A *floor* fills up what lies below it, with work or with heat: ``max(P, floor)``.
+
+Nothing faster than the meter's period can be seen: such figures are None, and say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from perwatt.results.energy import GAP_PERIODS
+from perwatt.results.size.parameter import Floats
+from perwatt.results.size.windows import CHUNK, SHORTEST, Cells, cells, readings
+
+RAMPS_S = (0.1, 1.0, 5.0, 10.0, 60.0)
+LEVELS = 4096  # of the histogram that is parted in two
+LEAST_SWING = 0.05  # of the higher level, below which two levels are no phases
+LEAST_PARTED = 0.75  # of the variance that lies between the two levels; of noise round one level it is 0.64
+
+
+class Ramp(NamedTuple):
+    """Greatest rise and fall over ``window_s``: W/s, and as fractions of the highest power. None, with a ``reason``,
+    where the window cannot be seen."""
+
+    window_s: float
+    up_w_s: float | None
+    down_w_s: float | None
+    up_fraction: float | None
+    down_fraction: float | None
+    reason: str = ""
+
+
+def ramps(t_s: Floats, power_w: Floats, windows_s: Sequence[float] = RAMPS_S) -> tuple[Ramp, ...]:
+    """The ramps of readings ``power_w`` in W at ``t_s`` in s, never going back; shape (n,), n at least 2.
+
+    Raises ValueError as :func:`perwatt.results.size.windows.cells` does, and for windows of 0 or less.
+    """
+    whole = cells(t_s, power_w)
+    found = []
+    for window_s in windows_s:
+        if not window_s > 0:
+            raise ValueError(f"window: found {window_s} s; allowed above 0 s")
+        if window_s < SHORTEST * whole.period_s:
+            reason = f"not observable: one reading every {whole.period_s:g} s"
+        elif (change := _changes(t_s, power_w, window_s, whole)) is None:
+            reason = f"not observable: no two readings {window_s:g} s apart"
+        else:
+            up, down = (max(c, 0.0) for c in change)
+            share = 1 / whole.high_w if whole.high_w > 0 else 0.0
+            found.append(Ramp(window_s, up / window_s, down / window_s, up * share, down * share))
+            continue
+        found.append(Ramp(window_s, None, None, None, None, reason))
+    return tuple(found)
+
+
+def _changes(t_s: Floats, power_w: Floats, window_s: float, whole: Cells) -> tuple[float, float] | None:
+    """Greatest rise and fall in W between moments ``window_s`` apart; None if there are no such two."""
+    up, down = -np.inf, -np.inf
+    slack_s = 1e-6 * whole.period_s
+    for i in range(0, len(t_s), CHUNK):
+        # power is piecewise linear: the greatest change has a reading at one of its ends, the first or the last
+        for sign in (1.0, -1.0):
+            other_s = t_s[i : i + CHUNK] + sign * window_s
+            seen = (other_s >= t_s[0] - slack_s) & (other_s <= t_s[-1] + slack_s)
+            if not seen.any():
+                continue
+            at_w, other_s = power_w[i : i + CHUNK][seen], other_s[seen]
+            first = max(int(np.searchsorted(t_s, other_s[0], side="right")) - 1, 0)
+            last = min(int(np.searchsorted(t_s, other_s[-1])) + 1, len(t_s))
+            there_w = np.interp(other_s, t_s[first:last], power_w[first:last])
+            if whole.gaps:
+                known = _known(t_s[first:last], other_s, GAP_PERIODS * whole.period_s)
+                if not known.any():
+                    continue
+                at_w, there_w = at_w[known], there_w[known]
+            change_w = (there_w - at_w) * sign
+            up, down = max(up, float(change_w.max())), max(down, -float(change_w.min()))
+    return None if up == -np.inf else (up, down)
+
+
+def _known(t_s: Floats, at_s: Floats, longest_s: float) -> np.ndarray:
+    """Which moments do not lie inside a gap."""
+    hole = np.flatnonzero(np.diff(t_s) > longest_s)
+    if not len(hole):
+        return np.ones(len(at_s), dtype=np.bool_)
+    before = np.searchsorted(t_s[hole], at_s) - 1  # the last gap that begins before the moment
+    return (before < 0) | (at_s >= t_s[hole + 1][np.maximum(before, 0)])
+
+
+class Swing(NamedTuple):
+    """A load that goes to and fro between two levels: their mean powers in W, the time from one rise to the next in s,
+    and the fraction of the time at the higher. None, with a ``reason``, where there are no two levels."""
+
+    high_w: float | None
+    low_w: float | None
+    period_s: float | None
+    duty: float | None
+    cycles: int
+    reason: str = ""
+
+
+def swing(t_s: Floats, power_w: Floats) -> Swing:
+    """The two levels of readings in W at ``t_s`` in s, and how often power goes from one to the other.
+
+    A rise counts once power has passed from the lower to the upper quarter between the levels, so that noise at the
+    threshold is none. Raises ValueError as ``cells`` does.
+    """
+    whole = cells(t_s, power_w)
+    seconds = readings(whole, bins=LEVELS).seconds
+    width_w = (whole.high_w - whole.low_w) / LEVELS
+    watts = whole.low_w + (np.arange(LEVELS) + 0.5) * width_w
+    below_s = np.cumsum(seconds)[:-1]
+    below_j = np.cumsum(seconds * watts)[:-1]
+    total_s, total_j = float(np.sum(seconds)), float(np.sum(seconds * watts))
+    fine = (below_s > 0) & (below_s < total_s)
+    if width_w <= 0 or not fine.any():
+        return Swing(None, None, None, None, 0, "one level: power does not change")
+    left, right = np.where(fine, below_s, 1.0), np.where(fine, total_s - below_s, 1.0)
+    between = np.where(fine, below_s * right * (below_j / left - (total_j - below_j) / right) ** 2, 0.0)
+    # between two clusters all thresholds part alike: the middle one
+    best = np.flatnonzero(between >= between.max() * (1 - 1e-9))
+    k = int(best[len(best) // 2])
+    low_w, high_w = float(below_j[k] / below_s[k]), float((total_j - below_j[k]) / (total_s - below_s[k]))
+    variance = float(np.sum(seconds * (watts - total_j / total_s) ** 2)) * total_s
+    parted = float(between[k]) / variance
+    if high_w - low_w < LEAST_SWING * high_w or parted < LEAST_PARTED:
+        why = f"one level: the best two, {low_w:.4g} and {high_w:.4g} W, explain {100 * parted:.0f} % of the variance"
+        return Swing(None, None, None, None, 0, why)
+    rises = _rises(t_s, power_w, low_w + (high_w - low_w) / 4, high_w - (high_w - low_w) / 4)
+    period_s = float(rises[-1] - rises[0]) / (len(rises) - 1) if len(rises) > 1 else None
+    duty = float((total_s - below_s[k]) / total_s)
+    reason = "" if period_s else "fewer than two rises from the lower level to the higher"
+    if period_s and period_s < 4 * whole.period_s:
+        reason = f"fewer than four readings a cycle: faster swings than {4 * whole.period_s:g} s would look the same"
+    return Swing(high_w, low_w, period_s, duty, max(len(rises) - 1, 0), reason)
+
+
+def _rises(t_s: Floats, power_w: Floats, lower_w: float, upper_w: float) -> Floats:
+    """When power came to ``upper_w`` after it had been at ``lower_w`` or less."""
+    decided = np.flatnonzero((power_w <= lower_w) | (power_w >= upper_w))
+    above = power_w[decided] >= upper_w
+    return np.asarray(t_s[decided[1:][above[1:] & ~above[:-1]]])
+
+
+class Floor(NamedTuple):
+    """What a floor of ``floor_w`` does: least to highest power without and with it in W, the mean power that it adds in
+    W, and that as a fraction of the mean without it; the part of the time in which it fills up."""
+
+    floor_w: float
+    range_before_w: float
+    range_after_w: float
+    extra_w: float
+    extra_fraction: float
+    active: float
+
+
+def floor(t_s: Floats, power_w: Floats, fraction: float) -> Floor:
+    """A floor at ``fraction`` of the highest power, under readings in W at ``t_s`` in s: ``max(P, floor)``.
+
+    The power that it adds does no work that counts. Raises ValueError as ``cells`` does, and for a fraction outside 0
+    to 1.
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"floor: found {fraction}; allowed 0 to 1, a fraction of the highest power")
+    before = cells(t_s, power_w)
+    floor_w = fraction * before.high_w
+    after = cells(t_s, np.maximum(power_w, floor_w))
+    extra_w = after.mean_w - before.mean_w
+    filled_s = 0.0
+    for chunk in before.chunks():
+        left, length = before.edges_s[chunk], np.diff(before.edges_s[chunk.start : chunk.stop + 1])
+        known = left < before.ends_s[before.part(left)]
+        energy_j = np.diff(before.energy_j[chunk.start : chunk.stop + 1])
+        filled_s += float(np.sum(length[known & (energy_j < floor_w * length * (1 - 1e-9))]))
+    return Floor(
+        floor_w,
+        before.high_w - before.low_w,
+        after.high_w - after.low_w,
+        extra_w,
+        extra_w / before.mean_w if before.mean_w > 0 else 0.0,
+        filled_s / before.seconds,
+    )
