@@ -78,8 +78,8 @@ def register() -> None:
     OmegaConf.register_new_resolver("perwatt_id", lambda: run_id("sweep"), use_cache=True, replace=True)
 
 
-def compose(overrides: Sequence[str] = (), directories: Sequence[str] = ()) -> Any:
-    """The composed configuration as Hydra would give it to a run; for tests and for messages."""
+def compose(overrides: Sequence[str] = (), directories: Sequence[str] = (), name: str = CONFIG_NAME) -> Any:
+    """The composed configuration as Hydra would give it to a run, or to what ``name`` configures."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
@@ -88,21 +88,23 @@ def compose(overrides: Sequence[str] = (), directories: Sequence[str] = ()) -> A
     GlobalHydra.instance().clear()
     search = [f"hydra.searchpath=[{','.join(f'file://{d}' for d in directories)}]"] if directories else []
     with initialize_config_module("perwatt.conf", version_base="1.3"):
-        return hydra_compose(CONFIG_NAME, overrides=[*search, *overrides])
+        return hydra_compose(name, overrides=[*search, *overrides])
 
 
-def composed(overrides: Sequence[str], directories: Sequence[str] = ()) -> dict[str, Any]:
+def composed(overrides: Sequence[str], directories: Sequence[str] = (), name: str = CONFIG_NAME) -> dict[str, Any]:
     """The composed configuration as plain values. Raises BadRequest with one line for what is wrong with it."""
     from omegaconf import OmegaConf
 
     try:
-        plain: Any = OmegaConf.to_container(compose(overrides, directories), resolve=True)
+        plain: Any = OmegaConf.to_container(compose(overrides, directories, name), resolve=True)
     except Exception as error:
-        raise BadRequest(explain(error, overrides, directories)) from None
+        raise BadRequest(explain(error, overrides, directories, name)) from None
     return dict(plain)
 
 
-def explain(error: BaseException, overrides: Sequence[str], directories: Sequence[str] = ()) -> str:
+def explain(
+    error: BaseException, overrides: Sequence[str], directories: Sequence[str] = (), name: str = CONFIG_NAME
+) -> str:
     """One line for the user from any error that Hydra or OmegaConf raised while composing ``overrides``."""
     chain: list[BaseException] = []
     link: BaseException | None = error
@@ -111,12 +113,12 @@ def explain(error: BaseException, overrides: Sequence[str], directories: Sequenc
         link = link.__cause__ or link.__context__
     text = "\n".join(str(e) for e in chain)
     if found := re.search(r"Could not find '([^']+)'.*?Available options in '[^']+':\n((?:\t\S+\n?)*)", text, re.S):
-        group, _, name = found[1].rpartition("/")
-        return _unknown(f"{group}={name}", sorted(found[2].split()), name, "no such file in conf/" + group)
+        group, _, chosen = found[1].rpartition("/")
+        return _unknown(f"{group}={chosen}", sorted(found[2].split()), chosen, "no such file in conf/" + group)
     if found := re.search(r"(?:Could not override|Key) '([^']+)'(?: is not in struct|\.| not in)?", text):
         full = re.search(r"full_key: (\S+)", text)
         key = _matching(full[1] if full else found[1], overrides)
-        return _key_message(key, directories, overrides)
+        return _key_message(key, directories, overrides, name)
     where = re.search(r"full_key: (\S+)", text)
     named = where[1] if where else getattr(error, "override", None)
     # the innermost complaint about a value says what was found and what it should have been
@@ -134,13 +136,13 @@ def _matching(key: str, overrides: Sequence[str]) -> str:
     return key
 
 
-def _key_message(key: str, directories: Sequence[str], overrides: Sequence[str]) -> str:
+def _key_message(key: str, directories: Sequence[str], overrides: Sequence[str], name: str) -> str:
     """What exists where ``key`` was looked for."""
     keep = [o for o in overrides if re.match(r"^[a-z_]+=", o) and o.split("=")[0] != key]
     try:
-        node: Any = compose(keep, directories)
+        node: Any = compose(keep, directories, name)
     except Exception:
-        node = compose()
+        node = compose(name=name)
     parts = key.replace("/", ".").split(".")
     for depth, part in enumerate(parts):
         keys = [str(k) for k in node if k != "_target_"] if hasattr(node, "keys") else []
