@@ -1,0 +1,49 @@
+"""A sizing as a PDF that is signed and filed: the HTML report on A4, its print style, by WeasyPrint.
+
+WeasyPrint draws inline SVG apart from the page, without the page's style: the colours that the drawings name are put
+in before, those of light paper, and the type of the page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from perwatt.results.reports import sizing_html
+from perwatt.results.size.sizing import Sizing
+
+FONTS = "DejaVu Sans, Noto Sans, Arial, sans-serif"
+
+
+def render(sizing: Sizing, others: Sequence[Sizing] = ()) -> bytes:
+    """The PDF. Raises ValueError where WeasyPrint is not installed."""
+    try:
+        from weasyprint import HTML  # type: ignore[import-untyped, unused-ignore]
+    except (ImportError, OSError) as error:
+        raise ValueError(f"pdf: WeasyPrint does not load ({error}); pip install 'perwatt[sizing]'") from None
+    made: bytes = HTML(string=on_paper(sizing_html.render(sizing, others)), url_fetcher=_nothing).write_pdf()
+    return made
+
+
+def on_paper(page: str) -> str:
+    """``page`` with the drawings' colours and type written out."""
+    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+    # the first of two blocks: the second is that of a dark screen
+    light = dict(re.findall(r"--([\w-]+):\s*([^;]+);", style[: style.index("@media")]))
+
+    def colour(found: re.Match[str]) -> str:
+        value = light.get(found[1], "#000000")
+        return re.sub(r"var\(--([\w-]+)\)", lambda inner: light[inner[1]], value)
+
+    def drawing(found: re.Match[str]) -> str:
+        inked = re.sub(r"var\(--([\w-]+)\)", colour, found[0])
+        return inked.replace("<svg ", f'<svg font-family="{FONTS}" ', 1)
+
+    # nobody unfolds paper
+    unfolded = page.replace("<details>", "<details open>")
+    return re.sub(r"<svg .*?</svg>", drawing, unfolded, flags=re.DOTALL)
+
+
+def _nothing(url: str) -> dict[str, object]:
+    raise ValueError(f"pdf: found a reference to {url}; allowed none")

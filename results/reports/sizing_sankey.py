@@ -1,0 +1,155 @@
+"""Where the energy of a year goes: a Sankey diagram from the grid to the chips and on to the heat, as SVG.
+
+A place stands in the column of the longest way to it; its height is the energy through it, the larger of what comes in
+and what goes out. Ribbons keep their order, so that they cross as little as the flows allow. A name with its energy and
+its share of what comes in at the left stands beside each place. Flows in a circle are refused: energy has one way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from perwatt.results.reports.sizing_tables import shown
+from perwatt.results.reports.units import percent
+from perwatt.results.size.sizing import Flow
+
+WIDTH, BAR, RIGHT, TOP = 900.0, 12.0, 150.0, 16.0
+# A place and its label of two lines take at least this much height; ribbons share the rest.
+PITCH, ROOM, LEAST = 40.0, 300.0, 1.0
+# The colour of a place by what it is; electricity on its way is the first.
+ELECTRIC = "c0"
+NAMED = {
+    "loss": "c7",
+    "heat": "c1",
+    "reuse": "c2",
+    "district": "c2",
+    "cool": "c5",
+    "other": "c4",
+    "chip": "c6",
+    "gpu": "c6",
+}
+
+
+@dataclass
+class _Place:
+    name: str
+    column: int = 0
+    into: list[Flow] = field(default_factory=list)
+    out: list[Flow] = field(default_factory=list)
+    x: float = 0.0
+    y: float = 0.0
+    height: float = 0.0
+    ink: str = "c0"
+
+    @property
+    def energy_j(self) -> float:
+        return max(sum(f.energy_j for f in self.into), sum(f.energy_j for f in self.out))
+
+
+def render(flows: Sequence[Flow]) -> str:
+    """The diagram as an ``<svg>`` element; empty without a flow. Raises ValueError for flows that lead in a circle."""
+    known = [flow for flow in flows if flow.energy_j > 0]
+    if not known:
+        return ""
+    places = _places(known)
+    height = _arrange(places)
+    total = max(sum(p.energy_j for p in places.values() if not p.into), 1e-30)
+    told = "; ".join(f"{f.source} to {f.target} {shown(f.energy_j, 'J')}" for f in known)
+    body = "".join(_ribbons(places)) + "".join(_label(p, total) for p in places.values())
+    return (
+        f'<svg role="img" aria-label="{escape(f"Energy of a year: {told}")}" class="sankey" '
+        f'viewBox="0 0 {WIDTH:g} {height:.0f}" width="{WIDTH:g}" height="{height:.0f}">{body}</svg>'
+    )
+
+
+def _places(flows: Sequence[Flow]) -> dict[str, _Place]:
+    places: dict[str, _Place] = {}
+    for flow in flows:
+        places.setdefault(flow.source, _Place(flow.source)).out.append(flow)
+        places.setdefault(flow.target, _Place(flow.target)).into.append(flow)
+    for _ in places:
+        moved = False
+        for flow in flows:
+            source, target = places[flow.source], places[flow.target]
+            if target.column <= source.column:
+                target.column, moved = source.column + 1, True
+        if not moved:
+            break
+    else:
+        raise ValueError(f"flows: found a circle among {', '.join(places)}; allowed flows in one direction")
+    last = max(place.column for place in places.values())
+    for place in places.values():
+        if not place.out:
+            # what ends somewhere ends at the right, where there is room for its name
+            place.column = last
+        place.ink = next((ink for word, ink in NAMED.items() if word in place.name.lower()), ELECTRIC)
+    return places
+
+
+def _arrange(places: dict[str, _Place]) -> float:
+    """Set where each place stands and how high it is; the height of the drawing."""
+    last = max(place.column for place in places.values())
+    columns = [[p for p in places.values() if p.column == at] for at in range(last + 1)]
+    scale = min(ROOM / sum(p.energy_j for p in column) for column in columns if column)
+    bottom = 0.0
+    for at, column in enumerate(columns):
+        if at:
+            column.sort(key=lambda p: sum(f.energy_j * _centre(places[f.source]) for f in p.into) / p.energy_j)
+        y = TOP
+        for place in column:
+            place.height = max(place.energy_j * scale, LEAST)
+            place.x = at * (WIDTH - RIGHT - BAR) / max(last, 1)
+            place.y = y
+            y += max(place.height + 14, PITCH)
+        bottom = max(bottom, y)
+    return bottom
+
+
+def _centre(place: _Place) -> float:
+    return place.y + place.height / 2
+
+
+def _ribbons(places: dict[str, _Place]) -> list[str]:
+    scale = max(p.height for p in places.values()) / max(p.energy_j for p in places.values())
+    starts: dict[int, float] = {}
+    ends: dict[int, float] = {}
+    for place in places.values():
+        y = place.y
+        for flow in sorted(place.out, key=lambda f: places[f.target].y):
+            starts[id(flow)] = y
+            y += flow.energy_j * scale
+    for place in places.values():
+        y = place.y
+        # in the order in which they set out: then those that end together do not cross
+        for flow in sorted(place.into, key=lambda f: starts[id(f)]):
+            ends[id(flow)] = y
+            y += flow.energy_j * scale
+    parts = []
+    for place in places.values():
+        for flow in place.out:
+            target = places[flow.target]
+            x0, x1, y0, y1 = place.x + BAR, target.x, starts[id(flow)], ends[id(flow)]
+            thick, bend = max(flow.energy_j * scale, LEAST), (place.x + BAR + target.x) / 2
+            parts.append(
+                f'<path d="M{x0:.1f} {y0:.1f}C{bend:.1f} {y0:.1f} {bend:.1f} {y1:.1f} {x1:.1f} {y1:.1f}v{thick:.1f}'
+                f'C{bend:.1f} {y1 + thick:.1f} {bend:.1f} {y0 + thick:.1f} {x0:.1f} {y0 + thick:.1f}Z" '
+                f'fill="var(--plot-{target.ink})" fill-opacity="0.3"/>'
+            )
+    return parts
+
+
+def _label(place: _Place, total: float) -> str:
+    x = place.x + BAR + 6
+    # beside a tall place in its middle, beside a low one from its upper edge
+    y = place.y + (place.height / 2 - 3 if place.height > 34 else 9)
+    share = f"{percent(place.energy_j / total, 2 if place.energy_j < 0.1 * total else 3)} %"
+    told = f"{shown(place.energy_j, 'J', digits=3)}, {share}"
+    return (
+        f'<rect x="{place.x:.1f}" y="{place.y:.1f}" width="{BAR:g}" height="{place.height:.1f}" '
+        f'fill="var(--plot-{place.ink})"/>'
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="13" font-weight="600" fill="var(--plot-fg)">'
+        f"{escape(place.name)}</text>"
+        f'<text x="{x:.1f}" y="{y + 15:.1f}" font-size="12" fill="var(--plot-fg)">{told}</text>'
+    )
