@@ -1,0 +1,295 @@
+"""The arithmetic of a sizing as cells of a workbook: each with its formula, its value, and the report's own figure.
+
+The chain runs from the machines up, as in the model: one unit's demand times their number, coincidence, margin and
+growth; at each level the load from below and what hangs beside it, over the efficiency at that load, is the load of
+the level above. Then circuits (I = P / (sqrt3 U pf)), units by topology, and the key figures from annual energies.
+Efficiencies are those at the load of the report: the part-load curves behind them are the model's, and a workbook that
+is far from its load says so by the load of a unit, not by the efficiency. Formulas use defined names, so that they can
+be read; a value is computed here beside its formula, so that a viewer that does not calculate shows it too.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from perwatt.results.reports.sizing_diagram import BESIDE
+from perwatt.results.size.sizing import Sizing, Stage
+
+# What is multiplied onto the units' demand, by the end of its input's path, and as what.
+FACTORS = {"coincidence": "*{}", "margin": "*(1+{})", "growth": "*(1+{})"}
+# Names of functions of spreadsheets: no name for a cell.
+TAKEN = ("growth", "trend", "n", "t", "rate")
+
+
+@dataclass(frozen=True)
+class Given:
+    """A cell to be edited: a name that formulas use, a label, a value with its unit, and where it is from."""
+
+    name: str
+    label: str
+    value: float | str
+    unit: str
+    kind: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A cell with a formula (without its ``=``) and its value; ``reported``: what the report says, None if nothing."""
+
+    name: str
+    label: str
+    formula: str
+    value: float | str
+    unit: str
+    reported: float | str | None = None
+    title: bool = False
+
+
+@dataclass
+class Book:
+    """What the workbook holds: cells to edit, and blocks of cells that compute."""
+
+    given: list[Given] = field(default_factory=list)
+    chain: list[Computed] = field(default_factory=list)
+    circuits: list[Computed] = field(default_factory=list)
+    figures: list[Computed] = field(default_factory=list)
+    # names of inputs of the report that formulas use, by path
+    names: dict[str, str] = field(default_factory=dict)
+
+
+def build(sizing: Sizing) -> Book:
+    """The cells for ``sizing``; a block is empty where it lacks the stages, lines or inputs for it."""
+    book = Book()
+    inputs = {path: mode for path, _, mode, *_ in sizing.inputs}
+    by_level: dict[str, list[Stage]] = {}
+    for stage in sizing.stages:
+        # inside the machine nothing is built by who reads this
+        if stage.level not in (*BESIDE, "gpu"):
+            by_level.setdefault(stage.level, []).append(stage)
+    levels = list(by_level.values())
+    if levels and all(stage.in_w > 0 for stage in sizing.stages):
+        _chain(book, sizing, levels, inputs)
+    _circuit(book, sizing, inputs)
+    _figures(book, sizing)
+    return book
+
+
+def name(text: str) -> str:
+    """``text`` as a name that a spreadsheet takes, and that is no cell's address."""
+    plain = re.sub(r"\W+", "_", text.lower(), flags=re.ASCII).strip("_") or "cell"
+    return f"x_{plain}" if plain in TAKEN or re.fullmatch(r"[a-z]{1,3}\d+|[rc]\d*|\d.*", plain) else plain
+
+
+def _named(book: Book, inputs: dict[str, float], end: str) -> float | None:
+    """The value of the input whose path ends so, given a name for formulas; None if there is none."""
+    path = next((path for path in inputs if path.endswith(f".{end}") or path == end), None)
+    if path is None:
+        return None
+    book.names[path] = name(end.rpartition(".")[2])
+    return inputs[path]
+
+
+def _chain(book: Book, sizing: Sizing, levels: list[list[Stage]], inputs: dict[str, float]) -> None:
+    factor, terms = 1.0, ""
+    for end, term in FACTORS.items():
+        value = _named(book, inputs, f"electrical.{end}")
+        if value is not None:
+            factor *= value if end == "coincidence" else 1 + value
+            terms += term.format(name(end))
+    it_w = sum(unit.in_w for unit in levels[-1])
+    demands = []
+    for at, unit in enumerate(levels[-1]):
+        tail = f"_{at + 1}" if len(levels[-1]) > 1 else ""
+        each = unit.in_w / unit.count / factor
+        same = next((i.key for i in sizing.lines if i.unit == "W" and i.value and abs(i.value / each - 1) < 1e-6), "")
+        source = f"the report's {same}" if same else "the report's demand over units, coincidence, margin and growth"
+        book.given += [
+            Given(f"unit{tail}_w", f"{unit.title}: demand of one", each, "W", "modelled", source),
+            Given(f"unit{tail}_count", f"{unit.title}: how many", unit.count, "", "given", "the request"),
+        ]
+        demands.append(f"unit{tail}_w*unit{tail}_count{terms}")
+    book.chain.append(Computed("it_w", "IT load", "+".join(demands), it_w, "W", it_w, True))
+    below, below_w = "it_w", it_w
+    for members in reversed(levels[:-1]):
+        # where the fleet has parts, their racks lie side by side: what they lose is the difference at the next level
+        if len(members) == 1:
+            below, below_w = _level(book, sizing.stages, inputs, members[0], below, below_w, it_w)
+
+
+def _level(
+    book: Book,
+    stages: Sequence[Stage],
+    inputs: dict[str, float],
+    stage: Stage,
+    below: str,
+    below_w: float,
+    it_w: float,
+) -> tuple[str, float]:
+    """The cells of one level; the name and the value of what goes into it."""
+    key = name(stage.level)
+    beside = _beside(stages, stage)
+    terms = [below]
+    for at, other in enumerate(beside):
+        again = any(before.level == other.level for before in beside[:at])
+        part = f"{name(other.level)}_{at + 1}" if again else name(other.level)
+        label = f"{part}_per_it"
+        ratio = other.in_w / it_w
+        book.given.append(Given(label, f"{other.title}: per W of IT load", ratio, "1", "modelled", _source(other)))
+        cell = Computed(f"{part}_w", other.title, f"{label}*it_w", other.in_w, "W", other.in_w)
+        book.chain.append(cell)
+        terms.append(cell.name)
+    rest = stage.out_w - below_w - sum(other.in_w for other in beside)
+    if abs(rest) > 1e-6 * stage.out_w:
+        label = f"{key}_rest_per_it"
+        source = "the report: another statistic at this level, or load that has no box"
+        book.given.append(
+            Given(label, f"{stage.title}: more than below, per W of IT load", rest / it_w, "1", "modelled", source)
+        )
+        terms.append(f"{label}*it_w")
+    loss_w = stage.in_w - stage.out_w
+    if abs(loss_w) <= 1e-9 * stage.in_w:
+        book.chain.append(
+            Computed(f"{key}_in_w", f"{stage.title}: take", "+".join(terms), stage.in_w, "W", stage.in_w, True)
+        )
+        _units(book, inputs, stage, key, f"{key}_in_w")
+        return f"{key}_in_w", stage.in_w
+    efficiency = stage.out_w / stage.in_w
+    label = f"{key}_at_this_load"
+    book.given.append(
+        Given(label, f"{stage.title}: efficiency at this load", efficiency, "1", "modelled", _source(stage))
+    )
+    book.chain += [
+        Computed(f"{key}_out_w", f"{stage.title}: give", "+".join(terms), stage.out_w, "W", stage.out_w),
+        Computed(f"{key}_in_w", f"{stage.title}: take", f"{key}_out_w/{label}", stage.in_w, "W", stage.in_w, True),
+        Computed(f"{key}_loss_w", f"{stage.title}: lose", f"{key}_in_w-{key}_out_w", loss_w, "W", loss_w),
+    ]
+    _units(book, inputs, stage, key, f"{key}_out_w")
+    return f"{key}_in_w", stage.in_w
+
+
+def _source(stage: Stage) -> str:
+    return f"the report: {stage.detail}" if stage.detail else "the report"
+
+
+def _beside(stages: Sequence[Stage], stage: Stage) -> list[Stage]:
+    """What hangs on ``stage``: the stages beside the chain that follow it before the next of the chain."""
+    found: list[Stage] = []
+    for other in stages[stages.index(stage) + 1 :]:
+        if other.level not in BESIDE:
+            break
+        found.append(other)
+    return found
+
+
+def _units(book: Book, inputs: dict[str, float], stage: Stage, key: str, load: str) -> None:
+    """How many UPS modules or transformers the topology asks for, and how full they run."""
+    rating, each, load_w = None, "", stage.out_w
+    if key == "ups":
+        rating, each = _named(book, inputs, "electrical.ups_module_w"), "ups_module_w"
+    elif key == "transformer":
+        rating, each = _named(book, inputs, "electrical.transformer_va"), "transformer_va"
+        pf = _named(book, inputs, "feed.power_factor")
+        if pf:
+            load, load_w = f"{load}/power_factor", load_w / pf
+    if rating is None or not stage.topology:
+        return
+    book.given.append(
+        Given(f"{key}_topology", f"{stage.title}: N, N+1, N+2, 2N, 4N3R", stage.topology, "", "given", "the site")
+    )
+    t = f"{key}_topology"
+    whole = f"ROUNDUP({load}/{each}-1E-9,0)"
+    formula = (
+        f'IF({t}="4N3R",4*ROUNDUP({load}/(3*{each})-1E-9,0),IF({t}="2N",2*{whole},'
+        f'{whole}+IF({t}="N+2",2,IF({t}="N+1",1,0))))'
+    )
+    needed = _count(load_w, rating, stage.topology)
+    book.chain += [
+        Computed(f"{key}_units", f"{stage.title}: units", formula, needed, "", stage.count),
+        Computed(f"{key}_unit_load", f"{stage.title}: load of each", f"{load}/({each}*{key}_units)",
+                 load_w / rating / needed, "1"),
+    ]  # fmt: skip
+
+
+def _count(load: float, each: float, topology: str) -> int:
+    if topology == "4N3R":
+        return 4 * math.ceil(load / (3 * each) - 1e-9)
+    n = math.ceil(load / each - 1e-9)
+    return 2 * n if topology == "2N" else n + {"N+1": 1, "N+2": 2}.get(topology, 0)
+
+
+def _circuit(book: Book, sizing: Sizing, inputs: dict[str, float]) -> None:
+    """The circuit to a rack: its current with one path lost, and whether the breaker carries it."""
+    found = {line.key: line.value for line in sizing.lines if line.value}
+    rack_w = found.get("power.rack.recommended")
+    names = ("feed.voltage_v", "feed.power_factor", "feed.continuous_factor", "feed.temperature_factor")
+    volts, pf, continuous, warm = (_named(book, inputs, end) for end in names)
+    if not (rack_w and volts and pf and continuous and warm):
+        return
+    book.given.append(
+        Given(
+            "rack_circuit_w",
+            "circuit of a rack: its power",
+            rack_w,
+            "W",
+            "modelled",
+            "the report's power.rack.recommended",
+        )
+    )
+    current = rack_w / (math.sqrt(3) * volts * pf)
+    needed = current / (continuous * warm)
+    reported = next((v for k, v in found.items() if k.startswith("feeds.") and k.endswith("current")), None)
+    book.circuits += [
+        Computed("rack_a", "current of a rack, one path lost", "rack_circuit_w/(SQRT(3)*voltage_v*power_factor)",
+                 current, "A", reported, True),
+        Computed("breaker_least_a", "least rating of the breaker", "rack_a/(continuous_factor*temperature_factor)",
+                 needed, "A"),
+    ]  # fmt: skip
+    chosen = next((v for k, v in found.items() if k.startswith("feeds.") and k.endswith(("breaker", "rating"))), None)
+    if chosen is not None:
+        book.given.append(
+            Given("breaker_a", "circuit of a rack: its breaker", chosen, "A", "modelled", "the report's choice")
+        )
+        verdict = "carries it" if chosen >= needed else "too small"
+        formula = 'IF(breaker_a>=breaker_least_a,"carries it","too small")'
+        book.circuits.append(Computed("breaker_verdict", "the breaker", formula, verdict, ""))
+
+
+# The key figures: name, formula from annual energies, the lines that its terms are, the line that it is. J and m3.
+_ENERGIES = {"edc": ("EDC", "J"), "eit": ("EIT", "J"), "win": ("WIN", "m3"), "ereuse": ("EREUSE", "J"),
+             "eres_tot": ("ERES-TOT", "J")}  # fmt: skip
+_FIGURES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+    ("pue", "edc_j/eit_j", ("edc", "eit"), "1"),
+    ("wue", "win_m3/(eit_j/3.6E9)", ("win", "eit"), "m3/MWh"),
+    ("erf", "ereuse_j/edc_j", ("ereuse", "edc"), "1"),
+    ("ref", "eres_tot_j/edc_j", ("eres_tot", "edc"), "1"),
+    ("ere", "pue*(1-erf)", ("edc", "eit", "ereuse"), "1"),
+)
+
+
+def _figures(book: Book, sizing: Sizing) -> None:
+    found = {line.key: line for line in sizing.lines}
+    known: dict[str, float] = {}
+    for key, (symbol, unit) in _ENERGIES.items():
+        line = next((found[k] for k in _spellings(key) if k in found), None)
+        if line is not None and line.value is not None and line.unit == unit:
+            known[key] = line.value
+            book.given.append(
+                Given(f"{key}_{unit.lower()}", f"{symbol} of the year", line.value, unit, line.kind, line.basis)
+            )
+    computed: dict[str, float] = {}
+    for key, formula, terms, unit in _FIGURES:
+        if all(term in known for term in terms):
+            a, b = (known[term] for term in terms[:2])
+            divisor = b / 3.6e9 if key == "wue" else b
+            value = a / divisor if key != "ere" else computed["pue"] * (1 - computed["erf"])
+            computed[key] = value
+            line = found.get(f"kpi.{key}")
+            book.figures.append(Computed(key, key.upper(), formula, value, unit, line.value if line else None))
+
+
+def _spellings(key: str) -> Iterable[str]:
+    return (f"{section}.{key}{tail}" for section in ("kpi", "year") for tail in ("", "_j", "_m3"))

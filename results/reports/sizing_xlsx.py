@@ -1,0 +1,224 @@
+"""A sizing as a workbook that is signed: inputs to edit, the chain with live formulas, every line of the report.
+
+Sheets: Summary (what to provide, the report beside what the formulas say now), Inputs (yellow cells may be changed;
+working values first, then every input with its range and source), Chain (formulas that refer to them), Lines (the
+report as it was), each in SI with number formats for people. XlsxWriter is imported on use.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from perwatt.results.reports.sizing_chain import Book, Computed, build
+from perwatt.results.reports.sizing_tables import KINDS, decision, headlines, spoken, text
+from perwatt.results.size.optional import library
+from perwatt.results.size.sizing import Sizing
+
+COLOURS = {
+    "measured": "#007D63",
+    "published": "#0B62B0",
+    "modelled": "#5F4FB8",
+    "assumed": "#C24A00",
+    "given": "#59636C",
+}
+# How far a formula may be from the report before the workbook says so.
+TOLERANCE = 0.001
+# The number format of a unit; W and J in the prefix that suits their size.
+FORMATS = {
+    "W": '[>=999500]0.000,," MW";[>=999.5]0.00," kW";0.0" W"',
+    "VA": '[>=999500]0.000,," MVA";[>=999.5]0.00," kVA";0.0" VA"',
+    "J": '[>=1E12]0.000E+00" J";0.000E+00" J"',
+    "A": '0.0" A"',
+    "1": "0.0000",
+    "": "#,##0.####",
+}
+
+
+class Sheets:
+    """The workbook while it is written, with its formats and the address of every name."""
+
+    def __init__(self, workbook: Any) -> None:
+        self.workbook = workbook
+        self.formats: dict[tuple[tuple[str, object], ...], Any] = {}
+
+    def format(self, **properties: object) -> Any:
+        """The format with these properties, made once."""
+        key = tuple(sorted(properties.items()))
+        if key not in self.formats:
+            self.formats[key] = self.workbook.add_format({"font_name": "Calibri", "font_size": 11, **properties})
+        return self.formats[key]
+
+    def number(self, unit: str, **more: object) -> Any:
+        """The format of a number in ``unit``."""
+        return self.format(num_format=FORMATS.get(unit, "General"), align="right", **more)
+
+    def kind(self, kind: str) -> Any:
+        """The format of the word for a kind."""
+        return self.format(font_color=COLOURS.get(kind, "#59636C"))
+
+    def sheet(self, name: str, widths: Sequence[float], heads: Sequence[str], row: int = 0) -> Any:
+        """A sheet with its columns' widths and a heading row that stays in sight."""
+        made = self.workbook.add_worksheet(name)
+        for column, width in enumerate(widths):
+            made.set_column(column, column, width)
+        for column, head in enumerate(heads):
+            made.write_string(row, column, head, self.format(bold=True, bottom=1, font_color="#5B656E"))
+        made.freeze_panes(row + 1, 1)
+        made.hide_gridlines(2)
+        made.set_landscape()
+        made.set_paper(9)
+        made.fit_to_pages(1, 0)
+        made.repeat_rows(row)
+        return made
+
+
+def render(sizing: Sizing) -> bytes:
+    """The workbook. Raises ValueError where XlsxWriter is not installed."""
+    xlsxwriter = library("xlsxwriter")
+    buffer = io.BytesIO()
+    workbook = xlsxwriter.Workbook(buffer, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
+    workbook.set_properties({"title": sizing.title, "comments": "written by perwatt size"})
+    workbook.set_calc_mode("auto")
+    sheets, book = Sheets(workbook), build(sizing)
+    _summary(sheets, sizing, book)
+    _inputs(sheets, sizing, book)
+    _computed(sheets, book)
+    _lines(sheets, sizing)
+    workbook.close()
+    return buffer.getvalue()
+
+
+def _summary(sheets: Sheets, sizing: Sizing, book: Book) -> None:
+    sheet = sheets.sheet(
+        "Summary", (34, 18, 22, 13, 60), ("figure", "report", "5\u201395 %", "kind", "what it rests on"), 4
+    )
+    sheet.write_string(0, 0, sizing.title, sheets.format(bold=True, font_size=16))
+    sheet.write_string(1, 0, decision(sizing), sheets.format(font_size=12))
+    row = 2
+    if sizing.warnings:
+        sheet.write_string(row, 0, "; ".join(sizing.warnings), sheets.format(font_color="#B3261E"))
+    row = 5
+    for caption, line in headlines(sizing):
+        told = text(line)
+        sheet.write_string(row, 0, caption, sheets.format())
+        sheet.write_string(row, 1, told.whole, sheets.format(bold=True, align="right"))
+        sheet.write_string(row, 2, told.band, sheets.format(align="right", font_color="#5B656E"))
+        sheet.write_string(row, 3, line.kind, sheets.kind(line.kind))
+        sheet.write_string(row, 4, line.basis, sheets.format(font_color="#5B656E"))
+        row += 1
+    live = [cell for cell in (*book.chain, *book.circuits, *book.figures) if cell.title or cell in book.figures]
+    if live:
+        row += 1
+        for column, head in enumerate(("with the Inputs as they are now", "now", "report", "change")):
+            sheet.write_string(row, column, head, sheets.format(bold=True, bottom=1, font_color="#5B656E"))
+    for cell in live:
+        row += 1
+        sheet.write_string(row, 0, cell.label, sheets.format())
+        sheet.write_formula(row, 1, f"={cell.name}", sheets.number(cell.unit, bold=True), cell.value)
+        if isinstance(cell.reported, int | float):
+            sheet.write_number(row, 2, cell.reported, sheets.number(cell.unit, font_color="#5B656E"))
+            if cell.reported:
+                now = cell.value if isinstance(cell.value, int | float) else 0.0
+                change = sheets.format(num_format="+0.0%;-0.0%;0.0%", align="right")
+                sheet.write_formula(row, 3, f"={cell.name}/C{row + 1}-1", change, now / cell.reported - 1)
+    row += 2
+    sheet.write_string(
+        row, 0, "Yellow cells on the sheet Inputs may be changed; Chain follows.", sheets.format(italic=True)
+    )
+    for kind, told_of in KINDS.items():
+        row += 1
+        sheet.write_string(row, 0, kind, sheets.kind(kind))
+        sheet.write_string(row, 1, told_of, sheets.format(font_color="#5B656E"))
+
+
+def _inputs(sheets: Sheets, sizing: Sizing, book: Book) -> None:
+    heads = ("input", "value", "unit", "min", "max", "kind", "source", "name in formulas", "path")
+    sheet = sheets.sheet("Inputs", (40, 16, 10, 12, 12, 12, 60, 30, 44), heads)
+    row, free = 1, {"bg_color": "#FFF7D6", "locked": False}
+    for cell in book.given:
+        sheet.write_string(row, 0, cell.label, sheets.format())
+        if isinstance(cell.value, str):
+            sheet.write_string(row, 1, cell.value, sheets.format(align="right", **free))
+        else:
+            sheet.write_number(row, 1, cell.value, sheets.number(cell.unit, **free))
+        _about(sheets, sheet, row, cell.unit, cell.kind, cell.source)
+        row = _defined(sheets, sheet, row, cell.name)
+    row += 1
+    for path, low, mode, high, unit, kind, source in sizing.inputs:
+        sheet.write_string(row, 0, spoken(path), sheets.format())
+        sheet.write_number(row, 1, mode, sheets.number(unit, **free))
+        if low != high:
+            sheet.write_number(row, 3, low, sheets.number(unit, font_color="#5B656E"))
+            sheet.write_number(row, 4, high, sheets.number(unit, font_color="#5B656E"))
+        _about(sheets, sheet, row, unit, kind, source)
+        sheet.write_string(row, 8, path, sheets.format(font_color="#5B656E"))
+        row = _defined(sheets, sheet, row, book.names[path]) if path in book.names else row + 1
+
+
+def _about(sheets: Sheets, sheet: Any, row: int, unit: str, kind: str, source: str) -> None:
+    sheet.write_string(row, 2, "" if unit == "1" else unit, sheets.format(font_color="#5B656E"))
+    sheet.write_string(row, 5, kind, sheets.kind(kind))
+    sheet.write_string(row, 6, source, sheets.format(font_color="#5B656E"))
+
+
+def _defined(sheets: Sheets, sheet: Any, row: int, name: str) -> int:
+    """Name the value of ``row`` (its column B); the next row."""
+    sheets.workbook.define_name(name, f"={sheet.get_name()}!$B${row + 1}")
+    sheet.write_string(row, 7, name, sheets.format(font_color="#5B656E"))
+    return row + 1
+
+
+def _computed(sheets: Sheets, book: Book) -> None:
+    heads = ("quantity", "value", "report", "check", "name", "formula")
+    sheet = sheets.sheet("Chain", (40, 18, 18, 10, 24, 90), heads)
+    row = 1
+    blocks = (("From the machines to the grid", book.chain), ("Circuit of a rack", book.circuits),
+              ("Key figures of the year", book.figures))  # fmt: skip
+    for title, cells in blocks:
+        if cells:
+            row += row > 1
+            sheet.write_string(row, 0, title, sheets.format(bold=True))
+            row += 1
+        for cell in cells:
+            row = _formula(sheets, sheet, row, cell)
+
+
+def _formula(sheets: Sheets, sheet: Any, row: int, cell: Computed) -> int:
+    bold = {"bold": True} if cell.title else {}
+    sheet.write_string(row, 0, cell.label, sheets.format(**bold))
+    sheet.write_formula(row, 1, f"={cell.formula}", sheets.number(cell.unit, **bold), cell.value)
+    if isinstance(cell.reported, int | float) and isinstance(cell.value, int | float):
+        sheet.write_number(row, 2, cell.reported, sheets.number(cell.unit, font_color="#5B656E"))
+        here = f"ABS(B{row + 1}-C{row + 1})<={TOLERANCE:g}*ABS(C{row + 1})"
+        same = abs(cell.value - cell.reported) <= TOLERANCE * abs(cell.reported)
+        said = sheets.format(align="center", font_color="#5B656E")
+        sheet.write_formula(row, 3, f'=IF({here},"as reported","changed")', said, "as reported" if same else "changed")
+    sheet.write_string(row, 4, cell.name, sheets.format(font_color="#5B656E"))
+    sheet.write_string(row, 5, cell.formula, sheets.format(font_color="#5B656E"))
+    sheets.workbook.define_name(cell.name, f"={sheet.get_name()}!$B${row + 1}")
+    return row + 1
+
+
+def _lines(sheets: Sheets, sizing: Sizing) -> None:
+    heads = ("figure", "value", "unit", "5 %", "95 %", "as read", "kind", "what it rests on", "section", "level", "key")
+    sheet = sheets.sheet("Lines", (44, 16, 10, 14, 14, 16, 12, 60, 14, 12, 36), heads)
+    for row, line in enumerate(sizing.lines, start=1):
+        sheet.write_string(row, 0, line.label, sheets.format())
+        for column, value in ((1, line.value), (3, line.low), (4, line.high)):
+            if value is not None:
+                sheet.write_number(row, column, value, sheets.format(num_format="General", align="right"))
+        told = (
+            (2, line.unit),
+            (5, text(line).whole),
+            (7, line.basis),
+            (8, line.section),
+            (9, line.level),
+            (10, line.key),
+        )
+        for column, words in told:
+            sheet.write_string(row, column, words, sheets.format(font_color="#5B656E"))
+        sheet.write_string(row, 6, line.kind, sheets.kind(line.kind))
+    if sizing.lines:
+        sheet.autofilter(0, 0, len(sizing.lines), len(heads) - 1)
