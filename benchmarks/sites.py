@@ -107,7 +107,10 @@ def _named(
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise BadRequest(f"{group}={name}: no such file in conf/{group}{hint}; choices: {', '.join(sorted(found))}")
     path, first = found[name]
-    node = documents.read(path)
+    try:
+        node = documents.read(path)
+    except AssertionError:  # from OmegaConf, for a file that is one number
+        raise BadRequest(f"{path}: found no keys and values") from None
     if isinstance(node, dict) and "defaults" in node:
         node = _composed(f"{group}/{name}", path, first, directories)[group]
     where, origin = f"{path}: ", f"{group}/{name}.yaml"
@@ -203,9 +206,9 @@ def _converted(kind: type[_Struct], node: object, where: str) -> _Struct:
         said = re.fullmatch(r"(.*?)(?: - at `\$\.?(.*)`)?", str(error), re.S)
         assert said is not None
         message, key = said[1], said[2] or ""
-        # what a type's own check says starts with the key that it is about
-        joint = "." if key and re.match(r"\w+: ", message) else ": "
-        raise BadRequest(f"{_at(where, key)}{joint}{message}") from None
+        if re.match(r"\w+: ", message):  # a type's own check starts with the key that it is about
+            raise BadRequest(f"{where}{key}{'.' if key else ''}{message}") from None
+        raise BadRequest(f"{_at(where, key)}: {message}") from None
 
 
 def _at(where: str, key: str) -> str:

@@ -1,0 +1,356 @@
+"""What ships of systems, climates and sites is whole and plausible, and what cannot be is refused in one line."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from perwatt.benchmarks import sites
+from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.targets import load_targets
+from perwatt.results.size import checks
+from perwatt.results.size.parameter import Parameter, leaves
+from perwatt.results.size.site import Climate, Site
+from perwatt.results.size.system import System
+
+SYSTEMS = {name: sites.system_named(name) for name in sites.choices("system")}
+CLIMATES = {name: sites.climate_named(name) for name in sites.choices("climate")}
+SITES = {name: sites.site_named(name) for name in sites.choices("site")}
+TARGETS = {file.target.name: file.target for file in load_targets()}
+
+
+def plain(group: str, name: str) -> dict[str, Any]:
+    owner = {"system": SYSTEMS, "climate": CLIMATES, "site": SITES}[group][name]  # type: ignore[index]
+    found: dict[str, Any] = msgspec.to_builtins(owner, str_keys=False)
+    return found
+
+
+def test_what_is_promised_ships() -> None:
+    assert {"dgx_a100", "dgx_h100", "dgx_h200", "dgx_b200", "dgx_b300", "gb200_nvl72", "gb300_nvl72"} <= SYSTEMS.keys()
+    assert {"mi300x_node", "mi355x_node", "gaudi3_node", "sr780a_b200", "hgx_h100"} <= SYSTEMS.keys()
+    names = {"copenhagen", "billund", "karup", "odum", "granada", "helsinki", "stockholm", "phoenix"}
+    assert names == CLIMATES.keys() == SITES.keys()
+
+
+@pytest.mark.parametrize("path", sorted((files("perwatt.conf") / "system").iterdir(), key=str), ids=lambda p: p.name)
+def test_pyyaml_and_omegaconf_read_the_same_numbers(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert yaml.safe_load(text) == OmegaConf.to_container(OmegaConf.create(text))
+
+
+@pytest.mark.parametrize("owner", [*SYSTEMS.values(), *SITES.values()], ids=lambda owner: owner.name)
+def test_each_figure_has_its_unit_and_a_source_and_what_is_assumed_a_range_or_a_choice(owner: System | Site) -> None:
+    figures = list(leaves(owner))
+    assert len(figures) > 10
+    choices = (
+        "ups_module_w",
+        "transformer_va",
+        "cdu_w",
+        "margin",
+        "growth",
+        "continuous_factor",
+        "fraction",
+        "renewable",
+    )
+    for path, figure in figures:
+        assert figure.unit == checks.unit_of(path), path
+        assert len(figure.source) > 8, path
+        assert figure.kind != "measured", path  # what was measured is a load, never a fact of a system
+        stands_over = owner.name == "sr780a_b200" and path in ("nameplate_w", "vendor_max_w")
+        if figure.kind == "assumed" and not stands_over and path.split(".")[-1] not in choices:
+            assert figure.low < figure.high, f"{path} is assumed and has no range"
+
+
+@pytest.mark.parametrize("system", SYSTEMS.values(), ids=lambda system: system.name)
+def test_a_system_agrees_with_itself_and_with_its_target(system: System) -> None:
+    target = TARGETS[system.target]
+    assert target.tdp is not None
+    assert system.gpu_max_w.low <= target.tdp.value <= system.gpu_max_w.high
+    assert system.peak_flops is not None
+    assert system.peak_flops.mode == pytest.approx(system.gpus * target.peak_flops["bf16"].value, rel=2e-3)
+    # the GPUs and the host at full load, at the AC side, are about what the vendor states, never far above
+    assert system.psu is not None
+    dc_w = system.gpus * system.gpu_max_w.mode + system.host_w.mode
+    eta = max(efficiency for _, efficiency in system.psu.efficiency)
+    assert 0.7 < dc_w / eta / system.vendor_max_w.mode < 1.03
+    assert system.psu.needed * system.psu.rating_w.mode > 0.93 * system.vendor_max_w.mode * eta
+    assert system.idle_w is not None
+    mean_w = system.mean_fraction.mode * system.vendor_max_w.mode
+    assert system.idle_w.high < 0.5 * mean_w
+    assert 1.0 <= system.peak_over_mean.mode <= 1.15
+    assert system.peak_over_mean.mode * mean_w <= system.vendor_max_w.mode
+    assert system.vendor_max_w.mode <= system.nameplate_w.mode
+    if system.peak_w is not None:
+        assert system.peak_w.mode > system.vendor_max_w.mode
+    if system.liquid_fraction.mode == 0:
+        assert system.air_rise_k is not None
+    else:
+        assert system.supply_max_c is not None
+
+
+def test_published_figures_stand_as_read() -> None:
+    assert SYSTEMS["dgx_h100"].vendor_max_w.mode == 10200
+    assert 4 * SYSTEMS["dgx_h100"].nameplate_w.mode == 40800
+    assert SYSTEMS["dgx_b200"].vendor_max_w.mode == 14300
+    assert SYSTEMS["gb200_nvl72"].nameplate_w.mode * 100_000 / 72 == pytest.approx(183.3e6, rel=1e-3)
+    assert SYSTEMS["gb200_nvl72"].liquid_fraction.mode == pytest.approx(115 / 132, abs=1e-3)
+    psu = SYSTEMS["gb200_nvl72"].psu
+    assert psu is not None
+    assert psu.count * psu.rating_w.mode == 8 * 33e3
+    # 1105 CFM carry 10.2 kW at the rise that is published, rho 1.18 and cp 1006
+    air = SYSTEMS["dgx_h100"]
+    assert air.airflow_m3_s is not None
+    assert air.air_rise_k is not None
+    assert air.air_rise_k.low < 10200 / (1.18 * 1006 * air.airflow_m3_s.mode) < air.air_rise_k.high
+
+
+@pytest.mark.parametrize("climate", CLIMATES.values(), ids=lambda climate: climate.name)
+def test_a_climate_is_a_year_that_agrees_with_its_extremes(climate: Climate) -> None:
+    edges = [edge for edge, _, _ in climate.bins]
+    assert sum(hours for _, hours, _ in climate.bins) == 8760
+    assert edges[-1] <= climate.db_max_c <= edges[-1] + 1
+    assert max(wet for _, _, wet in climate.bins) <= climate.wb_max_c
+    if climate.n_year_max_c:
+        years = sorted(climate.n_year_max_c)
+        assert [climate.n_year_max_c[y] for y in years] == sorted(climate.n_year_max_c.values())
+        margin = SITES[climate.name].cooling.extreme_margin_k
+        assert margin.low - 0.05 <= climate.n_year_max_c[20] - climate.db_max_c <= margin.high + 0.05
+
+
+def test_the_climates_are_those_of_the_derived_data() -> None:
+    if "PERWATT_DATA" not in os.environ:
+        pytest.skip("PERWATT_DATA is not set: the derived climate data cannot be compared")
+    with open(Path(os.environ["PERWATT_DATA"]) / "climate" / "climate_stats.csv", encoding="utf-8") as text:
+        stats = {row["station"]: row for row in csv.DictReader(text)}
+    for climate in CLIMATES.values():
+        row = stats[climate.station]
+        mean = sum((edge + 0.5) * hours for edge, hours, _ in climate.bins) / 8760
+        assert mean == pytest.approx(float(row["db_mean"]), abs=0.5)  # half a bin: some files are in whole degrees
+        assert (climate.db_max_c, climate.wb_max_c) == (float(row["db_max"]), float(row["wb_max"]))
+        assert climate.cdd21 == float(row["cdd21"])
+        for limit in (17, 22, 24, 28, 32):  # an hour at the limit itself is in its bin and not above it
+            at_least, above = (sum(h for edge, h, _ in climate.bins if edge >= limit + i) for i in (0, 1))
+            assert above <= int(row[f"h_db_gt_{limit}"]) <= at_least
+
+
+@pytest.mark.parametrize("site", SITES.values(), ids=lambda site: site.name)
+def test_a_site_stands_in_a_climate_that_ships(site: Site) -> None:
+    assert site.climate in CLIMATES
+    feed = site.electrical.feed
+    if feed.standard == "NEC":
+        assert (feed.voltage_v.mode, feed.continuous_factor.mode) == (480, 0.8)
+    else:
+        assert (feed.voltage_v.mode, feed.continuous_factor.mode) == (400, 1.0)
+    assert site.cooling.supply_liquid_c.low > site.cooling.supply_air_c.mode
+
+
+def test_a_site_keeps_what_it_does_not_change() -> None:
+    assert SITES["granada"].cooling.plant == "adiabatic"
+    assert SITES["granada"].electrical == SITES["copenhagen"].electrical
+    assert SITES["phoenix"].electrical.ups_efficiency == SITES["copenhagen"].electrical.ups_efficiency
+
+
+def test_a_number_in_place_of_a_figure_is_exact_and_given() -> None:
+    node = plain("site", "copenhagen")
+    node["electrical"]["ups_efficiency"] = 0.96
+    node["cooling"]["thermal_mass_j_k"] = 2e5
+    site = sites.site_from(node)
+    assert site.electrical.ups_efficiency == Parameter(0.96, "1", "the request", kind="given")
+    assert site.cooling.thermal_mass_j_k.unit == "J/K"
+    assert sites.parameter_from(0.5, "utilisation", 0, 1).low == 0.5
+
+
+def test_changes_are_merged_into_a_named_site() -> None:
+    site = sites.site_named("phoenix", changes={"cooling": {"plant": "dry", "pump": 0.02}})
+    assert (site.cooling.plant, site.cooling.pump.mode) == ("dry", 0.02)
+    assert site.cooling.dry_fan == SITES["phoenix"].cooling.dry_fan
+
+
+BROKEN_SITES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (
+        lambda s: s["electrical"].update(distribution_loss=-0.01),
+        r"site\.electrical\.distribution_loss: found -0.01; allowed 0 to 0\.5",
+    ),
+    (
+        lambda s: s["electrical"].update(ups_efficiency=1.02),
+        r"electrical\.ups_efficiency: found 1\.02; allowed above 0 to 1",
+    ),
+    (lambda s: s["electrical"].update(ups_efficiency=0), r"electrical\.ups_efficiency: found 0; allowed above 0 to 1"),
+    (lambda s: s["electrical"].update(racks_per_row=0), r"electrical\.racks_per_row: found 0; allowed 1 or more"),
+    (
+        lambda s: s["electrical"].update(ups_topology="3N"),
+        r"electrical: ups_topology: found '3N'; allowed N, N\+1, N\+2, 2N, 4N3R",
+    ),
+    (
+        lambda s: s["electrical"].update(ups_curve=[[0.5, 0.9], [0.4, 1.0]]),
+        r"ups_curve: loads: found \[0\.5, 0\.4\]; allowed .*grow",
+    ),
+    (lambda s: s["electrical"].update(available_w=-1), r"electrical\.available_w: found -1; allowed above 0"),
+    (lambda s: s["electrical"]["feed"].update(paths=0), r"electrical\.feed\.paths: found 0; allowed 1 or more"),
+    (
+        lambda s: s["electrical"]["feed"].update(ratings_a=[32, 16]),
+        r"feed\.ratings_a: found \[32\.0, 16\.0\]; allowed .*grow",
+    ),
+    (lambda s: s["electrical"]["feed"].update(voltage_v=0), r"feed\.voltage_v: found 0; allowed above 0"),
+    (
+        lambda s: s["electrical"]["feed"]["voltage_v"].update(unit="kV"),
+        r"feed\.voltage_v: unit: found 'kV'; allowed 'V'",
+    ),
+    (
+        lambda s: s["electrical"]["feed"]["voltage_v"].update(mode="high"),
+        r"feed\.voltage_v\.mode: Expected `float`, got `str`",
+    ),
+    (
+        lambda s: s["electrical"]["feed"]["voltage_v"].pop("source"),
+        r"feed\.voltage_v: .*missing required field `source`",
+    ),
+    (lambda s: s["electrical"]["feed"].pop("paths"), r"electrical\.feed: .*missing required field `paths`"),
+    (
+        lambda s: s["cooling"].update(plant="lake"),
+        r"cooling: plant: found 'lake'; allowed dry, adiabatic, tower, chiller",
+    ),
+    (lambda s: s["cooling"].update(cycles=1), r"cooling\.cycles: found 1; allowed 1\.01 to 1000"),
+    (lambda s: s["cooling"].update(liquid_rise_k=0), r"cooling\.liquid_rise_k: found 0; allowed 0\.1 to 60"),
+    (
+        lambda s: s["cooling"].update(supply_liquid_c=float("nan")),
+        r"cooling\.supply_liquid_c\.mode: found nan; allowed a finite number",
+    ),
+    (lambda s: s["cooling"].update(return_years=0), r"cooling\.return_years: found 0; allowed 1 or more"),
+    (lambda s: s["cooling"].update(dry_fann=1), r"site\.cooling: unknown key 'dry_fann' \(did you mean dry_fan\?\)"),
+    (lambda s: s["cooling"].update(dry_fan="much"), r"cooling\.dry_fan: found 'much'; allowed a number, or mode"),
+    (lambda s: s["cooling"].update(dry_fan=True), r"cooling\.dry_fan: found True; allowed a number, or mode"),
+    (lambda s: s["cooling"]["pump"].update(mode=0.5), r"cooling\.pump\.mode: found 0\.5; allowed 0\.005 to 0\.02"),
+    (lambda s: s["grid"].update(renewable=1.2), r"grid\.renewable: found 1\.2; allowed 0 to 1"),
+    (lambda s: s["reuse"].update(fraction=-0.1), r"reuse\.fraction: found -0\.1; allowed 0 to 1"),
+    (lambda s: s.update(grid=3), r"site\.grid: found 3; allowed keys and values"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BROKEN_SITES, ids=lambda value: value if isinstance(value, str) else "")
+def test_a_site_that_cannot_be_is_refused_in_one_line(change: Callable[[dict[str, Any]], object], message: str) -> None:
+    node = plain("site", "copenhagen")
+    change(node)
+    with pytest.raises(BadRequest, match=message) as refused:
+        sites.site_from(node)
+    assert "\n" not in str(refused.value)
+
+
+BROKEN_SYSTEMS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
+    (lambda s: s.update(liquid_fraction=1.2), r"system\.liquid_fraction: found 1\.2; allowed 0 to 1"),
+    (lambda s: s.update(gpus=0), r"system\.gpus: found 0; allowed 1 or more"),
+    (lambda s: s.update(per_rack=0), r"per_rack: found 0; allowed 1 or more"),
+    (lambda s: s.update(nameplate_w=0), r"nameplate_w: found 0; allowed above 0"),
+    (lambda s: s.update(peak_over_mean=0.9), r"peak_over_mean: found 0\.9; allowed 1 or more"),
+    (lambda s: s["psu"].update(needed=7), r"psu\.needed: found 7; allowed 1 to 6"),
+    (lambda s: s["psu"].update(count=0), r"psu\.count: found 0; allowed 1 or more"),
+    (
+        lambda s: s["psu"].update(efficiency=[[0.5, 1.01]]),
+        r"psu\.efficiency: efficiency: found 1\.01; allowed above 0 to 1",
+    ),
+    (lambda s: s["psu"].update(efficiency=[]), r"psu\.efficiency: loads: found \[\]; allowed"),
+    (lambda s: s.update(form="blade"), r"form: found 'blade'; allowed node, rack"),
+    (lambda s: s.update(form="rack"), r"per_rack: found 4; allowed 1 to 1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), BROKEN_SYSTEMS, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_a_system_that_cannot_be_is_refused_in_one_line(
+    change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    node = plain("system", "dgx_h100")
+    change(node)
+    with pytest.raises(BadRequest, match=message) as refused:
+        sites.system_from(node)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(bins=[]), r"climate\.bins: found 0 bins"),
+        (lambda c: c["bins"].pop(), r"bins: hours together: found 8752; allowed 8759 to 8785"),
+        (lambda c: c["bins"].reverse(), r"bins: found 37 bins; allowed lower edges that grow"),
+        (lambda c: c["bins"].__setitem__(0, [-10, 2, 5]), r"bins: wet bulb at -10: found 5; allowed -90 to -9"),
+        (lambda c: c["bins"].__setitem__(0, [-10, -2, -11]), r"bins: hours at -10: found -2; allowed above 0"),
+    ],
+)
+def test_a_climate_that_is_no_year_is_refused(change: Callable[[dict[str, Any]], object], message: str) -> None:
+    node = plain("climate", "copenhagen")
+    node["bins"] = list(node["bins"])
+    change(node)
+    with pytest.raises(BadRequest, match=message):
+        sites.climate_from(node)
+
+
+@pytest.mark.parametrize(("low", "value"), [(0, 1.2), (0, -0.1), (0, "much")])
+def test_a_fraction_of_the_request_is_held_to_its_bounds(low: float, value: object) -> None:
+    with pytest.raises(BadRequest, match=r"utilisation: found .*; allowed"):
+        sites.parameter_from(value, "utilisation", low, 1)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_and_the_choices() -> None:
+    with pytest.raises(
+        BadRequest, match=r"system=dgx_h10: no such file in conf/system \(did you mean dgx_h100\?\); choices: dgx_a100"
+    ):
+        sites.system_named("dgx_h10")
+    with pytest.raises(BadRequest, match=r"climate=oslo: no such file"):
+        sites.climate_named("oslo")
+    with pytest.raises(
+        BadRequest, match=r"site phoenix, changed: cooling: unknown key 'plan' \(did you mean plant\?\)"
+    ):
+        sites.site_named("phoenix", changes={"cooling": {"plan": "dry"}})
+
+
+def test_a_users_file_adds_replaces_and_starts_from_a_shipped_one(tmp_path: Path) -> None:
+    for group in ("site", "system"):
+        (tmp_path / group).mkdir()
+    (tmp_path / "site" / "barn.yaml").write_text(
+        "defaults:\n  - /site_defaults@_here_: eu\n  - _self_\n"
+        "name: barn\ntitle: A barn\nclimate: billund\nelectrical: {ups_efficiency: 0.91, ups_topology: 2N}\n"
+    )
+    barn = sites.site_named("barn", [tmp_path])
+    assert (barn.electrical.ups_topology, barn.electrical.ups_efficiency.mode) == ("2N", 0.91)
+    assert barn.electrical.ups_efficiency.source == "site/barn.yaml"
+    assert barn.cooling == SITES["billund"].cooling
+    (tmp_path / "system" / "mine.yaml").write_text(
+        "defaults: [dgx_h100@_here_, _self_]\nname: mine\ntitle: Mine\ngpu_max_w: 650\n"
+    )
+    (tmp_path / "system" / "dgx_h200.yaml").write_text("defaults: [mine@_here_, _self_]\nname: dgx_h200\n")
+    assert sites.system_named("mine", [tmp_path]).gpu_max_w.mode == 650
+    assert sites.system_named("dgx_h200", [tmp_path]).title == "Mine"
+    assert sites.system_named("dgx_h200").gpu_max_w.mode == 700
+    assert {"mine", "dgx_h100"} <= set(sites.choices("system", [tmp_path]))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: other\ntitle: [", r"mine\.yaml: .*while parsing"),
+        ("defaults: [dgx_h100@_here_, _self_]\nname: other\n", r"mine\.yaml: name: found 'other'; allowed 'mine'"),
+        (
+            "defaults: [dgx_h100@_here_, _self_]\nname: mine\ngpu: 3\n",
+            r"mine\.yaml: unknown key 'gpu' \(did you mean gpus\?\)",
+        ),
+        ("defaults: [dgx_h1@_here_, _self_]\nname: mine\n", r"mine\.yaml: .*dgx_h1"),
+        ("name: mine\n", r"mine\.yaml: .*missing required field `title`"),
+        ("3\n", r"mine\.yaml: found no keys and values"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "system").mkdir()
+    (tmp_path / "system" / "mine.yaml").write_text(text)
+    with pytest.raises(BadRequest, match=message) as refused:
+        sites.system_named("mine", [tmp_path])
+    assert str(tmp_path) in str(refused.value)
+    assert "\n" not in str(refused.value)
