@@ -53,8 +53,8 @@ def test_a_fast_swing_needs_its_half_cycle() -> None:
     t, p = k * 0.05, np.where(k // 20 % 2 == 0, 1000.0, 200.0)
     p[k < 38_000] = 600.0
     found = storage(t, p, 1.0, 8.0)
-    assert found.given_j == pytest.approx(400 * 1.0, rel=0.03)
-    assert found.taken_j == pytest.approx(200 * 1.0, rel=0.05)  # recovery centres the swing round the set point
+    assert found.given_j == pytest.approx(400 * 1.0, rel=0.06)
+    assert found.taken_j == pytest.approx(200 * 1.0, rel=0.06)  # recovery centres the swing round the set point
     # the grid's side lies half a watt beside the mean, which adds up where nothing makes it up
     assert storage(t, p, 1.0, 0.0).capacity_j > 1000
 
