@@ -52,12 +52,34 @@ def test_a_cold_hour_of_a_dry_plant_by_hand() -> None:
 
 
 def test_a_chiller_by_hand() -> None:
-    same = {"hx_approach_k": 2.0, "cdu_approach_k": 4.0, "supply_liquid_c": 35.0, "dry_condenser_k": 12.0}
-    hour = at(40.0, 20.0, "chiller", 1.0, **same, carnot_fraction=0.55, pump=0.0, supply_air_c=35.0, air_approach_k=4.0)
+    same: dict[str, Values] = {
+        "hx_approach_k": 2.0,
+        "cdu_approach_k": 4.0,
+        "supply_liquid_c": 35.0,
+        "dry_condenser_k": 12.0,
+    }
+    same |= {"supply_air_c": 35.0, "air_approach_k": 4.0, "carnot_fraction": 0.55, "pump": 0.02, "air_fan": 0.03}
+    hour = at(40.0, 20.0, "chiller", 1.0, **same)
     cop = 0.55 * (29 + 273.15) / (52 - 29)
-    assert hour.compressor_w == pytest.approx((1 + ELECTRICAL * (1 + P["air_fan"])) / cop)
+    assert hour.compressor_w == pytest.approx((1 + ELECTRICAL * 1.03) * 1.02 / cop)
     assert hour.free_fraction == 0
     assert np.isnan(hour.source_liquid_c)
+
+
+def test_a_tower_with_its_chiller_by_hand() -> None:
+    # all heat in the air: 25 - 4 - 2 = 19 degrees C are needed, the tower offers 24 + 4 = 28, and all of it is chilled
+    own: dict[str, Values] = {
+        "supply_air_c": 25.0,
+        "air_approach_k": 4.0,
+        "hx_approach_k": 2.0,
+        "tower_approach_k": 4.0,
+    }
+    own |= {"tower_condenser_k": 6.0, "carnot_fraction": 0.5, "cop_max": 99.0, "pump": 0.01, "air_fan": 0.02}
+    hour = at(35.0, 24.0, "tower", 0.0, **own)
+    cop = 0.5 * (19 + 273.15) / (34 - 19)
+    assert hour.chilled_w == pytest.approx(1.05 * 1.02 * 1.01)
+    assert hour.compressor_w == pytest.approx(hour.chilled_w / cop)
+    assert at(35.0, 24.0, "tower", 0.0, **{**own, "cop_max": 4.0}).compressor_w == pytest.approx(hour.chilled_w / 4)
 
 
 def test_a_tower_evaporates_what_was_published() -> None:
