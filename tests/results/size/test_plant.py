@@ -27,9 +27,6 @@ SYSTEMS = {
     "adiabatic": "Large | IT liquid cooling: dry cooler w adiabatic assist",
     "tower": "Large | IT liquid cooling: waterside economizer (WCC)",
 }
-# A loop to the CDUs and one to the machines take 0.0096 each at 250 kPa and 1.5 L/min/kW. Water of the tower with its
-# usual rise of 5.5 K takes 0.017 to pump, and the tower's fans 0.010 to 0.015 more.
-TOWER = {"pump": 0.015, "tower_fan": 0.03}
 
 temperatures = st.floats(-20, 45)
 depressions = st.floats(0, 20)
@@ -234,11 +231,10 @@ def test_the_years_pue_lies_between_the_published_quartiles(kind: str, data: Pat
     with (data / "lbnl2024_fig4_4_pue_digitised.csv").open() as file:
         quartiles = {row["system"]: (float(row["q1"]), float(row["q3"])) for row in csv.DictReader(file)}
     low, high = quartiles[SYSTEMS[kind]]
-    p = P | (TOWER if kind == "tower" else {})
     chain = SHIPPED["electrical"]
     kept = [chain[key]["mode"] for key in ("ups_efficiency", "transformer_efficiency")]
     electrical = 1 / (np.prod(kept) * (1 - chain["distribution_loss"]["mode"])) - 1 + chain["other"]["mode"]
-    years = {name: _year(hours, kind, p, float(electrical)) for name, hours in climates.stations(data).items()}
+    years = {name: _year(hours, kind, float(electrical)) for name, hours in climates.stations(data).items()}
     copenhagen = next(year for name, year in years.items() if "Copenhagen" in name)
     assert low <= copenhagen.pue <= high
     assert low <= np.mean([year.pue for year in years.values()]) <= high
@@ -247,6 +243,6 @@ def test_the_years_pue_lies_between_the_published_quartiles(kind: str, data: Pat
     assert years["USA_AZ_Phoenix"].pue == max(year.pue for year in years.values())
 
 
-def _year(hours: weather.Weather, kind: str, p: dict[str, Values], electrical: float) -> plant.Year:
+def _year(hours: weather.Weather, kind: str, electrical: float) -> plant.Year:
     hottest: Floats = np.max(hours.db_c)
-    return plant.year(hours, kind, p, LIQUID, electrical, float(hottest) + 8.0, float(np.max(hours.wb_c)) + 3.0)
+    return plant.year(hours, kind, P, LIQUID, electrical, float(hottest) + 8.0, float(np.max(hours.wb_c)) + 3.0)
