@@ -47,6 +47,11 @@ class Demand:
     warnings: list[str] = field(default_factory=list)
 
 
+def place(request: Request, entry: Entry) -> str:
+    """What stands in the keys of an entry's lines: its name, after a dot, or nothing where it is the only one."""
+    return f".{entry.name}" if len(request.fleet) > 1 else ""
+
+
 def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Demand:
     """Add the lines of units, racks and rows to ``sheet``; what the rest of the chain needs is returned."""
     found = Demand()
@@ -58,27 +63,37 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
     for entry in request.fleet:
         drawn = draw(entry, values)
         found.drawn[entry.name] = drawn
-        columns = _unit(entry, drawn, sheet)
+        where = place(request, entry)
+        columns = _unit(entry, where, drawn, sheet)
         racks = math.ceil(entry.units / entry.per_rack)
         in_row = min(entry.units, entry.per_rack * electrical.racks_per_row)
         rows = math.ceil(racks / electrical.racks_per_row)
         found.racks[entry.name], found.rows[entry.name] = racks, rows
-        sheet.add(f"fleet.{entry.name}.units", "fleet", f"{entry.system.title}: units", entry.units, "", "the request",
+        sheet.add(f"fleet{where}.units", "fleet", f"{entry.system.title}: units", entry.units, "", "the request",
                   kind="given")  # fmt: skip
-        sheet.add(f"fleet.{entry.name}.gpus", "fleet", f"{entry.system.title}: GPUs",
+        sheet.add(f"fleet{where}.gpus", "fleet", f"{entry.system.title}: GPUs",
                   entry.units * entry.system.gpus, "", f"{entry.system.gpus} a unit")  # fmt: skip
-        sheet.add(f"fleet.{entry.name}.racks", "fleet", f"{entry.system.title}: racks", racks, "",
+        sheet.add(f"fleet{where}.racks", "fleet", f"{entry.system.title}: racks", racks, "",
                   f"{entry.per_rack} units a rack")  # fmt: skip
-        sheet.add(f"fleet.{entry.name}.rows", "fleet", f"{entry.system.title}: rows", rows, "",
+        sheet.add(f"fleet{where}.rows", "fleet", f"{entry.system.title}: rows", rows, "",
                   f"{electrical.racks_per_row} racks a row")  # fmt: skip
         in_rack = min(entry.units, entry.per_rack)
         rack_w = drawn.together(in_rack, RACK, coincidence) * margin
-        _level(entry, "rack", in_rack, columns, rack_w, "p99.9 of 1 s means, margin", sheet)
+        _level(entry, where, "rack", in_rack, columns, rack_w, "p99.9 of 1 s means, margin", sheet)
         _feed(request, entry, values, rack_w, in_rack, found, sheet)
         row_w = drawn.together(in_row, ROW, coincidence) * margin
         # a busway warms in minutes, yet must not trip on a second
         row_w = np.maximum(row_w, drawn.of(in_row, UNIT_S, 1.0, coincidence))
-        _level(entry, "row", in_row, columns, row_w, "highest minute with margin, at least the highest second", sheet)
+        _level(
+            entry,
+            where,
+            "row",
+            in_row,
+            columns,
+            row_w,
+            "highest minute with margin, at least the highest second",
+            sheet,
+        )
         _row(request, entry, values, row_w, found, sheet)
         recommended_w = np.maximum(
             drawn.together(entry.units, SITE, coincidence) * margin, drawn.of(entry.units, 900.0, 1.0, 1.0)
@@ -90,12 +105,12 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
         _sum(found.site_w, "recommended", recommended_w * growth)
         found.ups_w = found.ups_w + drawn.together(entry.units, UPS, coincidence) * margin * growth
         liquid_w = liquid_w + recommended_w * growth * values[f"fleet.{entry.name}.liquid_fraction"]
-        _savings(entry, columns, recommended_w, sheet)
+        _savings(entry, where, columns, recommended_w, sheet)
     found.liquid = liquid_w / found.site_w["recommended"]
     return found
 
 
-def _unit(entry: Entry, drawn: Drawn, sheet: Sheet) -> dict[str, Values]:
+def _unit(entry: Entry, where: str, drawn: Drawn, sheet: Sheet) -> dict[str, Values]:
     """The columns of one unit in W."""
     system, load = entry.system, entry.load
     columns: dict[str, Values] = {"nameplate": system.nameplate_w.mode, "vendor_max": system.vendor_max_w.mode}
@@ -115,7 +130,7 @@ def _unit(entry: Entry, drawn: Drawn, sheet: Sheet) -> dict[str, Values]:
     for column, value in columns.items():
         kind, basis = kinds[column]
         label = f"{system.title}, one unit: {TITLES[column]}"
-        sheet.add(f"power.{entry.name}.unit.{column}", "power", label, value, "W", basis, level="unit", kind=kind)
+        sheet.add(f"power{where}.unit.{column}", "power", label, value, "W", basis, level="unit", kind=kind)
     return columns
 
 
@@ -126,14 +141,21 @@ def _window(entry: Entry, quantile: float) -> float:
 
 
 def _level(
-    entry: Entry, level: str, units: int, columns: Mapping[str, Values], recommended_w: Values, how: str, sheet: Sheet
+    entry: Entry,
+    where: str,
+    level: str,
+    units: int,
+    columns: Mapping[str, Values],
+    recommended_w: Values,
+    how: str,
+    sheet: Sheet,
 ) -> None:
     """The columns of a rack or a row of ``units``."""
     for column, value in columns.items():
         total = recommended_w if column == "recommended" else units * value
         basis = how if column == "recommended" else f"{units} units at their {TITLES[column]}"
         label = f"{entry.system.title}, one {level}: {TITLES[column]}"
-        sheet.add(f"power.{entry.name}.{level}.{column}", "power", label, total, "W", basis, level=level)
+        sheet.add(f"power{where}.{level}.{column}", "power", label, total, "W", basis, level=level)
 
 
 def _feed(
@@ -152,7 +174,7 @@ def _feed(
     feed = request.site.electrical.feed
     circuit = _circuit(feed, values, design_w, nameplate_w, capped, feed.ratings_a, "rack")
     found.circuits[entry.name] = circuit
-    _circuit_lines(entry, "rack", circuit, sheet)
+    _circuit_lines(entry, place(request, entry), "rack", circuit, sheet)
     if circuit.failing:
         found.warnings.append(f"{entry.name}: {circuit.failing}")
     if entry.system.psu is not None and (lost := feeds.path_loss(entry.system.psu, circuit.paths)):
@@ -165,7 +187,7 @@ def _row(
     """The busway of a row."""
     electrical = request.site.electrical
     circuit = _circuit(electrical.feed, values, row_w, None, False, electrical.row_ratings_a, "row")
-    _circuit_lines(entry, "row", circuit, sheet)
+    _circuit_lines(entry, place(request, entry), "row", circuit, sheet)
     if circuit.failing:
         found.warnings.append(f"{entry.name}: {circuit.failing}")
 
@@ -194,8 +216,8 @@ def _circuit(
     )
 
 
-def _circuit_lines(entry: Entry, level: str, circuit: Circuit, sheet: Sheet) -> None:
-    title, key = f"{entry.system.title}, one {level}", f"feeds.{entry.name}.{level}"
+def _circuit_lines(entry: Entry, where: str, level: str, circuit: Circuit, sheet: Sheet) -> None:
+    title, key = f"{entry.system.title}, one {level}", f"feeds{where}.{level}"
     basis = f"sized on {circuit.floor}; one of {circuit.paths} paths carries all when the others are lost"
     for name, label, value, unit in (
         ("load", "design load of a path", circuit.load_w, "W"),
@@ -208,18 +230,18 @@ def _circuit_lines(entry: Entry, level: str, circuit: Circuit, sheet: Sheet) -> 
         sheet.add(f"{key}.{name}", "feeds", f"{title}: {label}", value, unit, basis, level=level)
 
 
-def _savings(entry: Entry, columns: Mapping[str, Values], recommended_w: Values, sheet: Sheet) -> None:
+def _savings(entry: Entry, where: str, columns: Mapping[str, Values], recommended_w: Values, sheet: Sheet) -> None:
     """How much less than the nameplates the fleet needs, and what the same power would feed."""
     nameplate_w = entry.units * columns["nameplate"]
     saved_w = nameplate_w - recommended_w
     basis = "nameplate of all units less the recommended power of the fleet, both at the racks"
     title = entry.system.title
-    sheet.add(f"savings.{entry.name}.power", "savings", f"{title}: below nameplate", saved_w, "W", basis, level="site")
+    sheet.add(f"savings{where}.fleet.power", "savings", f"{title}: below nameplate", saved_w, "W", basis, level="site")
     hosted = savings.fits(nameplate_w, recommended_w / entry.units)
     more = hosted - entry.units
-    sheet.add(f"savings.{entry.name}.units", "savings", f"{title}: more units from the nameplates' power", more, "",
+    sheet.add(f"savings{where}.fleet.units", "savings", f"{title}: more units from the nameplates' power", more, "",
               basis, level="site")  # fmt: skip
-    sheet.add(f"savings.{entry.name}.racks", "savings", f"{title}: more racks from the nameplates' power",
+    sheet.add(f"savings{where}.fleet.racks", "savings", f"{title}: more racks from the nameplates' power",
               np.floor(more / entry.per_rack), "", basis, level="site")  # fmt: skip
 
 

@@ -135,7 +135,7 @@ def _cooling(
     add("liquid_heat", "heat into the liquid", liquid_w, "W", "the systems' liquid fraction of the recommended power")
     add("air_heat", "heat into the air", air_w, "W", "the rest, losses in the hall and its fans")
     add("rejected", "heat rejected at the design hour", design.rejected_w * it_w, "W", "all that the plant rejects")
-    add("pue_design", "PUE of the design hour, without transformers", design.pue, "1",
+    add("pue_peak", "PUE of the design hour, without transformers", design.pue, "1",
         "the electrical capacity is sized on it")  # fmt: skip
     add("cooling_power", "electricity for cooling at the design hour", cooling_w(design) * it_w, "W",
         "fans, pumps and compressors")  # fmt: skip

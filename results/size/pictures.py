@@ -81,8 +81,8 @@ def series(request: Request, values: Mapping[str, Values], demand: Demand, built
     pue = np.broadcast_to(np.asarray(y.chain.grid_w / y.chain.ups_out_w), y.weather.hours.shape)
     cooling = np.broadcast_to(np.asarray(cooling_w(y.plant)), y.weather.hours.shape)
     by_bin = Series(
-        name="year",
-        x_label="dry bulb, degrees C",
+        name="year_bins",
+        x_label="dry bulb in degC",
         y_label="hours; PUE; cooling over IT",
         x=_row(y.weather.db_c.reshape(-1)[order]),
         y={
@@ -117,9 +117,9 @@ def _duration(request: Request, values: Mapping[str, Values], demand: Demand, y:
     exceeded = np.cumsum(hours[order])
     at = np.linspace(0, 1, DURATION_POINTS)
     return Series(
-        name="duration",
+        name="load_duration",
         x_label="fraction of the year",
-        y_label="site power, W",
+        y_label="site power in W",
         x=_row(at),
         y={"site": _row(np.interp(at, exceeded, site[order]))},
         note="all units of a system in step; idle hours at idle power",

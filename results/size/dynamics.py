@@ -1,0 +1,149 @@
+"""How power moves within seconds and minutes: lines and curves of one unit's trace, for all units in step.
+
+Units that work on one job ramp together, so that a site's ramp is a unit's times their number; units that serve
+independently smooth each other, and are left out here. What the trace's sampling cannot show is said, never guessed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from perwatt.results.size.load import Load
+from perwatt.results.size.parameter import Floats
+from perwatt.results.size.request import Entry
+from perwatt.results.size.sizing import Line, Series
+from perwatt.results.size.spectrum import Spectrum, spectrum
+from perwatt.results.size.storage import storage
+from perwatt.results.size.transients import Ramp, Swing, floor, ramps, swing
+
+FLOORS = (0.5, 0.7, 0.9)  # of the highest power, as firmware and filler work set them
+RECOVERY = 0.01  # of the highest power, at which a storage goes back to its set point
+SHOWN = 2000  # points of a trace in a plot
+
+
+def dynamics(
+    entry: Entry, where: str, t_s: Floats, power_w: Floats, ramp_w_s: float | None
+) -> tuple[tuple[Line, ...], tuple[Series, ...]]:
+    """Lines and curves from one unit's trace: ``power_w`` in W at ``t_s`` in s (growing), at its AC input. ``where``:
+    what stands in the keys; ``ramp_w_s``: the site's limit, None if there is none. Raises ValueError for a trace that
+    is none."""
+    units = int(np.ceil(entry.training * entry.units - 1e-9))
+    if units < 1:
+        return (), ()
+    found_ramps, found_swing, seen = ramps(t_s, power_w), swing(t_s, power_w), spectrum(t_s, power_w)
+    basis = f"{entry.load.evidence}; {units} units in step"
+    made = [*_ramps(found_ramps, units, where, basis, entry.load)]
+    made += _swing(found_swing, units, where, basis, entry.load)
+    made += _spectrum(seen, units, where, basis, entry.load)
+    made += _floors(t_s, power_w, units, where, basis)
+    if ramp_w_s is not None:
+        made += _storage(t_s, power_w, units, where, basis, ramp_w_s)
+    return tuple(made), tuple(_curves(entry, units, t_s, power_w, found_ramps, seen))
+
+
+def _line(where: str, key: str, label: str, value: float | None, unit: str, kind: str, basis: str) -> Line:
+    assert kind in ("measured", "modelled", "published")
+    return Line(f"transients{where}.{key}", "transients", "site", label, value, unit, kind, basis)  # type: ignore[arg-type]
+
+
+def _ramps(found: tuple[Ramp, ...], units: int, where: str, basis: str, load: Load) -> list[Line]:
+    made = []
+    for ramp in found:
+        for way, rate, share in (("up", ramp.up_w_s, ramp.up_fraction), ("down", ramp.down_w_s, ramp.down_fraction)):
+            label = f"steepest {'rise' if way == 'up' else 'fall'} over {ramp.window_s:g} s"
+            key = f"ramp_{way}.{ramp.window_s:g}"
+            why = ramp.reason or basis
+            made.append(_line(where, key, label, None if rate is None else rate * units, "W/s", load.kind, why))
+            made.append(_line(where, f"{key}.share", f"{label}, of the highest power", share, "1", load.kind, why))
+    return made
+
+
+def _swing(found: Swing, units: int, where: str, basis: str, load: Load) -> list[Line]:
+    why = f"{basis}; {found.reason}" if found.reason else basis
+    high, low = found.high_w, found.low_w
+    range_w = None if high is None or low is None else (high - low) * units
+    return [
+        _line(where, "swing.range", "swing between compute and communication", range_w, "W", load.kind, why),
+        _line(where, "swing.period", "its period", found.period_s, "s", load.kind, why),
+        _line(where, "swing.duty", "part of the time at the higher level", found.duty, "1", load.kind, why),
+    ]
+
+
+def _spectrum(found: Spectrum, units: int, where: str, basis: str, load: Load) -> list[Line]:
+    why = f"{basis}; {found.reason}" if found.reason else basis
+    band = found.observable_hz
+    label = "swings in the observable band" if band is None else f"swings from {band[0]:.3g} to {band[1]:.3g} Hz, rms"
+    rms_w = None if found.rms_w is None else found.rms_w * units
+    return [
+        _line(where, "spectrum.rms", label, rms_w, "W", load.kind, why),
+        _line(where, "spectrum.peak", "frequency of the strongest swing", found.peak_hz, "Hz", load.kind, why),
+    ]
+
+
+def _floors(t_s: Floats, power_w: Floats, units: int, where: str, basis: str) -> list[Line]:
+    made = []
+    for share in FLOORS:
+        found = floor(t_s, power_w, share)
+        label, key = f"a floor at {100 * share:.0f} % of the highest power", f"floor.{100 * share:.0f}"
+        why = f"{basis}; firmware or filler work, which does no work that counts"
+        made.append(
+            _line(where, f"{key}.range", f"{label}: range left", found.range_after_w * units, "W", "modelled", why)
+        )
+        made.append(_line(where, f"{key}.extra", f"{label}: more energy", found.extra_fraction, "1", "modelled", why))
+    return made
+
+
+def _storage(t_s: Floats, power_w: Floats, units: int, where: str, basis: str, ramp_w_s: float) -> list[Line]:
+    found = storage(t_s, power_w, ramp_w_s / units, RECOVERY * float(np.max(power_w)))
+    why = f"{basis}; to hold {ramp_w_s / 1e6:.4g} MW/s; losses of the storage come on top"
+    power = max(found.given_w, found.taken_w) * units
+    return [
+        _line(where, "storage.capacity", "energy storage that holds the ramp limit", found.capacity_j * units, "J",
+              "modelled", why),
+        _line(where, "storage.power", "its power", power, "W", "modelled", why),
+    ]  # fmt: skip
+
+
+def _curves(
+    entry: Entry, units: int, t_s: Floats, power_w: Floats, found: tuple[Ramp, ...], seen: Spectrum
+) -> list[Series]:
+    note = entry.load.evidence
+    every = max(len(t_s) // SHOWN, 1)
+    curves = [
+        Series(
+            "trace",
+            "time in s",
+            "power of all units in step in W",
+            tuple(float(t) for t in t_s[::every] - t_s[0]),
+            {entry.system.title: tuple(float(p) * units for p in power_w[::every])},
+            note if every == 1 else f"{note}; every {every}th reading is drawn",
+        )
+    ]
+    known = [r for r in found if r.up_w_s is not None and r.down_w_s is not None]
+    if len(known) > 1:
+        hidden = [f"{r.window_s:g} s" for r in found if r.up_w_s is None]
+        curves.append(
+            Series(
+                "ramps",
+                "window in s",
+                "steepest change in W/s",
+                tuple(r.window_s for r in known),
+                {
+                    "up": tuple((r.up_w_s or 0.0) * units for r in known),
+                    "down": tuple((r.down_w_s or 0.0) * units for r in known),
+                },
+                f"not observable: {', '.join(hidden)}" if hidden else "",
+            )
+        )
+    if seen.observable_hz is not None and len(seen.frequency_hz) > 1:
+        curves.append(
+            Series(
+                "spectrum",
+                "frequency in Hz",
+                "power spectral density in W2/Hz",
+                tuple(float(f) for f in seen.frequency_hz),
+                {"all units in step": tuple(float(d) * units**2 for d in seen.density_w2_hz)},
+                seen.reason,
+            )
+        )
+    return curves

@@ -1,0 +1,54 @@
+"""The figures of a sizing on the form of the EU's data centre reporting, and why the rest of it is empty."""
+
+from __future__ import annotations
+
+from perwatt.results.size import eed
+from perwatt.results.size.request import Request
+from perwatt.results.size.sizing import Sizing
+
+MODELLED = "modelled for a year, not metered"
+
+
+def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
+    """The rows of Annex II and III as text, under a header, ready to be written as CSV."""
+    electrical, cooling = request.site.electrical, request.site.cooling
+    pdit_w = sum(entry.units * entry.system.nameplate_w.mode for entry in request.fleet)
+    values: dict[str, float | str | None] = {
+        "redundancy_hv": _reported(electrical.transformer_topology),
+        "redundancy_lv": _reported(electrical.ups_topology),
+        "redundancy_rack": "2N" if electrical.feed.paths > 1 else "N",
+        "redundancy_rack_cooling": _reported(cooling.cdu_topology),
+        "pdit_w": pdit_w,
+        "pdit_metric": "rated",
+        "edc_j": _value(sizing, "year.edc"),
+        "eit_j": _value(sizing, "year.eit"),
+        "win_m3": _value(sizing, "year.water"),
+        "ereuse_j": _value(sizing, "kpi.heat.handed_over"),
+        "twh_c": _value(sizing, "cooling.return"),
+        "tin_c": cooling.supply_air_c.mode,
+        "cdd21": request.climate.cdd21,
+        "eres_tot_j": request.site.grid.renewable.mode * (_value(sizing, "year.edc") or 0.0),
+    }
+    chosen = "as the site was asked for"
+    notes = dict.fromkeys(values, MODELLED)
+    notes |= dict.fromkeys([key for key in values if key.startswith("redundancy")], chosen)
+    notes |= {
+        "pdit_w": "nameplates of all units",
+        "pdit_metric": "the rated inputs are added up",
+        "tin_c": "the set point asked for",
+        "cdd21": f"typical year of {request.climate.station}, all days above 21 degrees C; Eurostat counts days of 24 "
+        "degrees C and more only",
+        "eres_tot_j": "the renewable part asked for, of EDC; how it divides is the operator's to state",
+    }
+    known = {key: value for key, value in values.items() if value is not None}
+    return eed.cells(eed.report(known, {key: notes[key] for key in known}))
+
+
+def _value(sizing: Sizing, key: str) -> float | None:
+    found = [line.value for line in sizing.lines if line.key == key]
+    return found[0] if found else None
+
+
+def _reported(topology: str) -> str:
+    """The form knows N, N+1 and 2N: what is built as 4N3R survives one failure in each block, as N+1 does."""
+    return {"4N3R": "N+1", "N+2": "N+1"}.get(topology, topology)

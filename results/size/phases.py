@@ -1,0 +1,54 @@
+"""Growth: the same site in each phase, with the units that stand by then, at the likeliest values.
+
+What is built in a phase is what that phase needs; the last is the whole. A chain that is laid out for the end runs at
+part load in the beginning, which the figures of the whole do not show.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from perwatt.results.size.model import evaluate, parameters
+from perwatt.results.size.montecarlo import modes
+from perwatt.results.size.request import Request
+from perwatt.results.size.sheet import Sheet
+from perwatt.results.size.sizing import Line
+from perwatt.results.size.weather import Weather
+
+KEYS = ("power.site.recommended", "power.site.p50", "redundancy.ups.count", "redundancy.transformer.count", "kpi.pue",
+        "year.edc", "year.water")  # fmt: skip
+
+
+def lines(request: Request, weather: Weather) -> tuple[Line, ...]:
+    """The figures of each phase by key ``phase.NAME.KEY``; none without phases.
+
+    Raises ValueError for a phase that names no entry of the fleet, has a count below 0, or has no unit at all.
+    """
+    made: list[Line] = []
+    for name, units in request.phases:
+        asked = _phase(request, name, units)
+        found: Sheet = evaluate(asked, weather, modes(parameters(asked))).sheet
+        told = ", ".join(f"{entry.units} {entry.system.title}" for entry in asked.fleet)
+        for line in found.lines({}):
+            if line.key in KEYS:
+                made.append(
+                    Line(
+                        f"phase.{name}.{line.key}", "fleet", line.level, f"phase {name}: {line.label}", line.value,
+                        line.unit, line.kind, f"{told}; {line.basis}",
+                    )
+                )  # fmt: skip
+    return tuple(made)
+
+
+def _phase(request: Request, name: str, units: dict[str, int]) -> Request:
+    known = {entry.name for entry in request.fleet}
+    if unknown := sorted(units.keys() - known):
+        raise ValueError(f"phases.{name}: found {unknown[0]!r}; allowed {', '.join(sorted(known))}")
+    if bad := [key for key, count in units.items() if count < 0]:
+        raise ValueError(f"phases.{name}.{bad[0]}: found {units[bad[0]]}; allowed 0 or more")
+    fleet = tuple(
+        msgspec.structs.replace(entry, units=units[entry.name]) for entry in request.fleet if units.get(entry.name)
+    )
+    if not fleet:
+        raise ValueError(f"phases.{name}: found no unit; allowed one or more")
+    return msgspec.structs.replace(request, fleet=fleet)
