@@ -29,14 +29,17 @@ def lines(request: Request, weather: Weather) -> tuple[Line, ...]:
         asked = _phase(request, name, units)
         found: Sheet = evaluate(asked, weather, modes(parameters(asked))).sheet
         told = ", ".join(f"{entry.units} {entry.system.title}" for entry in asked.fleet)
-        for line in found.lines({}):
-            if line.key in KEYS:
-                made.append(
-                    Line(
-                        f"phase.{name}.{line.key}", "fleet", line.level, f"phase {name}: {line.label}", line.value,
-                        line.unit, line.kind, f"{told}; {line.basis}",
-                    )
-                )  # fmt: skip
+        made += [
+            msgspec.structs.replace(
+                line,
+                key=f"phase.{name}.{line.key}",
+                section="fleet",
+                label=f"phase {name}: {line.label}",
+                basis=f"{told}; {line.basis}",
+            )
+            for line in found.lines({})
+            if line.key in KEYS
+        ]
     return tuple(made)
 
 
