@@ -13,6 +13,7 @@ NAMEPLATE_W, VENDOR_W, P50_W, P99_W, P999_W, MAX_W = 12_000.0, 10_200.0, 7_180.0
 COINCIDENCE, MARGIN, GROWTH = 0.98, 0.10, 0.0
 DISTRIBUTION, UPS, TRANSFORMER = 0.99, 0.962, 0.9942
 COOLING, OTHER = 0.068, 0.01
+CURRENT_A = 48_000 / (math.sqrt(3) * 400 * 0.98)
 YEAR_S = 8760 * 3600.0
 CHAIN_W = P999_W * UNITS * COINCIDENCE * (1 + MARGIN)
 UPS_OUT_W = CHAIN_W / DISTRIBUTION
@@ -34,7 +35,7 @@ def line(
 ) -> Line:
     parts = key.split(".")
     first: Any = parts[0]
-    level = parts[1] if first == "power" and len(parts) > 2 else ""
+    level = parts[-2] if first == "power" else ""
     low, high = (value * (1 - band), value * (1 + band)) if value is not None and band else (None, None)
     return Line(
         key,
@@ -55,6 +56,7 @@ def power_lines() -> list[Line]:
     run = "run 20261120-h100-train, meter pdu, boundary node_ac, 3 repetitions"
     lines = []
     for level, n in counts.items():
+        of = level if level == "ups" else f"dgx_h100.{level}"
         above = 1 / DISTRIBUTION if level == "ups" else 1.0
         for column, watts, kind in (
             ("nameplate", NAMEPLATE_W, "published"),
@@ -68,11 +70,11 @@ def power_lines() -> list[Line]:
             else:
                 value = watts * n * above
             basis = "DGX H100 user guide" if kind == "published" else run
-            lines.append(line(f"power.{level}.{column}", value, "W", kind, basis, f"{level}: {column}"))  # type: ignore[arg-type]
+            lines.append(line(f"power.{of}.{column}", value, "W", kind, basis, f"{level}: {column}"))  # type: ignore[arg-type]
         wanted = NAMEPLATE_W * PER_RACK if level == "rack" else P999_W * n * COINCIDENCE * (1 + MARGIN) * above
         wanted = NAMEPLATE_W if level == "unit" else wanted
         basis = "nameplate: no enforced cap is proven" if level in ("unit", "rack") else "p99.9 of 10 s, +10 % margin"
-        lines.append(line(f"power.{level}.recommended", wanted, "W", "modelled", basis, f"{level}: recommended", 0.04))
+        lines.append(line(f"power.{of}.recommended", wanted, "W", "modelled", basis, f"{level}: recommended", 0.04))
     for level, site, low in (("transformer", LOW_SIDE_W, 0.05), ("site", SITE_W, 0.06)):
         lines.append(line(f"power.{level}.nameplate", NAMEPLATE_W / P999_W * site, "W", "published", "nameplates"))
         lines.append(line(f"power.{level}.vendor_max", VENDOR_W / P999_W * site, "W", "published", "vendor's maximum"))
@@ -88,19 +90,23 @@ def other_lines() -> list[Line]:
         line("fleet.dgx_h100.units", UNITS, "", "given", "the request", "DGX H100"),
         line("fleet.dgx_h100.racks", math.ceil(UNITS / PER_RACK), "", "modelled", "4 nodes in a rack", "racks"),
         line("fleet.dgx_h100.gpus", UNITS * 8.0, "", "published", "8 GPUs in a node", "GPUs"),
-        line("feeds.rack.current", 48_000 / (math.sqrt(3) * 400 * 0.98), "A", "modelled", "P/(sqrt3 U pf), A lost"),
-        line("feeds.rack.breaker", 125.0, "A", "modelled", "smallest of 16, 32, 63, 125 A that carries it x 0.8"),
+        line("feeds.dgx_h100.rack.load", 48_000.0, "W", "modelled", "sized on the nameplate", "rack: load of a path"),
+        line("feeds.dgx_h100.rack.circuits", 1, "", "modelled", "one of 2 paths carries all", "rack: circuits a path"),
+        line("feeds.dgx_h100.rack.rating", 125.0, "A", "modelled", "smallest that carries it x 0.8", "rack: breaker"),
+        line(
+            "feeds.dgx_h100.rack.failover", CURRENT_A, "A", "modelled", "P/(sqrt3 U pf), A lost", "rack: one path left"
+        ),
         line("redundancy.ups.units", 3, "", "modelled", "1 MW modules, N+1", "UPS modules"),
         line(
             "redundancy.ups.load_normal", 0.637, "1", "modelled", "of each module in normal service", "UPS load", 0.05
         ),
         line("redundancy.transformer.units", 2, "", "modelled", "2.5 MVA, 2N", "transformers"),
-        line("cooling.liquid.flow", 0.0, "m3/s", "modelled", "air-cooled: no liquid loop"),
+        line("cooling.liquid_flow", None, "m3/s", "modelled", "air-cooled: no liquid loop"),
         line(
-            "cooling.air.flow", 42.1, "m3/s", "modelled", "rho 1.18, cp 1006, 16.5 K rise", "air through the hall", 0.1
+            "cooling.air_flow", 42.1, "m3/s", "modelled", "rho 1.18, cp 1006, 16.5 K rise", "air through the hall", 0.1
         ),
         line(
-            "cooling.pue_peak",
+            "cooling.pue_design",
             1.142,
             "1",
             "modelled",
@@ -110,12 +116,36 @@ def other_lines() -> list[Line]:
         ),
         line("cooling.ride_through", None, "s", "modelled", "no thermal mass is stated for air-cooled racks"),
         line("cooling.pump_head", 250_000.0, "Pa", "assumed", "hardest path, 200 to 350 kPa", "pump head"),
-        line("cooling.pipe.diameter", 0.15, "m", "modelled", "DN 150 at 1.5 m/s", "pipe"),
-        line("year.pue", pue, "1", "modelled", "8760 h of IWEC Copenhagen in 1 K bins", "PUE of the year", 0.011),
-        line("year.energy", it_j * pue, "J", "modelled", "hours by temperature bin", "energy of the year", 0.05),
+        line("cooling.pipe", 0.15, "m", "modelled", "DN 150 at 1.5 m/s", "pipe"),
+        line(
+            "year.edc",
+            it_j * pue,
+            "J",
+            "modelled",
+            "before the transfer switchgear",
+            "energy from the grid (EDC)",
+            0.05,
+        ),
         line("year.free_hours", 8711.0, "h", "modelled", "compressor off", "hours without a compressor", 0.004),
-        line("year.water", 1_260.0, "m3", "modelled", "tower hours", "water of the year", 0.3),
-        line("year.co2", 1.36e6, "kg", "modelled", "114.4 g/kWh, Denmark 2025, life cycle", "CO2 of the year", 0.2),
+        line("year.eit", it_j, "J", "modelled", "at the outputs of the UPS", "energy at the UPS (EIT)", 0.05),
+        line(
+            "year.water",
+            0.105 * it_j / 3.6e9,
+            "m3",
+            "modelled",
+            "what evaporates and is blown down",
+            "water (WIN)",
+            0.3,
+        ),
+        line(
+            "kpi.co2",
+            114.4e-3 * it_j * pue / 3.6e6,
+            "kg",
+            "modelled",
+            "114.4 g/kWh, Denmark 2025, life cycle",
+            "CO2 of the year",
+            0.2,
+        ),
         line(
             "transients.ramp_up_1s", 0.31, "1", "measured", "run 20261120-h100-train", "steepest rise in 1 s, of peak"
         ),
@@ -124,12 +154,9 @@ def other_lines() -> list[Line]:
         line("kpi.pue", pue, "1", "modelled", "EDC/EIT, EN 50600-4-2 category 1", "PUE", 0.011),
         line("kpi.wue", 0.105, "m3/MWh", "modelled", "WIN/EIT, EN 50600-4-9", "WUE", 0.3),
         line("kpi.erf", 0.0, "1", "given", "EREUSE/EDC: nothing is handed over", "ERF"),
+        line("kpi.heat.handed_over", 0.0, "J", "given", "nothing is handed over", "heat handed over (EREUSE)"),
+        line("kpi.cue", 114.4e-3 * pue, "kg/kWh", "modelled", "CO2/EIT, EN 50600-4-8", "CUE", 0.2),
         line("kpi.ref", 0.81, "1", "assumed", "ERES-TOT/EDC", "REF", 0.1),
-        line("kpi.edc", it_j * pue, "J", "modelled", "before the transfer switchgear", "EDC", 0.05),
-        line("kpi.eit", it_j, "J", "modelled", "at the outputs of the UPS", "EIT", 0.05),
-        line("kpi.win", 0.105 * it_j / 3.6e9, "m3", "modelled", "water taken in", "WIN", 0.3),
-        line("kpi.ereuse", 0.0, "J", "given", "nothing is handed over", "EREUSE"),
-        line("kpi.eres_tot", 0.81 * it_j * pue, "J", "assumed", "GOO + PPA + OS", "ERES-TOT", 0.1),
         line(
             "work.flop_per_joule",
             5.1e11,
@@ -196,8 +223,8 @@ def series() -> tuple[Series, ...]:
     t = tuple(0.5 * i for i in range(240))
     swing = tuple(8_300.0 - (3_100 if (s % 16) > 12 else 0) + 90 * math.sin(3 * s) for s in t)
     return (
-        Series("load_duration", "hours of the year", "power in W", hours, {"IT": duration, "site": low}),
-        Series("year_bins", "dry bulb in degC", "by bin", bins, {"hours": bell, "PUE": pue}, "IWEC Copenhagen, +1.5 K"),
+        Series("duration", "hours of the year", "power in W", hours, {"IT": duration, "site": low}),
+        Series("year", "dry bulb, degrees C", "by bin", bins, {"hours": bell, "PUE": pue}, "IWEC Copenhagen, +1.5 K"),
         Series(
             "ramps",
             "window in s",
@@ -290,7 +317,13 @@ def whole() -> Sizing:
     return Sizing(
         schema=1,
         title="191 x DGX H100 in Copenhagen",
-        request={"system": "dgx_h100", "nodes": UNITS, "site": "copenhagen", "per_rack": PER_RACK, "mix": "training"},
+        request={
+            "site": "Copenhagen",
+            "site_note": "what a site says of itself may be long: it does not belong at the top of the page",
+            "station": "Copenhagen 061800 IWEC",
+            "plant": "dry",
+            "fleet": [{"name": "dgx_h100", "system": "DGX H100", "units": UNITS, "per_rack": PER_RACK}],
+        },
         lines=(*power_lines(), *other_lines()),
         stages=stages(),
         flows=flows(),

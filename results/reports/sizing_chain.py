@@ -11,54 +11,18 @@ be read; a value is computed here beside its formula, so that a viewer that does
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
+import msgspec
+
+from perwatt.results.reports.sizing_cells import Book, Computed, Given, name, named
+from perwatt.results.reports.sizing_circuits import circuits, figures
 from perwatt.results.reports.sizing_diagram import BESIDE
 from perwatt.results.size.sizing import Sizing, Stage
 
 # What is multiplied onto the units' demand, by the end of its input's path, and as what.
 FACTORS = {"coincidence": "*{}", "margin": "*(1+{})", "growth": "*(1+{})"}
-# Names of functions of spreadsheets: no name for a cell.
-TAKEN = ("growth", "trend", "n", "t", "rate")
-
-
-@dataclass(frozen=True)
-class Given:
-    """A cell to be edited: a name that formulas use, a label, a value with its unit, and where it is from."""
-
-    name: str
-    label: str
-    value: float | str
-    unit: str
-    kind: str
-    source: str
-
-
-@dataclass(frozen=True)
-class Computed:
-    """A cell with a formula (without its ``=``) and its value; ``reported``: what the report says, None if nothing."""
-
-    name: str
-    label: str
-    formula: str
-    value: float | str
-    unit: str
-    reported: float | str | None = None
-    title: bool = False
-
-
-@dataclass
-class Book:
-    """What the workbook holds: cells to edit, and blocks of cells that compute."""
-
-    given: list[Given] = field(default_factory=list)
-    chain: list[Computed] = field(default_factory=list)
-    circuits: list[Computed] = field(default_factory=list)
-    figures: list[Computed] = field(default_factory=list)
-    # names of inputs of the report that formulas use, by path
-    names: dict[str, str] = field(default_factory=dict)
 
 
 def build(sizing: Sizing) -> Book:
@@ -73,33 +37,19 @@ def build(sizing: Sizing) -> Book:
     levels = list(by_level.values())
     if levels and all(stage.in_w > 0 for stage in sizing.stages):
         _chain(book, sizing, levels, inputs)
-    _circuit(book, sizing, inputs)
-    _figures(book, sizing)
+    circuits(book, sizing, inputs)
+    figures(book, sizing)
     return book
-
-
-def name(text: str) -> str:
-    """``text`` as a name that a spreadsheet takes, and that is no cell's address."""
-    plain = re.sub(r"\W+", "_", text.lower(), flags=re.ASCII).strip("_") or "cell"
-    return f"x_{plain}" if plain in TAKEN or re.fullmatch(r"[a-z]{1,3}\d+|[rc]\d*|\d.*", plain) else plain
-
-
-def _named(book: Book, inputs: dict[str, float], end: str) -> float | None:
-    """The value of the input whose path ends so, given a name for formulas; None if there is none."""
-    path = next((path for path in inputs if path.endswith(f".{end}") or path == end), None)
-    if path is None:
-        return None
-    book.names[path] = name(end.rpartition(".")[2])
-    return inputs[path]
 
 
 def _chain(book: Book, sizing: Sizing, levels: list[list[Stage]], inputs: dict[str, float]) -> None:
     factor, terms = 1.0, ""
     for end, term in FACTORS.items():
-        value = _named(book, inputs, f"electrical.{end}")
+        value = named(book, inputs, f"electrical.{end}")
         if value is not None:
             factor *= value if end == "coincidence" else 1 + value
             terms += term.format(name(end))
+    levels[-1] = _counted(sizing, levels[-1])
     it_w = sum(unit.in_w for unit in levels[-1])
     demands = []
     for at, unit in enumerate(levels[-1]):
@@ -118,6 +68,15 @@ def _chain(book: Book, sizing: Sizing, levels: list[list[Stage]], inputs: dict[s
         # where the fleet has parts, their racks lie side by side: what they lose is the difference at the next level
         if len(members) == 1:
             below, below_w = _level(book, sizing.stages, inputs, members[0], below, below_w, it_w)
+
+
+def _counted(sizing: Sizing, members: list[Stage]) -> list[Stage]:
+    """The lowest boxes of the chain, by units: where they are racks of one kind, the fleet's line says of how many."""
+    units = [line for line in sizing.lines if fnmatchcase(line.key, "fleet.*.units") and line.value]
+    if members[0].level == "unit" or len(members) > 1 or len(units) != 1:
+        return members
+    unit = units[0]
+    return [msgspec.structs.replace(members[0], title=unit.label.partition(":")[0], count=int(unit.value or 0))]
 
 
 def _level(
@@ -189,10 +148,10 @@ def _units(book: Book, inputs: dict[str, float], stage: Stage, key: str, load: s
     """How many UPS modules or transformers the topology asks for, and how full they run."""
     rating, each, load_w = None, "", stage.out_w
     if key == "ups":
-        rating, each = _named(book, inputs, "electrical.ups_module_w"), "ups_module_w"
+        rating, each = named(book, inputs, "electrical.ups_module_w"), "ups_module_w"
     elif key == "transformer":
-        rating, each = _named(book, inputs, "electrical.transformer_va"), "transformer_va"
-        pf = _named(book, inputs, "feed.power_factor")
+        rating, each = named(book, inputs, "electrical.transformer_va"), "transformer_va"
+        pf = named(book, inputs, "feed.power_factor")
         if pf:
             load, load_w = f"{load}/power_factor", load_w / pf
     if rating is None or not stage.topology:
@@ -219,77 +178,3 @@ def _count(load: float, each: float, topology: str) -> int:
         return 4 * math.ceil(load / (3 * each) - 1e-9)
     n = math.ceil(load / each - 1e-9)
     return 2 * n if topology == "2N" else n + {"N+1": 1, "N+2": 2}.get(topology, 0)
-
-
-def _circuit(book: Book, sizing: Sizing, inputs: dict[str, float]) -> None:
-    """The circuit to a rack: its current with one path lost, and whether the breaker carries it."""
-    found = {line.key: line.value for line in sizing.lines if line.value}
-    rack_w = found.get("power.rack.recommended")
-    names = ("feed.voltage_v", "feed.power_factor", "feed.continuous_factor", "feed.temperature_factor")
-    volts, pf, continuous, warm = (_named(book, inputs, end) for end in names)
-    if not (rack_w and volts and pf and continuous and warm):
-        return
-    book.given.append(
-        Given(
-            "rack_circuit_w",
-            "circuit of a rack: its power",
-            rack_w,
-            "W",
-            "modelled",
-            "the report's power.rack.recommended",
-        )
-    )
-    current = rack_w / (math.sqrt(3) * volts * pf)
-    needed = current / (continuous * warm)
-    reported = next((v for k, v in found.items() if k.startswith("feeds.") and k.endswith("current")), None)
-    book.circuits += [
-        Computed("rack_a", "current of a rack, one path lost", "rack_circuit_w/(SQRT(3)*voltage_v*power_factor)",
-                 current, "A", reported, True),
-        Computed("breaker_least_a", "least rating of the breaker", "rack_a/(continuous_factor*temperature_factor)",
-                 needed, "A"),
-    ]  # fmt: skip
-    chosen = next((v for k, v in found.items() if k.startswith("feeds.") and k.endswith(("breaker", "rating"))), None)
-    if chosen is not None:
-        book.given.append(
-            Given("breaker_a", "circuit of a rack: its breaker", chosen, "A", "modelled", "the report's choice")
-        )
-        verdict = "carries it" if chosen >= needed else "too small"
-        formula = 'IF(breaker_a>=breaker_least_a,"carries it","too small")'
-        book.circuits.append(Computed("breaker_verdict", "the breaker", formula, verdict, ""))
-
-
-# The key figures: name, formula from annual energies, the lines that its terms are, the line that it is. J and m3.
-_ENERGIES = {"edc": ("EDC", "J"), "eit": ("EIT", "J"), "win": ("WIN", "m3"), "ereuse": ("EREUSE", "J"),
-             "eres_tot": ("ERES-TOT", "J")}  # fmt: skip
-_FIGURES: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
-    ("pue", "edc_j/eit_j", ("edc", "eit"), "1"),
-    ("wue", "win_m3/(eit_j/3.6E9)", ("win", "eit"), "m3/MWh"),
-    ("erf", "ereuse_j/edc_j", ("ereuse", "edc"), "1"),
-    ("ref", "eres_tot_j/edc_j", ("eres_tot", "edc"), "1"),
-    ("ere", "pue*(1-erf)", ("edc", "eit", "ereuse"), "1"),
-)
-
-
-def _figures(book: Book, sizing: Sizing) -> None:
-    found = {line.key: line for line in sizing.lines}
-    known: dict[str, float] = {}
-    for key, (symbol, unit) in _ENERGIES.items():
-        line = next((found[k] for k in _spellings(key) if k in found), None)
-        if line is not None and line.value is not None and line.unit == unit:
-            known[key] = line.value
-            book.given.append(
-                Given(f"{key}_{unit.lower()}", f"{symbol} of the year", line.value, unit, line.kind, line.basis)
-            )
-    computed: dict[str, float] = {}
-    for key, formula, terms, unit in _FIGURES:
-        if all(term in known for term in terms):
-            a, b = (known[term] for term in terms[:2])
-            divisor = b / 3.6e9 if key == "wue" else b
-            value = a / divisor if key != "ere" else computed["pue"] * (1 - computed["erf"])
-            computed[key] = value
-            line = found.get(f"kpi.{key}")
-            book.figures.append(Computed(key, key.upper(), formula, value, unit, line.value if line else None))
-
-
-def _spellings(key: str) -> Iterable[str]:
-    return (f"{section}.{key}{tail}" for section in ("kpi", "year") for tail in ("", "_j", "_m3"))

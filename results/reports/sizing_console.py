@@ -12,17 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from perwatt.results.reports.console import LEAST_WIDTH, PLAIN, WIDTH
-from perwatt.results.reports.sizing_tables import (
-    ABSENT,
-    NARROW,
-    decision,
-    headlines,
-    kinds,
-    levels,
-    sections,
-    shown,
-    text,
-)
+from perwatt.results.reports.sizing_tables import decision, headlines, kinds, levels, sections
+from perwatt.results.reports.sizing_values import ABSENT, NARROW, shown, text
 from perwatt.results.size.sizing import Line, Sizing
 
 if TYPE_CHECKING:

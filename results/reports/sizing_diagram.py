@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 from itertools import pairwise
 
-from perwatt.results.reports.sizing_tables import grouped, shown
+from perwatt.results.reports.sizing_values import first_upper, grouped, shown
 from perwatt.results.size.sizing import Stage
 
 WIDTH, ROW, SPINE, BRANCH, NAME = 560, 62, 34, 74, 84
@@ -72,7 +72,7 @@ def _wires(stages: Sequence[Stage], aside: frozenset[int]) -> Iterator[str]:
 
 def _wire(x: float, above: int, below: int, stage: Stage) -> str:
     """The line from a stage to the next below; two of them, A and B, to a rack that has two feeds."""
-    two = stage.level == "rack" and stage.topology == "2N"
+    two = stage.level == "rack" and stage.topology.startswith("2")
     path = "".join(f"M{x + d} {_middle(above)}V{_middle(below)}" for d in ((-7, 7) if two else (0,)))
     return f'<path d="{path}" {_LINE}/>'
 
@@ -86,7 +86,7 @@ def _row(at: int, stage: Stage, beside: bool) -> str:
     count = f"\u00d7 {grouped(str(stage.count))}" if stage.count > 1 else ""
     tags = ", ".join(part for part in (count, stage.topology) if part)
     said = f'<tspan dx="10" font-size="13" font-weight="400" fill="var(--plot-muted)">{escape(tags)}</tspan>'
-    parts.append(_text(left, y - 3, stage.title, 14, weight=600, after=said if tags else ""))
+    parts.append(_text(left, y - 3, first_upper(stage.title), 14, weight=600, after=said if tags else ""))
     parts.append(_text(left, y + 15, _fit(stage.detail, WIDTH - left - 118), 12, "muted"))
     parts.append(_text(WIDTH, y - 3, shown(stage.in_w, "W"), 14, weight=600, anchor="end"))
     loss = stage.in_w - stage.out_w

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING
 
 from perwatt.results.reports import sizing_diagram, sizing_sankey
 from perwatt.results.reports.sizing_html_tables import beside, inputs, kind_mark, levels, section
-from perwatt.results.reports.sizing_tables import KINDS, decision, headlines, kinds, sections, text
+from perwatt.results.reports.sizing_tables import KINDS, decision, headlines, kinds, sections
 from perwatt.results.reports.sizing_tables import levels as rows_of_levels
+from perwatt.results.reports.sizing_values import text
 from perwatt.results.size.sizing import Line, Sizing
 
 if TYPE_CHECKING:
     from perwatt.results.reports.plots import Drawing
 
-MOST_FACTS = 8
+MOST_FACTS, LONGEST_FACT = 8, 60
 
 
 def render(sizing: Sizing, others: Sequence[Sizing] = ()) -> str:
@@ -56,13 +57,21 @@ def _parts(sizing: Sizing, others: Sequence[Sizing]) -> Iterator[str]:
 
 
 def _header(sizing: Sizing) -> str:
-    facts = [(key, value) for key, value in sizing.request.items() if isinstance(value, str | int | float)]
-    facts = [(key, value) for key, value in facts if not isinstance(value, bool) and value != ""][:MOST_FACTS]
+    told = [(key, str(value)) for key, value in sizing.request.items() if isinstance(value, str | int | float)]
+    short = [(key, value) for key, value in told if 0 < len(value) <= LONGEST_FACT]
+    facts = [*_fleet(sizing.request.get("fleet")), *short][:MOST_FACTS]
     cells = "".join(
-        f"<div><dt>{escape(key.replace('_', ' '))}</dt><dd>{escape(str(value))}</dd></div>" for key, value in facts
+        f"<div><dt>{escape(key.replace('_', ' '))}</dt><dd>{escape(value)}</dd></div>" for key, value in facts
     )
     listed = f'\n<dl class="facts">{cells}</dl>' if cells else ""
     return f'<header>\n<p class="brand">perwatt size</p>\n<h1>{escape(sizing.title)}</h1>{listed}\n</header>'
+
+
+def _fleet(parts: object) -> list[tuple[str, str]]:
+    """What stands there, as the request says it: one fact a part."""
+    known = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    named = [(str(part.get("name", "")), part.get("units"), part.get("system")) for part in known]
+    return [(name if len(named) > 1 else "fleet", f"{units} \u00d7 {system}") for name, units, system in named]
 
 
 def _answer(sizing: Sizing) -> str:

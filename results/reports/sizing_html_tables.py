@@ -7,8 +7,9 @@ from collections.abc import Container, Sequence
 from html import escape
 from itertools import groupby
 
-from perwatt.results.reports.sizing_tables import ABSENT, KINDS, exact, headlines, scale, spoken, text
+from perwatt.results.reports.sizing_tables import KINDS, headlines
 from perwatt.results.reports.sizing_tables import levels as rows_of_levels
+from perwatt.results.reports.sizing_values import ABSENT, exact, scale, spoken, text
 from perwatt.results.size.sizing import Line, Section, Sizing
 
 

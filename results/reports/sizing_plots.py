@@ -1,6 +1,6 @@
 """The curves of a sizing: load over the year, the year by temperature, ramps, spectrum, and what dominates a figure.
 
-How a series is drawn follows from its name: ``load_duration`` as steps from 0, ``year_bins`` as panels one below the
+How a series is drawn follows from how its name begins: ``duration`` as an area from 0, ``year`` as panels one below the
 other on one axis (hours and PUE share no scale), ``ramps`` as bars side by side, ``spectrum`` on two logarithmic
 axes, any other as lines. Each curve in W gets the prefix that suits its largest value. Where a second draws and a meter
 does not see it, the note of the series says so below its title. matplotlib is imported on use, without global state.
@@ -8,12 +8,13 @@ does not see it, the note of the series says so below its title. matplotlib is i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from perwatt.results.reports import svg
 from perwatt.results.reports.plots import Drawing, plain
-from perwatt.results.reports.sizing_tables import scale, shown, spoken
+from perwatt.results.reports.sizing_values import scale, shown, spoken
 from perwatt.results.size.sizing import Driver, Line, Series
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ LEFT, RIGHT, TOP, BOTTOM, LEGEND, GAP = 50, 10, 24, 40, 18, 30
 CHARACTER = 6.6
 BAR_ROW, NAME_WIDTH, MOST_DRIVERS = 26, 166, 8
 TITLES = {
-    "load_duration": "Load over the year",
-    "year_bins": "The year by temperature",
+    "duration": "Load over the year",
+    "year": "The year by temperature",
     "ramps": "Steepest change by window",
     "spectrum": "Spectrum of the power",
     "trace": "Power over time",
@@ -38,7 +39,7 @@ def figure(series: Series, prefix: str) -> Drawing | None:
     if len(series.x) < 2 or not known:
         return None
     with svg.style(FONT):
-        draw = _panels if series.name.startswith("year_bins") else _one
+        draw = _panels if series.name.startswith("year") else _one
         markup = draw(series, known, prefix)
     title = TITLES.get(series.name, series.name.replace("_", " ").capitalize())
     return Drawing(markup, title, series.note)
@@ -67,24 +68,24 @@ def _one(series: Series, known: dict[str, tuple[float, ...]], prefix: str) -> st
 
 
 def _spoken(label: str) -> str:
-    return label.replace("degC", "\u00b0C")
+    return re.sub(r"(degC|degrees C)\b", "\u00b0C", label).replace(", ", " in ", 1)
 
 
 def _unit(label: str, values: Sequence[float]) -> tuple[float, str]:
-    """What to divide by and what to write above the axis: ``power in W`` is ``power in MW``."""
-    name, separator, unit = label.partition(" in ")
-    if unit not in ("W", "J", "W/s"):
-        if "fraction" in label:
-            return 0.01, label.replace("as a fraction", "in %")
-        return 1.0, _spoken(label)
-    factor, scaled = scale(max((abs(v) for v in values), default=0.0), unit)
-    return factor, f"{name}{separator}{scaled}"
+    """What to divide by and what to write above the axis: ``power in W`` (or ``power, W``) is ``power in MW``."""
+    name, separator, unit = _spoken(label).partition(" in ")
+    if unit in ("W", "J", "W/s"):
+        factor, scaled = scale(max((abs(v) for v in values), default=0.0), unit)
+        return factor, f"{name}{separator}{scaled}"
+    if "as a fraction" in label:
+        return 0.01, label.replace("as a fraction", "in %")
+    return 1.0, _spoken(label)
 
 
 def _lines(axes: Axes, series: Series, known: dict[str, tuple[float, ...]], factor: float) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-    spectrum, duration = series.name.startswith("spectrum"), series.name.startswith("load_duration")
+    spectrum, duration = series.name.startswith("spectrum"), series.name.startswith("duration")
     for index, (_, values) in enumerate(known.items()):
         ink = svg.INK[f"c{index % svg.SERIES}"]
         y = [value / factor for value in values]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from perwatt.results.reports.sizing_tables import shown
+from perwatt.results.reports.sizing_values import first_upper, shown
 from perwatt.results.reports.units import percent
 from perwatt.results.size.sizing import Flow
 
@@ -23,12 +23,17 @@ ELECTRIC = "c0"
 NAMED = {
     "loss": "c7",
     "heat": "c1",
+    "ambient": "c1",
     "reuse": "c2",
     "district": "c2",
     "cool": "c5",
-    "other": "c4",
+    "fan": "c5",
+    "pump": "c5",
+    "compressor": "c5",
     "chip": "c6",
     "gpu": "c6",
+    "light": "c4",
+    "other": "c4",
 }
 
 
@@ -150,6 +155,6 @@ def _label(place: _Place, total: float) -> str:
         f'<rect x="{place.x:.1f}" y="{place.y:.1f}" width="{BAR:g}" height="{place.height:.1f}" '
         f'fill="var(--plot-{place.ink})"/>'
         f'<text x="{x:.1f}" y="{y:.1f}" font-size="13" font-weight="600" fill="var(--plot-fg)">'
-        f"{escape(place.name)}</text>"
+        f"{escape(first_upper(place.name))}</text>"
         f'<text x="{x:.1f}" y="{y + 15:.1f}" font-size="12" fill="var(--plot-fg)">{told}</text>'
     )

@@ -11,8 +11,10 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from perwatt.results.reports.sizing_chain import Book, Computed, build
-from perwatt.results.reports.sizing_tables import KINDS, decision, headlines, spoken, text
+from perwatt.results.reports.sizing_cells import Book, Computed
+from perwatt.results.reports.sizing_chain import build
+from perwatt.results.reports.sizing_tables import KINDS, decision, headlines
+from perwatt.results.reports.sizing_values import spoken, text
 from perwatt.results.size.optional import library
 from perwatt.results.size.sizing import Sizing
 

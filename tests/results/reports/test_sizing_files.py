@@ -28,7 +28,7 @@ def test_csv_has_the_lines_in_full_precision() -> None:
 def test_csv_tells_absent_from_nothing() -> None:
     found = {row["key"]: row["value"] for row in rows(sizing_csv.lines(sizings.whole()))}
     assert found["cooling.ride_through"] == ""
-    assert found["kpi.ereuse"] == "0.0"
+    assert found["kpi.heat.handed_over"] == "0.0"
 
 
 def test_csv_has_inputs_flows_and_every_point() -> None:

@@ -119,6 +119,12 @@ def test_two_sites_stand_beside_each_other() -> None:
     assert page.text.count("the same in Phoenix") == 1
 
 
+def test_the_request_is_told_in_short(source: str) -> None:
+    head = Page(source[source.index("<header>") : source.index("</header>")] + "</header>").text
+    assert "fleet 191 \u00d7 DGX H100" in head
+    assert "may be long" not in head
+
+
 def test_what_is_from_outside_is_escaped() -> None:
     evil = "<script>alert('x')</script>&\"'"
     whole = sizings.whole()

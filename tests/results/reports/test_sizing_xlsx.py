@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import sizings
 
-from perwatt.results.reports import sizing_chain, sizing_xlsx
+from perwatt.results.reports import sizing_cells, sizing_chain, sizing_xlsx
 from perwatt.results.size.sizing import Sizing
 
 openpyxl = pytest.importorskip("openpyxl")
@@ -77,7 +77,12 @@ def two_parts() -> Sizing:
     return msgspec.structs.replace(whole, stages=(*whole.stages[:-2], *half))
 
 
-@pytest.mark.parametrize("sizing", [sizings.whole(), two_parts()], ids=["one system", "two systems"])
+def down_to_racks() -> Sizing:
+    """A chain whose lowest box is that of the racks: the fleet's line says how many units are in them."""
+    return msgspec.structs.replace(sizings.whole(), stages=sizings.stages()[:-1])
+
+
+@pytest.mark.parametrize("sizing", [sizings.whole(), two_parts(), down_to_racks()], ids=["one", "two", "racks"])
 def test_formulas_come_to_what_the_report_says(sizing: Sizing) -> None:
     calculated = Calculated(sizing_xlsx.render(sizing))
     site = sizing.line("power.site.recommended").value
@@ -85,6 +90,9 @@ def test_formulas_come_to_what_the_report_says(sizing: Sizing) -> None:
     book = sizing_chain.build(sizing)
     cells = [*book.chain, *book.circuits, *book.figures]
     assert len(cells) > 20
+    assert {"site_in_w", "ups_units", "rack_a", "breaker_verdict", "pue", "wue", "cue", "ere"} <= {
+        c.name for c in cells
+    }
     for cell in cells:
         now = calculated.named(cell.name)
         assert now == pytest.approx(cell.value) if isinstance(cell.value, int | float) else now == cell.value
@@ -123,7 +131,7 @@ def test_no_formula_of_the_chain_holds_a_figure_of_the_report(data: bytes) -> No
         ({"unit_count": 382, "ups_topology": "4N3R"}, "ups_units", 8),
         ({"continuous_factor": 1.0, "breaker_a": 63.0}, "breaker_verdict", "too small"),
         ({"voltage_v": 480.0}, "rack_a", 48_000 / (math.sqrt(3) * 480 * 0.98)),
-        ({"ereuse_j": 43_528_085_681_126.41 / 2}, "ere", 1.094 / 2),
+        ({"ereuse_j": sizings.whole().line("year.edc").value / 2}, "ere", 1.094 / 2),
     ],
 )
 def test_a_changed_input_moves_what_follows_from_it(
@@ -155,6 +163,12 @@ def test_text_from_outside_is_never_a_formula() -> None:
     assert book["Summary"]["A1"].data_type != "f"
 
 
+def test_of_racks_of_one_kind_the_units_are_counted() -> None:
+    cells = {cell.name: cell.value for cell in sizing_chain.build(down_to_racks()).given}
+    assert cells["unit_count"] == sizings.UNITS
+    assert cells["unit_w"] == pytest.approx(sizings.P999_W)
+
+
 def test_the_least_sizing_is_a_workbook_too() -> None:
     book = openpyxl.load_workbook(io.BytesIO(sizing_xlsx.render(sizings.bare())))
     assert book["Lines"]["B2"].value == 1e6
@@ -162,8 +176,8 @@ def test_the_least_sizing_is_a_workbook_too() -> None:
 
 @pytest.mark.parametrize("text", ["growth", "a1", "XFD12", "r", "c3", "9 lives", "gb300"])
 def test_names_are_no_addresses_and_no_functions(text: str) -> None:
-    assert sizing_chain.name(text).startswith("x_")
+    assert sizing_cells.name(text).startswith("x_")
 
 
 def test_names_are_plain() -> None:
-    assert sizing_chain.name("feed.voltage_v") == "feed_voltage_v"
+    assert sizing_cells.name("feed.voltage_v") == "feed_voltage_v"
