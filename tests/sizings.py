@@ -56,7 +56,6 @@ def power_lines() -> list[Line]:
     run = "run 20261120-h100-train, meter pdu, boundary node_ac, 3 repetitions"
     lines = []
     for level, n in counts.items():
-        of = level if level == "ups" else f"dgx_h100.{level}"
         above = 1 / DISTRIBUTION if level == "ups" else 1.0
         for column, watts, kind in (
             ("nameplate", NAMEPLATE_W, "published"),
@@ -70,11 +69,11 @@ def power_lines() -> list[Line]:
             else:
                 value = watts * n * above
             basis = "DGX H100 user guide" if kind == "published" else run
-            lines.append(line(f"power.{of}.{column}", value, "W", kind, basis, f"{level}: {column}"))  # type: ignore[arg-type]
+            lines.append(line(f"power.{level}.{column}", value, "W", kind, basis, f"{level}: {column}"))  # type: ignore[arg-type]
         wanted = NAMEPLATE_W * PER_RACK if level == "rack" else P999_W * n * COINCIDENCE * (1 + MARGIN) * above
         wanted = NAMEPLATE_W if level == "unit" else wanted
         basis = "nameplate: no enforced cap is proven" if level in ("unit", "rack") else "p99.9 of 10 s, +10 % margin"
-        lines.append(line(f"power.{of}.recommended", wanted, "W", "modelled", basis, f"{level}: recommended", 0.04))
+        lines.append(line(f"power.{level}.recommended", wanted, "W", "modelled", basis, f"{level}: recommended", 0.04))
     for level, site, low in (("transformer", LOW_SIDE_W, 0.05), ("site", SITE_W, 0.06)):
         lines.append(line(f"power.{level}.nameplate", NAMEPLATE_W / P999_W * site, "W", "published", "nameplates"))
         lines.append(line(f"power.{level}.vendor_max", VENDOR_W / P999_W * site, "W", "published", "vendor's maximum"))
@@ -87,15 +86,13 @@ def power_lines() -> list[Line]:
 def other_lines() -> list[Line]:
     it_j, pue = P50_W * UNITS * YEAR_S * 0.92, 1.094
     return [
-        line("fleet.dgx_h100.units", UNITS, "", "given", "the request", "DGX H100"),
-        line("fleet.dgx_h100.racks", math.ceil(UNITS / PER_RACK), "", "modelled", "4 nodes in a rack", "racks"),
-        line("fleet.dgx_h100.gpus", UNITS * 8.0, "", "published", "8 GPUs in a node", "GPUs"),
-        line("feeds.dgx_h100.rack.load", 48_000.0, "W", "modelled", "sized on the nameplate", "rack: load of a path"),
-        line("feeds.dgx_h100.rack.circuits", 1, "", "modelled", "one of 2 paths carries all", "rack: circuits a path"),
-        line("feeds.dgx_h100.rack.rating", 125.0, "A", "modelled", "smallest that carries it x 0.8", "rack: breaker"),
-        line(
-            "feeds.dgx_h100.rack.failover", CURRENT_A, "A", "modelled", "P/(sqrt3 U pf), A lost", "rack: one path left"
-        ),
+        line("fleet.units", UNITS, "", "given", "the request", "DGX H100"),
+        line("fleet.racks", math.ceil(UNITS / PER_RACK), "", "modelled", "4 nodes in a rack", "racks"),
+        line("fleet.gpus", UNITS * 8.0, "", "published", "8 GPUs in a node", "GPUs"),
+        line("feeds.rack.load", 48_000.0, "W", "modelled", "sized on the nameplate", "rack: load of a path"),
+        line("feeds.rack.circuits", 1, "", "modelled", "one of 2 paths carries all", "rack: circuits a path"),
+        line("feeds.rack.rating", 125.0, "A", "modelled", "smallest that carries it x 0.8", "rack: breaker"),
+        line("feeds.rack.failover", CURRENT_A, "A", "modelled", "P/(sqrt3 U pf), A lost", "rack: one path left"),
         line("redundancy.ups.units", 3, "", "modelled", "1 MW modules, N+1", "UPS modules"),
         line(
             "redundancy.ups.load_normal", 0.637, "1", "modelled", "of each module in normal service", "UPS load", 0.05
@@ -106,7 +103,7 @@ def other_lines() -> list[Line]:
             "cooling.air_flow", 42.1, "m3/s", "modelled", "rho 1.18, cp 1006, 16.5 K rise", "air through the hall", 0.1
         ),
         line(
-            "cooling.pue_design",
+            "cooling.pue_peak",
             1.142,
             "1",
             "modelled",

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 import msgspec
 
 from perwatt.results.reports.sizing_cells import Book, Computed, Given, name, named
 from perwatt.results.reports.sizing_circuits import circuits, figures
 from perwatt.results.reports.sizing_diagram import BESIDE
+from perwatt.results.reports.sizing_tables import parts
 from perwatt.results.size.sizing import Sizing, Stage
 
 # What is multiplied onto the units' demand, by the end of its input's path, and as what.
@@ -72,7 +72,7 @@ def _chain(book: Book, sizing: Sizing, levels: list[list[Stage]], inputs: dict[s
 
 def _counted(sizing: Sizing, members: list[Stage]) -> list[Stage]:
     """The lowest boxes of the chain, by units: where they are racks of one kind, the fleet's line says of how many."""
-    units = [line for line in sizing.lines if fnmatchcase(line.key, "fleet.*.units") and line.value]
+    units = [line for line in parts(sizing, "fleet.units").values() if line.value]
     if members[0].level == "unit" or len(members) > 1 or len(units) != 1:
         return members
     unit = units[0]

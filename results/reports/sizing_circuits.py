@@ -4,9 +4,9 @@ and ERE from annual energies, by the texts of Delegated Regulation (EU) 2024/136
 from __future__ import annotations
 
 import math
-from fnmatch import fnmatchcase
 
 from perwatt.results.reports.sizing_cells import Book, Computed, Given, name, named
+from perwatt.results.reports.sizing_tables import parts
 from perwatt.results.size.sizing import Sizing
 
 # The key figures: name, formula from annual energies, its terms, its unit. The terms are lines of the report.
@@ -31,32 +31,34 @@ def circuits(book: Book, sizing: Sizing, inputs: dict[str, float]) -> None:
     carries it."""
     names = ("feed.voltage_v", "feed.power_factor", "feed.continuous_factor", "feed.temperature_factor")
     values = [named(book, inputs, end) for end in names]
-    found = {line.key: line for line in sizing.lines if line.value}
-    parts = [key.split(".")[1] for key in found if fnmatchcase(key, "feeds.*.rack.load")]
     if None in values:
         return
     volts, pf, continuous, warm = (value or 0.0 for value in values)
-    for part in parts:
-        title, tail = (part, f"_{name(part)}") if len(parts) > 1 else ("rack", "")
-        lines = {what: found.get(f"feeds.{part}.rack.{what}") for what in ("load", "circuits", "rating", "failover")}
-        load_w, many, rating_a, failover_a = ((line.value if line else None) for line in lines.values())
-        assert load_w is not None
+    loads = parts(sizing, "feeds.rack.load")
+    for part, line in loads.items():
+        title, tail = (part, f"_{name(part)}") if len(loads) > 1 else ("rack", "")
+        load_w = line.value or 0.0
+        split_line, rating, failover = (
+            parts(sizing, f"feeds.rack.{key}").get(part) for key in ("circuits", "rating", "failover")
+        )
+        many = (split_line.value if split_line else None) or 1
+        if not load_w:
+            continue
         load, split, breaker = f"rack_circuit_w{tail}", f"rack_circuits{tail}", f"breaker_a{tail}"
         book.given += [
-            Given(
-                load, f"{title}: load of a path", load_w, "W", "modelled", lines["load"].basis if lines["load"] else ""
-            ),
-            Given(split, f"{title}: circuits a path", many or 1, "", "modelled", "the report"),
+            Given(load, f"{title}: load of a path", load_w, "W", "modelled", line.basis),
+            Given(split, f"{title}: circuits a path", many, "", "modelled", "the report"),
         ]
-        current = load_w / (math.sqrt(3) * volts * pf * (many or 1))
+        current = load_w / (math.sqrt(3) * volts * pf * many)
         least, formula = current / (continuous * warm), f"{load}/(SQRT(3)*voltage_v*power_factor*{split})"
         book.circuits += [
             Computed(f"rack_a{tail}", f"{title}: current of a circuit, one path lost", formula, current, "A",
-                     failover_a, True),
+                     failover.value if failover else None, True),
             Computed(f"breaker_least_a{tail}", f"{title}: least rating of the breaker",
                      f"rack_a{tail}/(continuous_factor*temperature_factor)", least, "A"),
         ]  # fmt: skip
-        if rating_a is not None:
+        if rating is not None and rating.value is not None:
+            rating_a = rating.value
             book.given.append(Given(breaker, f"{title}: breaker", rating_a, "A", "modelled", "the report's choice"))
             verdict = "carries it" if rating_a >= least * (1 - 1e-9) else "too small"
             test = f'IF({breaker}>=breaker_least_a{tail}*(1-1E-9),"carries it","too small")'

@@ -53,6 +53,11 @@ def flows(sizing: Sizing) -> str:
     return _table(FLOWS, ((flow.source, flow.target, flow.energy_j) for flow in sizing.flows))
 
 
+def rows(cells: Sequence[Sequence[str]]) -> str:
+    """A form that is text already, its header first: the EU's, for example."""
+    return _table(cells[0], cells[1:])
+
+
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -8,6 +8,7 @@ does not see it, the note of the series says so below its title. matplotlib is i
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ WIDTH, HEIGHT, FONT = 460, 270, 11
 LEFT, RIGHT, TOP, BOTTOM, LEGEND, GAP = 50, 10, 24, 40, 18, 30
 CHARACTER = 6.6
 BAR_ROW, NAME_WIDTH, MOST_DRIVERS = 26, 166, 8
+SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 TITLES = {
     "duration": "Load over the year",
     "year": "The year by temperature",
@@ -68,7 +70,7 @@ def _one(series: Series, known: dict[str, tuple[float, ...]], prefix: str) -> st
 
 
 def _spoken(label: str) -> str:
-    return re.sub(r"(degC|degrees C)\b", "\u00b0C", label).replace(", ", " in ", 1)
+    return re.sub(r"(degC|degrees C)\b", "\u00b0C", label).replace(", ", " in ", 1).replace("W2/", "W\u00b2/")
 
 
 def _unit(label: str, values: Sequence[float]) -> tuple[float, str]:
@@ -99,13 +101,21 @@ def _lines(axes: Axes, series: Series, known: dict[str, tuple[float, ...]], fact
         axes.yaxis.set_major_locator(LogLocator(base=10, numticks=7))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_minor_formatter(NullFormatter())
+            axis.set_major_formatter(lambda value, _: _power_of_ten(value))
         axes.tick_params(axis="y", which="minor", size=0)
-    else:
-        axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-        axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+        return
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(lambda value, _: plain(value))
+
+
+def _power_of_ten(value: float) -> str:
+    """A tick label of a logarithmic axis: plain as long as it is short."""
+    if 1e-3 <= value < 1e5:
+        return plain(value)
+    return f"10{str(round(math.log10(value))).translate(SUPERSCRIPT)}"
 
 
 def _bars(axes: Axes, x: Sequence[float], known: dict[str, tuple[float, ...]], factor: float) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from perwatt.results.reports.sizing_values import shown, text
 from perwatt.results.size.sizing import Line, Section, Sizing
@@ -43,14 +42,14 @@ KINDS = {
     "assumed": "practice: a default with a range",
     "given": "said in the request",
 }
-# What a person asks first: a caption, and the line that answers it. A star stands for each part of the fleet.
+# What a person asks first: a caption, and the line that answers it, whose key may name a part of the fleet besides.
 HEADLINES: tuple[tuple[str, str], ...] = (
     ("grid connection", "power.site.recommended"),
     ("into the UPS", "power.ups.recommended"),
-    ("one rack", "power.*.rack.recommended"),
-    ("breaker of a rack", "feeds.*.rack.rating"),
+    ("one rack", "power.rack.recommended"),
+    ("breaker of a rack", "feeds.rack.rating"),
     ("PUE of the year", "kpi.pue"),
-    ("PUE in the design hour", "cooling.pue_design"),
+    ("PUE in the design hour", "cooling.pue_peak"),
     ("energy of the year", "year.edc"),
     ("water of the year", "year.water"),
     ("coolant", "cooling.liquid_flow"),
@@ -74,15 +73,28 @@ def sections(sizing: Sizing) -> Iterator[tuple[Section, str, tuple[Line, ...]]]:
             yield section, title, lines
 
 
+def parts(sizing: Sizing, key: str) -> dict[str, Line]:
+    """The lines of ``key`` by the part of the fleet that they are of: ``feeds.rack.rating`` finds itself (the part is
+    empty) and ``feeds.h100.rack.rating``. Those without a value are left out."""
+    wanted = key.split(".")
+    found = {}
+    for line in sizing.lines:
+        names = line.key.split(".")
+        extra = [name for name in names if name not in wanted]
+        if line.value is not None and [name for name in names if name in wanted] == wanted and len(extra) <= 1:
+            found["".join(extra)] = line
+    return found
+
+
 def headlines(sizing: Sizing) -> list[tuple[str, Line]]:
     """What stands at the top, in order: a caption and its line; what is absent or 0 is not at the top."""
-    out = []
-    for caption, pattern in HEADLINES:
-        found = [line for line in sizing.lines if line.value and fnmatchcase(line.key, pattern)]
-        for line in found:
-            part = line.key.split(".")[pattern.split(".").index("*")] if len(found) > 1 else ""
-            out.append((f"{caption}, {part}" if part else caption, line))
-    return out
+    return [
+        (f"{caption}, {part}" if part and len(found) > 1 else caption, line)
+        for caption, key in HEADLINES
+        for found in (parts(sizing, key),)
+        for part, line in found.items()
+        if line.value
+    ]
 
 
 def levels(sizing: Sizing) -> tuple[dict[str, str], list[Level]]:

@@ -126,6 +126,7 @@ def test_no_text_of_a_drawing_lies_upon_another_or_leaves_it(browser: Any, repor
 
 def test_columns_keep_apart(browser: Any, report: Path) -> None:
     tab = opened(browser, report, "light")
-    inside = """t => [...t.querySelectorAll('td, th')].filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"""
+    inside = """t => [...t.querySelectorAll('td, th')].filter(e => e.scrollWidth > e.clientWidth + 1)
+      .map(e => e.textContent)"""
     assert [text for table in tab.locator("table").all() for text in table.evaluate(inside)] == []
     tab.close()
