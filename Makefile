@@ -46,7 +46,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/ready-to-test: $(VENV)/ready
-	$(PIP) --editable '.[triton,nvidia,amd,facility,test]'
+	$(PIP) --editable '.[triton,nvidia,amd,facility,sizing,test]'
 	@touch $@
 
 clean:

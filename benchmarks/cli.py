@@ -21,6 +21,8 @@ perwatt: throughput per watt of AI-factory hardware.
 
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
 
+  perwatt size preset=gefion         breakers, cooling, PUE, water of a site, from measured power or published facts
+
   perwatt kernels inspect            what the Triton kernels compile to, for GPUs that need not be here
   perwatt tune                       look for faster configurations of them on the GPU that is
 
@@ -127,6 +129,40 @@ config_dir=DIR                   begin from tables of your own
 """
 
 
+SIZE_HELP = """\
+perwatt size system=NAME nodes=N site=NAME [run=RUN | trace=FILE] [KEY=VALUE ...]: from measured power to what an
+electrical and a mechanical engineer need: power level by level, breakers, redundancy, cooling, the year's PUE and
+water, transients, EU key figures, each with its band and what it rests on. Needs perwatt[sizing], and no GPU.
+
+perwatt size preset=gefion | gigafactory | aarhus     whole cases on published facts: nothing measured, and marked so
+perwatt size system=dgx_b200 nodes=64 site=copenhagen run=latest            power from a run of `perwatt run`
+perwatt size system=sr780a_b200 nodes=64 trace=node_0.txt                   or from a trace: CSV, Parquet, MLPerf node
+                                                                            logs, spl.txt, Prometheus
+perwatt size limit_mw=20 site=copenhagen systems=[dgx_h100,dgx_b200]        the other way round: most work in 20 MW
+
+system   dgx_a100 dgx_h100 dgx_h200 dgx_b200 dgx_b300 hgx_* gb200_nvl72 gb300_nvl72 mi300x_node mi355x_node gaudi3_node
+         sr780a_b200; DIR/system/mine.yaml with --config-dir DIR adds one
+site     copenhagen billund odum karup helsinki stockholm granada phoenix; site.climate=FILE.epw takes any other weather
+fleet    fleet=[{system: dgx_h100, units: 100, mix: training}, {system: dgx_b200, units: 50, mix: inference}]
+growth   phases=[{name: first, units: {dgx_h100: 64}}, {name: whole, units: {dgx_h100: 191}}]
+change   site.electrical.ups_topology=2N site.electrical.ups_efficiency=0.96 site.cooling.plant=tower per_rack=2
+         every figure may be one number (exact) or {mode: , min: , max: , unit: , source: }
+trace    columns='{time: t_s, power: node_w, unit: t_s, start: 2026-01-31}'       what a table does not say itself
+beside   compare_site=phoenix compare_changes='{cooling: {plant: tower}}'
+draws    draws=10000 seed=0: every range at once; bands are 5 to 95 %. draws=0: the likeliest values alone
+out      out=results/sizings: a new folder there with report.html, report.pdf, sizing.xlsx, sizing.json, lines.csv,
+         inputs.csv, series.csv, flows.csv, eed.csv (the EU's reporting form); out=null: only what is printed
+
+exit codes: 0 sized   1 the site cannot hold it: the last line says which level, and by how much   2 wrong request
+"""
+
+
+def _size(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.sizing import size
+
+    return size(arguments)
+
+
 def _tune(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.tuning import tune
 
@@ -170,6 +206,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "meter": (_meter, METER_HELP),
     "kernels": (_kernels, KERNELS_HELP),
     "tune": (_tune, TUNE_HELP),
+    "size": (_size, SIZE_HELP),
 }
 
 

@@ -67,7 +67,7 @@ def binned(weather: Weather) -> Weather:
     """Hours of a year, shape (hours,), in bins of 1 K of dry bulb, with the mean of what coincided."""
     floor = np.floor(weather.db_c)
     index = (floor - floor.min()).astype(np.int64)
-    hours = np.bincount(index, weights=weather.hours)
+    hours = np.asarray(np.bincount(index, weights=weather.hours), dtype=np.float64)
     kept = hours > 0
     dry = np.bincount(index, weights=weather.hours * weather.db_c)[kept] / hours[kept]
     wet = np.bincount(index, weights=weather.hours * weather.wb_c)[kept] / hours[kept]

@@ -1,0 +1,150 @@
+"""The fleet of a sizing: each kind of hardware with its units and with what one of them draws, from the request.
+
+What a unit draws comes from the first of: runs of ``perwatt run``, power traces, the published ratios of its system.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from perwatt.benchmarks import folder
+from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.sites import parameter_from, system_from, system_named
+from perwatt.results.size import loads
+from perwatt.results.size.load import Load
+from perwatt.results.size.loads_run import from_run
+from perwatt.results.size.parameter import Floats
+from perwatt.results.size.request import Entry
+from perwatt.results.size.system import System
+from perwatt.results.size.trace_file import read_trace
+
+MIXES = {"training": 1.0, "inference": 0.0}
+KEYS = ("name", "system", "units", "per_rack", "mix", "run", "trace", "format", "load")
+INHERITED = ("per_rack", "mix", "run", "trace", "format", "load")
+
+
+class Fleet(NamedTuple):
+    """An entry of the fleet, and the trace of one unit behind its load: seconds and W; None if there is none."""
+
+    entry: Entry
+    trace: tuple[Floats, Floats] | None
+
+
+def fleet(plain: Mapping[str, Any], directories: Sequence[str]) -> list[Fleet]:
+    """Every entry that the composed configuration asks for. Raises BadRequest, naming the key, for a wrong one."""
+    asked = _asked(plain)
+    found = []
+    for index, node in enumerate(asked):
+        where = f"fleet[{index}]" if plain["fleet"] else "systems" if plain["systems"] else ""
+        found.append(_entry(plain, node, where, directories))
+    names = [member.entry.name for member in found]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise BadRequest(f"fleet: found {twice[0]!r} twice; allowed names of their own: {{name: ..., system: ...}}")
+    return found
+
+
+def _asked(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was asked for, one mapping an entry."""
+    if plain["fleet"]:
+        for index, node in enumerate(plain["fleet"]):
+            if not isinstance(node, dict) or "system" not in node:
+                raise BadRequest(f"fleet[{index}]: found {node!r}; allowed {{system: NAME, units: N, ...}}")
+            if unknown := [key for key in node if key not in KEYS]:
+                raise BadRequest(f"fleet[{index}].{unknown[0]}: no such key; choices: {', '.join(KEYS)}")
+        return [dict(node) for node in plain["fleet"]]
+    if plain["systems"]:
+        if plain["limit_mw"] is None:
+            raise BadRequest("systems: found systems to choose from without a limit; allowed with limit_mw=MW")
+        return [{"system": name, "units": 1} for name in plain["systems"]]
+    if plain["system"] is None:
+        raise BadRequest(
+            "system: found nothing; allowed system=NAME nodes=N, fleet=[...], or preset=gefion|gigafactory"
+        )
+    units = plain["nodes"] if plain["limit_mw"] is None else 1
+    if units is None:
+        raise BadRequest("nodes: found nothing; allowed how many units of the system there are, or limit_mw=MW")
+    return [{"system": plain["system"], "units": units}]
+
+
+def _entry(plain: Mapping[str, Any], node: dict[str, Any], where: str, directories: Sequence[str]) -> Fleet:
+    node = {key: plain[key] for key in INHERITED} | node
+    named = node["system"]
+    system = system_named(named, directories) if isinstance(named, str) else system_from(named)
+    name = str(node.get("name", system.name))
+    load, trace = _load(plain, node, system, where or "system")
+    entry = Entry(
+        name=name,
+        system=system,
+        units=_count(node.get("units"), f"{where}.units" if where else "nodes"),
+        per_rack=system.per_rack if node["per_rack"] is None else _count(node["per_rack"], "per_rack"),
+        load=load,
+        training=_mix(node["mix"]),
+        utilisation=parameter_from(plain["utilisation"], "utilisation", 0.0, 1.0),
+        idle_fraction=parameter_from(plain["idle_fraction"], "idle_fraction", 0.0, 1.0),
+    )
+    return Fleet(entry, trace)
+
+
+def _count(value: Any, key: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadRequest(f"{key}: found {value!r}; allowed a whole number, 1 or more")
+    return value
+
+
+def _mix(value: Any) -> float:
+    if isinstance(value, str) and value in MIXES:
+        return MIXES[value]
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
+        return float(value)
+    raise BadRequest(f"mix: found {value!r}; allowed training, inference, or the fraction in step, 0 to 1")
+
+
+def _many(value: Any) -> list[str]:
+    return [str(one) for one in (value if isinstance(value, list) else [value])]
+
+
+def _load(
+    plain: Mapping[str, Any], node: Mapping[str, Any], system: System, where: str
+) -> tuple[Load, tuple[Floats, Floats] | None]:
+    if node["run"] is not None and node["trace"] is not None:
+        raise BadRequest(f"{where}: found run and trace; allowed one of the two")
+    if node["run"] is not None:
+        return _measured(plain, node, system), None
+    if node["trace"] is not None:
+        traces = [read_trace(Path(path), node["format"], plain["columns"]) for path in _many(node["trace"])]
+        load = _at_the_node(loads.from_traces(traces, system.name), system)
+        longest = max(traces, key=lambda trace: len(trace.t_ns))
+        factor = load.mean_w / loads.from_traces([longest], system.name).mean_w if load.kind == "modelled" else 1.0
+        seconds = (longest.t_ns - longest.t_ns[0]) * 1e-9
+        return load, (seconds, longest.power_w * factor)
+    return loads.published(system), None
+
+
+def _measured(plain: Mapping[str, Any], node: Mapping[str, Any], system: System) -> Load:
+    """The case that draws the most of those that match, at the node's AC input."""
+    pattern = node["load"]
+    found: list[Load] = []
+    for text in _many(node["run"]):
+        run = folder.find(text, Path(plain["runs_dir"]))
+        found += [_at_the_node(load, system) for load in from_run(run)]
+    matching = [load for load in found if pattern is None or fnmatch.fnmatch(load.name, f"*{pattern}*")]
+    if not matching:
+        names = ", ".join(sorted({load.name for load in found})[:8]) or "none of its cases was metered"
+        raise BadRequest(f"run={node['run']}: load={pattern}: no metered case matches; there are: {names}")
+    return max(matching, key=lambda load: load.mean_w)
+
+
+def _at_the_node(load: Load, system: System) -> Load:
+    """GPU power lifted to the node's AC input by the system's host power and supplies, and marked so."""
+    if load.boundary in ("node_ac", "rack", "node_dc"):
+        return load
+    if load.boundary not in ("gpu", "module"):
+        raise BadRequest(f"{load.name}: found power of {load.boundary}; allowed node_ac, node_dc, rack, gpu or module")
+    if system.psu is None:
+        raise BadRequest(
+            f"system {system.name}: psu: found nothing; allowed supplies, which lift GPU power to the node"
+        )
+    return loads.lift(load, system.gpus, system.host_w.mode, system.psu)

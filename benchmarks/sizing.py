@@ -1,0 +1,192 @@
+"""``perwatt size``: from measured power (a run, a trace) or published facts to breakers, cooling, a year and a report.
+
+The configuration is ``conf/size.yaml`` with a system, a site and, if one is named, a preset. What comes out lies in a
+folder of its own under ``results/sizings/``: the report as HTML and PDF, the lines and inputs as CSV and JSON, a
+workbook with live formulas, and the EU's reporting form.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from perwatt.benchmarks.commands import last_line
+from perwatt.benchmarks.config import BadRequest, composed
+from perwatt.benchmarks.fleets import Fleet, fleet
+from perwatt.benchmarks.sites import climate_named, site_from, site_named
+from perwatt.results.size import limit, model, phases
+from perwatt.results.size.dynamics import dynamics
+from perwatt.results.size.form import form
+from perwatt.results.size.request import Request
+from perwatt.results.size.site import Climate, Site
+from perwatt.results.size.sizing import Line, Series, Sizing
+from perwatt.results.size.weather import Weather
+from perwatt.results.store import write_atomically
+
+CONFIG = "size"
+
+
+def size(arguments: Sequence[str]) -> int:
+    """Size what the overrides ask for. Returns 0, or 1 if the site cannot hold it; BadRequest for a wrong request."""
+    directories, overrides = _sorted(arguments)
+    plain = composed(overrides, directories, CONFIG)
+    site = site_from(plain["site"])
+    climate, weather = _weather(site, directories)
+    members = fleet(plain, directories)
+    request = _request(plain, site, climate, members)
+    extra: tuple[Line, ...] = ()
+    if plain["limit_mw"] is not None:
+        request, extra = _limited(plain, request, weather)
+    sizing = _sized(request, weather, members, extra)
+    others = [_other(plain, request, members, directories)] if plain["compare_site"] else []
+    where = _write(plain, request, sizing, others)
+    from perwatt.results.reports.sizing_console import show
+
+    show(sizing)
+    if where is not None:
+        print(f"report: {where / 'report.html'}")
+    site_line = sizing.line("power.site.recommended")
+    failing = [
+        w for w in sizing.warnings if ": short by" in w or "no breaker is big enough" in w or "the grid offers" in w
+    ]
+    code = 1 if failing else 0
+    last_line(
+        sizing=str(where) if where else None,
+        units=sum(entry.units for entry in request.fleet),
+        site_w=site_line.value,
+        site_w_5=site_line.low,
+        site_w_95=site_line.high,
+        pue=sizing.line("kpi.pue").value,
+        warnings=list(sizing.warnings),
+        exit=code,
+    )
+    return code
+
+
+def _sorted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The folders of --config-dir, and the overrides."""
+    directories: list[str] = []
+    overrides: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name in ("--config-dir", "-cd"):
+            found = value if equals else next(rest, "")
+            if not Path(found).is_dir():
+                raise BadRequest(f"--config-dir {found}: no such folder")
+            directories.append(str(Path(found).resolve()))
+        elif argument.startswith("-"):
+            raise BadRequest(f"{argument}: no such flag; choices: --config-dir, --help")
+        else:
+            overrides.append(argument)
+    return directories, overrides
+
+
+def _weather(site: Site, directories: Sequence[str]) -> tuple[Climate, Weather]:
+    """The site's climate: by name, or from an EPW file."""
+    from perwatt.results.size import weather
+
+    if site.climate.lower().endswith(".epw"):
+        from perwatt.results.size.epw import read
+
+        climate, hours = read(Path(site.climate))
+        return climate, weather.binned(hours)
+    climate = climate_named(site.climate, directories)
+    return climate, weather.of(climate)
+
+
+def _request(plain: dict[str, Any], site: Site, climate: Climate, members: Sequence[Fleet]) -> Request:
+    entries = tuple(member.entry for member in members)
+    units = " and ".join(f"{entry.units} {entry.system.title}" for entry in entries)
+    grown = tuple((str(phase["name"]), dict(phase["units"])) for phase in plain["phases"])
+    return Request(
+        title=plain["title"] or f"{units} at {site.title}",
+        site=site,
+        climate=climate,
+        fleet=entries,
+        phases=grown,
+        draws=int(plain["draws"]),
+        seed=int(plain["seed"]),
+    )
+
+
+def _limited(plain: dict[str, Any], request: Request, weather: Weather) -> tuple[Request, tuple[Line, ...]]:
+    """The best choice under the limit as the request, and all choices as lines."""
+    limit_w = float(plain["limit_mw"]) * 1e6
+    found = limit.choices(request, weather, limit_w)
+    best = found[0]
+    if best.units == 0:
+        raise BadRequest(f"limit_mw={plain['limit_mw']}: not one unit of {best.entry.system.title} fits")
+    entry = msgspec.structs.replace(best.entry, units=best.units)
+    title = plain["title"] or f"{best.units} {best.entry.system.title}: most work under {plain['limit_mw']:g} MW"
+    return msgspec.structs.replace(request, fleet=(entry,), title=title), limit.lines(found, limit_w)
+
+
+def _sized(request: Request, weather: Weather, members: Sequence[Fleet], extra: tuple[Line, ...] = ()) -> Sizing:
+    lines: list[Line] = [*extra]
+    curves: list[Series] = []
+    for entry in request.fleet:
+        member = next(m for m in members if m.entry.name == entry.name)
+        if member.trace is not None:
+            where = f".{entry.name}" if len(request.fleet) > 1 else ""
+            t_s, power_w = member.trace
+            made, drawn = dynamics(entry, where, t_s, power_w, request.site.grid.ramp_w_s)
+            lines += made
+            curves += drawn
+    sizing = model.size(request, weather, tuple(curves))
+    lines += phases.lines(request, weather)
+    return msgspec.structs.replace(sizing, lines=(*sizing.lines, *lines))
+
+
+def _other(plain: dict[str, Any], request: Request, members: Sequence[Fleet], directories: Sequence[str]) -> Sizing:
+    """The same fleet at the site to compare with."""
+    site = site_named(plain["compare_site"], directories, plain["compare_changes"])
+    climate, weather = _weather(site, directories)
+    moved = msgspec.structs.replace(request, site=site, climate=climate, title=f"the same in {site.title}")
+    return _sized(moved, weather, members)
+
+
+def _write(plain: dict[str, Any], request: Request, sizing: Sizing, others: Sequence[Sizing]) -> Path | None:
+    """Everything into a new folder, each file whole or not there; None if no folder was asked for."""
+    if plain["out"] is None:
+        return None
+    from perwatt.results.reports import sizing_csv, sizing_html, sizing_json, sizing_pdf, sizing_xlsx
+
+    name = request.fleet[0].system.name if len(request.fleet) == 1 else "fleet"
+    where = Path(plain["out"]) / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{secrets.token_hex(3)}"
+    try:
+        where.mkdir(parents=True)
+    except OSError as error:
+        raise BadRequest(f"out={plain['out']}: cannot make {where}: {error.strerror}") from None
+    made: tuple[tuple[str, Callable[[], str | bytes]], ...] = (
+        ("sizing.json", lambda: sizing_json.render(sizing)),
+        ("lines.csv", lambda: sizing_csv.lines(sizing)),
+        ("inputs.csv", lambda: sizing_csv.inputs(sizing)),
+        ("series.csv", lambda: sizing_csv.series(sizing)),
+        ("flows.csv", lambda: sizing_csv.flows(sizing)),
+        ("eed.csv", lambda: sizing_csv.rows(form(request, sizing))),
+        ("report.html", lambda: sizing_html.render(sizing, others)),
+        ("sizing.xlsx", lambda: sizing_xlsx.render(sizing)),
+        ("report.pdf", lambda: sizing_pdf.render(sizing, others)),
+    )
+    for file, render in made:
+        try:
+            content = render()
+        except ValueError as error:  # a library that is not there: the rest is still made
+            if "pip install" not in str(error):
+                raise
+            print(f"perwatt size: {file} is left out: {error}", file=sys.stderr)
+            continue
+        write_atomically(where / file, content if isinstance(content, str) else partial(_put, content))
+    return where
+
+
+def _put(content: bytes, file: BinaryIO) -> None:
+    file.write(content)

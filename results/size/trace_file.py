@@ -1,0 +1,72 @@
+"""A power trace of one unit from whatever wrote it: the format by what the file holds, unless it is named.
+
+CSV and Parquet with a column of time and one of power, the node logs of MLPerf training, PTDaemon's ``spl.txt``, and
+the answer of Prometheus to a range query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from perwatt.results.traces.trace import Trace
+
+FORMATS = ("auto", "csv", "parquet", "mlperf", "spl", "prometheus")
+HEAD = 4096  # bytes by which a format is told
+# What a table does not say itself, by the keys of the request, with what is taken where that is silent either.
+COLUMNS: dict[str, Any] = {
+    "boundary": "node_ac",
+    "accuracy_class": "C",
+    "accuracy": None,
+    "time": "",
+    "power": "power_w",
+    "unit": "",
+    "timezone": "UTC",
+    "start": "",
+}
+OF_A_METER = ("boundary", "accuracy_class", "accuracy")
+
+
+def read_trace(path: Path, kind: str = "auto", columns: Mapping[str, Any] | None = None) -> Trace:
+    """The trace in ``path``. ``columns``: what a table does not say, by the keys of :data:`COLUMNS`. Raises ValueError,
+    in one line that names the file or the key."""
+    if kind not in FORMATS:
+        raise ValueError(f"format: found {kind!r}; allowed {', '.join(FORMATS)}")
+    if kind == "auto":
+        kind = _told(path)
+    if kind == "mlperf":
+        from perwatt.results.traces.mlperf import read_node
+
+        return read_node(path).trace
+    if kind == "spl":
+        from perwatt.results.traces.spec import read_spl
+
+        return read_spl(path)
+    if unknown := sorted(set(columns or {}) - set(COLUMNS)):
+        raise ValueError(f"columns.{unknown[0]}: no such key; allowed {', '.join(COLUMNS)}")
+    told = COLUMNS | dict(columns or {})
+    if kind == "prometheus":
+        from perwatt.results.size.prometheus_json import read_prometheus
+
+        return read_prometheus(path, **{key: told[key] for key in OF_A_METER})
+    from perwatt.results.size.big_csv import read_big
+
+    return read_big(path, **told)
+
+
+def _told(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise ValueError(f"trace: {path}: {error.strerror}; allowed the file of a power trace") from None
+    if head[:4] == b"PAR1":
+        return "parquet"
+    if b":::MLLOG" in head:
+        return "mlperf"
+    if head.startswith(b"Time,") and b"Watts" in head and b"Mark" in head:
+        return "spl"
+    if head.lstrip().startswith(b"{"):
+        return "prometheus"
+    return "csv"
