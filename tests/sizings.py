@@ -171,7 +171,15 @@ def other_lines() -> list[Line]:
             "nameplate less recommended",
             "not to be built",
         ),
-        line("savings.racks", 19, "", "modelled", "at the same grid connection", "racks more at the same connection"),
+        line("savings.fleet.units", 76, "", "modelled", "from the nameplates' power", "more units"),
+        line(
+            "savings.fleet.racks",
+            19,
+            "",
+            "modelled",
+            "at the same grid connection",
+            "racks more at the same connection",
+        ),
     ]
 
 

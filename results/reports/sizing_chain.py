@@ -112,7 +112,7 @@ def _level(
     loss_w = stage.in_w - stage.out_w
     if abs(loss_w) <= 1e-9 * stage.in_w:
         book.chain.append(
-            Computed(f"{key}_in_w", f"{stage.title}: take", "+".join(terms), stage.in_w, "W", stage.in_w, True)
+            Computed(f"{key}_in_w", f"{stage.title}: in", "+".join(terms), stage.in_w, "W", stage.in_w, True)
         )
         _units(book, inputs, stage, key, f"{key}_in_w")
         return f"{key}_in_w", stage.in_w
@@ -122,9 +122,9 @@ def _level(
         Given(label, f"{stage.title}: efficiency at this load", efficiency, "1", "modelled", _source(stage))
     )
     book.chain += [
-        Computed(f"{key}_out_w", f"{stage.title}: give", "+".join(terms), stage.out_w, "W", stage.out_w),
-        Computed(f"{key}_in_w", f"{stage.title}: take", f"{key}_out_w/{label}", stage.in_w, "W", stage.in_w, True),
-        Computed(f"{key}_loss_w", f"{stage.title}: lose", f"{key}_in_w-{key}_out_w", loss_w, "W", loss_w),
+        Computed(f"{key}_out_w", f"{stage.title}: out", "+".join(terms), stage.out_w, "W", stage.out_w),
+        Computed(f"{key}_in_w", f"{stage.title}: in", f"{key}_out_w/{label}", stage.in_w, "W", stage.in_w, True),
+        Computed(f"{key}_loss_w", f"{stage.title}: loss", f"{key}_in_w-{key}_out_w", loss_w, "W", loss_w),
     ]
     _units(book, inputs, stage, key, f"{key}_out_w")
     return f"{key}_in_w", stage.in_w

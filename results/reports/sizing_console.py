@@ -79,7 +79,7 @@ def _print(console: Console, sizing: Sizing) -> None:
         rest = [line for line in lines if line.key not in side_by_side]
         if rest:
             console.print()
-            console.print(_section(title, rest))
+            console.print(_section(title, rest, console.width))
     for key, drivers in sizing.drivers.items():
         line = next((line for line in sizing.lines if line.key == key), None)
         if line is None or not drivers:
@@ -138,12 +138,12 @@ def _levels(sizing: Sizing, width: int) -> Table | None:
     return table
 
 
-def _section(title: str, lines: Sequence[Line]) -> Table:
+def _section(title: str, lines: Sequence[Line], width: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, padding=(0, 1), pad_edge=False)
-    table.add_column(Text(title, style="bold"), max_width=34, overflow="fold")
+    table.add_column(Text(title, style="bold"), max_width=round(0.4 * width), overflow="fold")
     table.add_column(Text("value", style="dim"), justify="right", no_wrap=True)
     table.add_column(Text("5-95 %", style="dim"), justify="right", no_wrap=True)
     table.add_column(Text("kind", style="dim"), no_wrap=True)

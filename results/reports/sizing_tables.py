@@ -42,6 +42,7 @@ KINDS = {
     "assumed": "practice: a default with a range",
     "given": "said in the request",
 }
+UNMEASURED = "Nothing of it was measured here: published and assumed figures stand in."
 # What a person asks first: a caption, and the line that answers it, whose key may name a part of the fleet besides.
 HEADLINES: tuple[tuple[str, str], ...] = (
     ("grid connection", "power.site.recommended"),
@@ -81,7 +82,8 @@ def parts(sizing: Sizing, key: str) -> dict[str, Line]:
     for line in sizing.lines:
         names = line.key.split(".")
         extra = [name for name in names if name not in wanted]
-        if line.value is not None and [name for name in names if name in wanted] == wanted and len(extra) <= 1:
+        known = [name for name in names if name not in extra]
+        if line.value is not None and known == wanted and names[0] == wanted[0] and len(extra) <= 1:
             found["".join(extra)] = line
     return found
 
@@ -120,21 +122,21 @@ def levels(sizing: Sizing) -> tuple[dict[str, str], list[Level]]:
 
 
 def decision(sizing: Sizing) -> str:
-    """One sentence: what to provide, and what nameplates would have asked for."""
+    """What to provide, what nameplates would have asked for, and whether anything of it was measured."""
     found = {line.key: line for line in sizing.lines if line.value is not None}
     site = found.get("power.site.recommended")
-    if site is None or site.value is None:
+    if site is None or not site.value:
         return ""
     said = f"Provide {shown(site.value, site.unit, digits=3)} at the grid connection"
     if text(site).band:
         said += f" (5\u201395 %: {text(site).band} {text(site).unit})"
     other = found.get("power.site.nameplate")
-    if other is not None and other.value and site.value:
-        less = 1 - site.value / other.value
+    if other is not None and other.value:
         said += f"; nameplates would ask for {shown(other.value, other.unit, digits=3)}"
-        if less >= 0.005:
+        if other.value - site.value >= 0.005 * other.value:
             said += f", {shown(other.value - site.value, site.unit, digits=3)} more than is needed"
-    return said + "."
+    nothing = "" if any(line.kind == "measured" for line in sizing.lines) else f" {UNMEASURED}"
+    return f"{said}.{nothing}"
 
 
 def kinds(lines: Sequence[Line]) -> dict[str, int]:

@@ -82,6 +82,8 @@ def test_decision_says_what_to_provide_and_what_nameplates_would_ask_for() -> No
     assert said.startswith("Provide 2.00 MW at the grid connection")
     assert "nameplates would ask for 2.80 MW, 804 kW more than is needed" in said
     assert "nameplate" not in tables.decision(sizings.bare())
+    assert tables.UNMEASURED not in said
+    assert tables.UNMEASURED in tables.decision(sizings.bare())
     assert tables.decision(msgspec.structs.replace(sizings.bare(), lines=())) == ""
 
 
