@@ -10,19 +10,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.sites import parameter_from, system_from, system_named
 from perwatt.results.size import loads
+from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.load import Load
 from perwatt.results.size.loads_run import from_run
 from perwatt.results.size.parameter import Floats
 from perwatt.results.size.request import Entry
 from perwatt.results.size.system import System
-from perwatt.results.size.trace_file import read_trace
+from perwatt.results.size.trace_file import read_traces
 
 MIXES = {"training": 1.0, "inference": 0.0}
 KEYS = ("name", "system", "units", "per_rack", "mix", "run", "trace", "format", "load")
+OF_A_GPU = ("gpu", "module")
 INHERITED = ("per_rack", "mix", "run", "trace", "format", "load")
 
 
@@ -114,12 +118,18 @@ def _load(
     if node["run"] is not None:
         return _measured(plain, node, system), None
     if node["trace"] is not None:
-        traces = [read_trace(Path(path), node["format"], plain["columns"]) for path in _many(node["trace"])]
+        traces = [
+            trace
+            for path in _many(node["trace"])
+            for trace in read_traces(Path(path), node["format"], plain["columns"])
+        ]
         load = _at_the_node(loads.from_traces(traces, system.name), system)
         longest = max(traces, key=lambda trace: len(trace.t_ns))
-        factor = load.mean_w / loads.from_traces([longest], system.name).mean_w if load.kind == "modelled" else 1.0
-        seconds = (longest.t_ns - longest.t_ns[0]) * 1e-9
-        return load, (seconds, longest.power_w * factor)
+        power_w: Floats = longest.power_w
+        if longest.boundary in OF_A_GPU and system.psu is not None:
+            dc_w = system.gpus * power_w + system.host_w.mode
+            power_w = np.asarray(psu_input_w(dc_w, system.psu, system.psu.efficiency_offset.mode))
+        return load, ((longest.t_ns - longest.t_ns[0]) * 1e-9, power_w)
     return loads.published(system), None
 
 
@@ -141,7 +151,7 @@ def _at_the_node(load: Load, system: System) -> Load:
     """GPU power lifted to the node's AC input by the system's host power and supplies, and marked so."""
     if load.boundary in ("node_ac", "rack", "node_dc"):
         return load
-    if load.boundary not in ("gpu", "module"):
+    if load.boundary not in OF_A_GPU:
         raise BadRequest(f"{load.name}: found power of {load.boundary}; allowed node_ac, node_dc, rack, gpu or module")
     if system.psu is None:
         raise BadRequest(

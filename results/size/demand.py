@@ -121,6 +121,10 @@ def _unit(entry: Entry, where: str, drawn: Drawn, sheet: Sheet) -> dict[str, Val
     for column, quantile in MEASURED.items():
         columns[column] = drawn.statistic(UNIT_S, quantile)
         kinds[column] = load.kind, f"{load.evidence}; means over {_window(entry, quantile):g} s"
+    if system.peak_w is not None:
+        basis = f"{system.peak_w.source}; within milliseconds: for supplies and shelves, no statistic of a breaker"
+        sheet.add(f"power{where}.unit.edpp", "power", f"{system.title}, one unit: electrical peak (EDPp)",
+                  system.peak_w.mode, "W", basis, level="unit", kind=system.peak_w.kind)  # fmt: skip
     if load.cap_proof and load.cap_w is not None:
         columns["recommended"] = np.maximum(load.cap_w, columns["max"])
         kinds["recommended"] = "modelled", f"the cap of {load.cap_w / 1e3:.4g} kW: {load.cap_proof}"

@@ -81,7 +81,7 @@ def inputs(entries: tuple[Entry, ...]) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     for entry in entries:
         name, system, load = f"fleet.{entry.name}", entry.system, entry.load
-        if load.kind == "published":
+        if not load.observed:
             found |= {
                 f"{name}.mean_fraction": system.mean_fraction,
                 f"{name}.peak_over_mean": system.peak_over_mean,
@@ -101,10 +101,11 @@ def inputs(entries: tuple[Entry, ...]) -> dict[str, Parameter]:
 def draw(entry: Entry, values: Mapping[str, Values]) -> Drawn:
     """One unit's power with the inputs as ``values`` say."""
     name, load = f"fleet.{entry.name}", entry.load
-    if load.kind != "published":
+    if load.observed:
         return Drawn(entry, load.mean_w * values[f"{name}.load"], 1.0)
     mean_w = values[f"{name}.vendor_max_w"] * values[f"{name}.mean_fraction"]
-    swing = (values[f"{name}.peak_over_mean"] - 1) / (entry.system.peak_over_mean.mode - 1)
+    likeliest = entry.system.peak_over_mean.mode - 1
+    swing = (values[f"{name}.peak_over_mean"] - 1) / likeliest if likeliest else 1.0
     return Drawn(entry, mean_w, swing)
 
 

@@ -40,6 +40,11 @@ class Load(msgspec.Struct, frozen=True):
     cap_proof: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def observed(self) -> bool:
+        """Whether power was recorded at all; else the figures are a system's published ratios."""
+        return self.seconds > 0
+
     def at(self, window_s: float, quantile: float) -> float | None:
         """The statistic in W, of the shortest known window that is at least ``window_s``; None if there is none."""
         known = sorted(w for w, q in self.statistics if q == quantile and w >= window_s * (1 - 1e-9))

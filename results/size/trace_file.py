@@ -28,9 +28,9 @@ COLUMNS: dict[str, Any] = {
 OF_A_METER = ("boundary", "accuracy_class", "accuracy")
 
 
-def read_trace(path: Path, kind: str = "auto", columns: Mapping[str, Any] | None = None) -> Trace:
-    """The trace in ``path``. ``columns``: what a table does not say, by the keys of :data:`COLUMNS`. Raises ValueError,
-    in one line that names the file or the key."""
+def read_traces(path: Path, kind: str = "auto", columns: Mapping[str, Any] | None = None) -> list[Trace]:
+    """The traces in ``path``. ``columns``: what a table does not say, by the keys of :data:`COLUMNS`. Raises
+    ValueError, in one line that names the file or the key."""
     if kind not in FORMATS:
         raise ValueError(f"format: found {kind!r}; allowed {', '.join(FORMATS)}")
     if kind == "auto":
@@ -38,11 +38,11 @@ def read_trace(path: Path, kind: str = "auto", columns: Mapping[str, Any] | None
     if kind == "mlperf":
         from perwatt.results.traces.mlperf import read_node
 
-        return read_node(path).trace
+        return [read_node(path).trace]
     if kind == "spl":
         from perwatt.results.traces.spec import read_spl
 
-        return read_spl(path)
+        return [read_spl(path)]
     if unknown := sorted(set(columns or {}) - set(COLUMNS)):
         raise ValueError(f"columns.{unknown[0]}: no such key; allowed {', '.join(COLUMNS)}")
     told = COLUMNS | dict(columns or {})
@@ -52,7 +52,7 @@ def read_trace(path: Path, kind: str = "auto", columns: Mapping[str, Any] | None
         return read_prometheus(path, **{key: told[key] for key in OF_A_METER})
     from perwatt.results.size.big_csv import read_big
 
-    return read_big(path, **told)
+    return [read_big(path, **told)]
 
 
 def _told(path: Path) -> str:
