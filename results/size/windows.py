@@ -158,16 +158,22 @@ class Spread(NamedTuple):
 
         Raises ValueError for a ``q`` outside 0 to 1.
         """
-        if not 0 <= q <= 1:
-            raise ValueError(f"quantile: found {q}; allowed 0 to 1")
-        if q == 1:
-            return self.max_w
+        return self.quantiles((q,))[0]
+
+    def quantiles(self, fractions: Sequence[float]) -> list[float]:
+        """:meth:`quantile` of several fractions."""
         total = np.cumsum(self.seconds)
-        target = q * total[-1]
-        k = max(int(np.searchsorted(total, target)), int(np.argmax(self.seconds > 0)))
-        inside = 1 - (total[k] - target) / self.seconds[k]
+        first = int(np.argmax(self.seconds > 0))
         width_w = (self.high_w - self.low_w) / len(self.seconds)
-        return min(self.low_w + (k + float(inside)) * width_w, self.max_w)
+        found = []
+        for q in fractions:
+            if not 0 <= q <= 1:
+                raise ValueError(f"quantile: found {q}; allowed 0 to 1")
+            k = max(int(np.searchsorted(total, q * total[-1])), first)
+            inside = 1 - (total[k] - q * total[-1]) / self.seconds[k]
+            level_w = self.low_w + (k + float(inside)) * width_w
+            found.append(self.max_w if q == 1 else min(level_w, self.max_w))
+        return found
 
 
 def spread(
@@ -240,13 +246,13 @@ def power_statistics(
         if not window_s > 0:
             raise ValueError(f"window: found {window_s} s; allowed above 0 s")
         if (means := spread(whole, window_s)) is not None:
-            found.update({(window_s, q): means.quantile(q) for q in quantiles})
+            found.update(zip([(window_s, q) for q in quantiles], means.quantiles(quantiles), strict=True))
     return found
 
 
 def levels(of: Spread) -> tuple[float, ...]:
     """Power in W that is not exceeded for 0, 1, ..., 100 % of the time: 101 values that never fall."""
-    return tuple(of.quantile(percent / 100) for percent in range(101))
+    return tuple(of.quantiles([percent / 100 for percent in range(101)]))
 
 
 def cdf(t_s: Floats, power_w: Floats) -> tuple[float, ...]:
