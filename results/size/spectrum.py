@@ -40,14 +40,17 @@ class Spectrum(NamedTuple):
     reason: str = ""
 
 
-def spectrum(t_s: Floats, power_w: Floats, low_hz: float = LOW_HZ, high_hz: float = HIGH_HZ) -> Spectrum:
+def spectrum(
+    t_s: Floats, power_w: Floats, low_hz: float = LOW_HZ, high_hz: float = HIGH_HZ, made: Cells | None = None
+) -> Spectrum:
     """Of readings in W at ``t_s`` in s (growing), shape (n,), between ``low_hz`` and ``high_hz``.
 
-    Raises ValueError as :func:`perwatt.results.size.windows.cells` does, and for a band that is none.
+    ``made``: their cells, where known. Raises ValueError as :func:`perwatt.results.size.windows.cells` does, and for a
+    band that is none.
     """
     if not 0 < low_hz < high_hz < math.inf:
         raise ValueError(f"band: found {low_hz} to {high_hz} Hz; allowed a lower and a higher frequency above 0 Hz")
-    whole = cells(t_s, power_w)
+    whole = made or cells(t_s, power_w)
     period_s = whole.period_s
     top_hz = min(high_hz, 0.5 / period_s)
     if top_hz <= low_hz:

@@ -25,7 +25,7 @@ import numpy as np
 
 from perwatt.results.energy import GAP_PERIODS
 from perwatt.results.size.parameter import Floats
-from perwatt.results.size.windows import cells
+from perwatt.results.size.windows import Cells, cells
 
 PASSES = 25  # over all blocks, before the readings of a span are followed one after the other
 SPAN = 1 << 20  # readings that are followed at a time
@@ -44,18 +44,19 @@ class Storage(NamedTuple):
     active: float
 
 
-def storage(t_s: Floats, power_w: Floats, limit_w_s: float, recovery_w: float) -> Storage:
+def storage(t_s: Floats, power_w: Floats, limit_w_s: float, recovery_w: float, made: Cells | None = None) -> Storage:
     """What holds readings ``power_w`` in W at ``t_s`` in s (growing), shape (n,), within ``limit_w_s`` up and down.
 
-    ``recovery_w``: at which it goes back to its set point, 0 for never; take a small part of the load's range. After a
-    gap the grid's side starts anew at the load. What swings between two readings is not seen, and not counted. Raises
-    ValueError as :func:`perwatt.results.size.windows.cells` does, for a limit of 0 or less and a negative recovery.
+    ``recovery_w``: at which it goes back to its set point, 0 for never; take a small part of the load's range.
+    ``made``: the readings' cells, where known. After a gap the grid's side starts anew at the load. What swings
+    between two readings is not seen, and not counted. Raises ValueError as
+    :func:`perwatt.results.size.windows.cells` does, for a limit of 0 or less and for a negative recovery.
     """
     if not (math.isfinite(limit_w_s) and limit_w_s > 0):
         raise ValueError(f"ramp limit: found {limit_w_s} W/s; allowed above 0 W/s")
     if not (math.isfinite(recovery_w) and recovery_w >= 0):
         raise ValueError(f"recovery: found {recovery_w} W; allowed 0 W or more")
-    longest_s = GAP_PERIODS * cells(t_s, power_w).period_s
+    longest_s = GAP_PERIODS * (made or cells(t_s, power_w)).period_s
     least_w = 1e-12 * float(np.max(np.abs(power_w)))  # by which rounding parts the two
     grid_w, before_w = float(power_w[0]), 0.0
     energy_j = made_up_j = 0.0

@@ -41,12 +41,15 @@ class Ramp(NamedTuple):
     reason: str = ""
 
 
-def ramps(t_s: Floats, power_w: Floats, windows_s: Sequence[float] = RAMPS_S) -> tuple[Ramp, ...]:
+def ramps(
+    t_s: Floats, power_w: Floats, windows_s: Sequence[float] = RAMPS_S, made: Cells | None = None
+) -> tuple[Ramp, ...]:
     """The ramps of readings ``power_w`` in W at ``t_s`` in s, never going back; shape (n,), n at least 2.
 
-    Raises ValueError as :func:`perwatt.results.size.windows.cells` does, and for windows of 0 or less.
+    ``made``: their cells, where these are known already, since to make them takes long for a long trace (here and
+    below). Raises ValueError as :func:`perwatt.results.size.windows.cells` does, and for windows of 0 or less.
     """
-    whole = cells(t_s, power_w)
+    whole = made or cells(t_s, power_w)
     found = []
     for window_s in windows_s:
         if not window_s > 0:
@@ -110,13 +113,13 @@ class Swing(NamedTuple):
     reason: str = ""
 
 
-def swing(t_s: Floats, power_w: Floats) -> Swing:
+def swing(t_s: Floats, power_w: Floats, made: Cells | None = None) -> Swing:
     """The two levels of readings in W at ``t_s`` in s, and how often power goes from one to the other.
 
     A rise counts once power has passed from the lower to the upper quarter between the levels, so that noise at the
     threshold is none. Raises ValueError as ``cells`` does.
     """
-    whole = cells(t_s, power_w)
+    whole = made or cells(t_s, power_w)
     seconds = readings(whole, bins=LEVELS).seconds
     width_w = (whole.high_w - whole.low_w) / LEVELS
     watts = whole.low_w + (np.arange(LEVELS) + 0.5) * width_w
@@ -165,7 +168,7 @@ class Floor(NamedTuple):
     active: float
 
 
-def floor(t_s: Floats, power_w: Floats, fraction: float) -> Floor:
+def floor(t_s: Floats, power_w: Floats, fraction: float, made: Cells | None = None) -> Floor:
     """A floor at ``fraction`` of the highest power, under readings in W at ``t_s`` in s: ``max(P, floor)``.
 
     The power that it adds does no work that counts. Raises ValueError as ``cells`` does, and for a fraction outside 0
@@ -173,21 +176,21 @@ def floor(t_s: Floats, power_w: Floats, fraction: float) -> Floor:
     """
     if not 0 <= fraction <= 1:
         raise ValueError(f"floor: found {fraction}; allowed 0 to 1, a fraction of the highest power")
-    before = cells(t_s, power_w)
-    floor_w = fraction * before.high_w
-    after = cells(t_s, np.maximum(power_w, floor_w))
-    extra_w = after.mean_w - before.mean_w
-    filled_s = 0.0
-    for chunk in before.chunks():
-        left, length = before.edges_s[chunk], np.diff(before.edges_s[chunk.start : chunk.stop + 1])
-        known = left < before.ends_s[before.part(left)]
-        energy_j = np.diff(before.energy_j[chunk.start : chunk.stop + 1])
-        filled_s += float(np.sum(length[known & (energy_j < floor_w * length * (1 - 1e-9))]))
+    whole = made or cells(t_s, power_w)
+    floor_w = fraction * whole.high_w
+    filled_s = added_j = 0.0
+    for chunk in whole.chunks():
+        left, length = whole.edges_s[chunk], np.diff(whole.edges_s[chunk.start : chunk.stop + 1])
+        lacking_j = floor_w * length - np.diff(whole.energy_j[chunk.start : chunk.stop + 1])
+        # of a gap nobody knows; and what rounding leaves is nothing
+        below = (left < whole.ends_s[whole.part(left)]) & (lacking_j > 1e-9 * floor_w * length)
+        filled_s += float(np.sum(length[below]))
+        added_j += float(np.sum(lacking_j[below]))
     return Floor(
         floor_w,
-        before.high_w - before.low_w,
-        after.high_w - after.low_w,
-        extra_w,
-        extra_w / before.mean_w if before.mean_w > 0 else 0.0,
-        filled_s / before.seconds,
+        whole.high_w - whole.low_w,
+        whole.high_w - max(whole.low_w, floor_w),
+        added_j / whole.seconds,
+        added_j / whole.seconds / whole.mean_w if whole.mean_w > 0 else 0.0,
+        filled_s / whole.seconds,
     )

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perwatt.results.size.transients import RAMPS_S, floor, ramps, swing
+from perwatt.results.size.windows import cells
 
 
 @pytest.fixture
@@ -125,6 +126,7 @@ def test_a_floor_fills_up_what_lies_below_it() -> None:
     assert found.active == pytest.approx(0.5)
     assert found.extra_w == pytest.approx(175.0)
     assert found.extra_fraction == pytest.approx(0.25)
+    assert floor(t, p, 0.75, cells(t, p)) == found
     none, all_of_it = floor(t, p, 0.0), floor(t, p, 1.0)
     assert (none.extra_w, none.active) == (0.0, 0.0)
     assert all_of_it.range_after_w == 0.0
