@@ -79,8 +79,9 @@ def pool(parts: Sequence[Part], windows_s: Sequence[float], quantiles: Sequence[
             bands.update({(window_s, q): b for q, b in _bands(have, counts, quantiles).items()})
     gaps = sum(c.gaps for c in made)
     if gaps:
+        lost_s = sum(c.gap_s for c in made)
         notes.append(
-            f"{gaps} gap{'s' if gaps > 1 else ''} of {sum(c.gap_s for c in made):.4g} s in all, the longest "
+            f"{gaps} gap{'s' if gaps > 1 else ''} of {lost_s:.4g} s in all of {lost_s + seconds:.4g} s, the longest "
             f"{max(c.longest_gap_s for c in made):.4g} s, not bridged"
         )
     return Pool(

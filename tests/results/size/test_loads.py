@@ -110,7 +110,10 @@ def test_gaps_and_lost_samples_are_told() -> None:
     keep = np.r_[0:80, 150:200]
     broken = Trace("node", one.t_ns[keep], one.power_w[keep], "node_ac", "C", 0.05, "node.csv", dropped=3)
     notes = from_traces([broken], "x").notes
-    assert notes == ("1 gap of 70 s in all, the longest 70 s, not bridged", "3 samples without a reading left out")
+    assert notes == (
+        "1 gap of 70 s in all of 200 s, the longest 70 s, not bridged",
+        "3 samples without a reading left out",
+    )
 
 
 @pytest.mark.parametrize(
