@@ -9,12 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from perwatt.results.size.load import Load
-from perwatt.results.size.parameter import Floats
+from perwatt.results.size.parameter import Floats, Kind
 from perwatt.results.size.request import Entry
 from perwatt.results.size.sizing import Line, Series
 from perwatt.results.size.spectrum import Spectrum, spectrum
 from perwatt.results.size.storage import storage
 from perwatt.results.size.transients import Ramp, Swing, floor, ramps, swing
+from perwatt.results.size.windows import Cells, cells
 
 FLOORS = (0.5, 0.7, 0.9)  # of the highest power, as firmware and filler work set them
 RECOVERY = 0.01  # of the highest power, at which a storage goes back to its set point
@@ -30,20 +31,21 @@ def dynamics(
     units = int(np.ceil(entry.training * entry.units - 1e-9))
     if units < 1:
         return (), ()
-    found_ramps, found_swing, seen = ramps(t_s, power_w), swing(t_s, power_w), spectrum(t_s, power_w)
+    whole = cells(t_s, power_w)  # once: of a year of seconds they are half a gigabyte
+    found_ramps, found_swing = ramps(t_s, power_w, made=whole), swing(t_s, power_w, whole)
+    seen = spectrum(t_s, power_w, made=whole)
     basis = f"{entry.load.evidence}; {units} units in step"
     made = [*_ramps(found_ramps, units, where, basis, entry.load)]
     made += _swing(found_swing, units, where, basis, entry.load)
     made += _spectrum(seen, units, where, basis, entry.load)
-    made += _floors(t_s, power_w, units, where, basis)
+    made += _floors(t_s, power_w, whole, units, where, basis)
     if ramp_w_s is not None:
-        made += _storage(t_s, power_w, units, where, basis, ramp_w_s)
+        made += _storage(t_s, power_w, whole, units, where, basis, ramp_w_s)
     return tuple(made), tuple(_curves(entry, units, t_s, power_w, found_ramps, seen))
 
 
-def _line(where: str, key: str, label: str, value: float | None, unit: str, kind: str, basis: str) -> Line:
-    assert kind in ("measured", "modelled", "published")
-    return Line(f"transients{where}.{key}", "transients", "site", label, value, unit, kind, basis)  # type: ignore[arg-type]
+def _line(where: str, key: str, label: str, value: float | None, unit: str, kind: Kind, basis: str) -> Line:
+    return Line(f"transients{where}.{key}", "transients", "site", label, value, unit, kind, basis)
 
 
 def _ramps(found: tuple[Ramp, ...], units: int, where: str, basis: str, load: Load) -> list[Line]:
@@ -80,10 +82,10 @@ def _spectrum(found: Spectrum, units: int, where: str, basis: str, load: Load) -
     ]
 
 
-def _floors(t_s: Floats, power_w: Floats, units: int, where: str, basis: str) -> list[Line]:
+def _floors(t_s: Floats, power_w: Floats, whole: Cells, units: int, where: str, basis: str) -> list[Line]:
     made = []
     for share in FLOORS:
-        found = floor(t_s, power_w, share)
+        found = floor(t_s, power_w, share, whole)
         label, key = f"a floor at {100 * share:.0f} % of the highest power", f"floor.{100 * share:.0f}"
         why = f"{basis}; firmware or filler work, which does no work that counts"
         made.append(
@@ -93,8 +95,10 @@ def _floors(t_s: Floats, power_w: Floats, units: int, where: str, basis: str) ->
     return made
 
 
-def _storage(t_s: Floats, power_w: Floats, units: int, where: str, basis: str, ramp_w_s: float) -> list[Line]:
-    found = storage(t_s, power_w, ramp_w_s / units, RECOVERY * float(np.max(power_w)))
+def _storage(
+    t_s: Floats, power_w: Floats, whole: Cells, units: int, where: str, basis: str, ramp_w_s: float
+) -> list[Line]:
+    found = storage(t_s, power_w, ramp_w_s / units, RECOVERY * whole.high_w, whole)
     why = f"{basis}; to hold {ramp_w_s / 1e6:.4g} MW/s; losses of the storage come on top"
     power = max(found.given_w, found.taken_w) * units
     return [
