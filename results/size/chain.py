@@ -1,8 +1,13 @@
 """The power chain of one site from the racks up, for any IT load: distribution, UPS, transformers, and what cools.
 
 Sizes (how many UPS modules and transformers) are chosen once, for the recommended power; every other load (a typical
-hour, the nameplates) then goes through the same chain, part-load losses included. Cooling and everything else that is
-not IT hangs on the transformers beside the UPS.
+hour, the nameplates) then goes through the same chain. Cooling and everything else that is not IT hangs on the
+transformers beside the UPS.
+
+A year is worked out at part load (:meth:`Chain.through`). What is built is sized on the losses of units that are as
+full as they may become (:meth:`Chain.at_design`), as they are after a fault: a module at the worst efficiency that it
+has at its load or above it, a transformer at the load loss of its rated load. At part load instead, one machine more
+could ask for one module more, which empties all of them, and would seem to need less from the grid.
 """
 
 from __future__ import annotations
@@ -15,7 +20,7 @@ import numpy as np
 from perwatt.results.size import redundancy
 from perwatt.results.size.electrical import distribution_input_w, transformer_input_w, ups_input_w
 from perwatt.results.size.parameter import Values
-from perwatt.results.size.site import Electrical
+from perwatt.results.size.site import Curve, Electrical
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,21 @@ class Chain:
         """A parameter's value in this evaluation."""
         return self.values[f"{self.prefix}.{name}"]
 
+    def ups_out_w(self, it_w: Values) -> Values:
+        """What the UPS gives for ``it_w`` at the racks' inputs, in W."""
+        return distribution_input_w(it_w, self.value("distribution_loss"))
+
+    def ups_in_w(self, it_w: Values, modules: Values, *, design: bool) -> Values:
+        """What ``modules`` of the UPS take for ``it_w`` at the racks' inputs, in W."""
+        curve = never_better(self.electrical.ups_curve) if design else self.electrical.ups_curve
+        return ups_input_w(
+            self.ups_out_w(it_w), modules, self.value("ups_module_w"), self.value("ups_efficiency"), curve
+        )
+
     def build(self, it_w: Values, cooling_w: Values) -> Built:
         """The units for an IT load and its cooling, with the redundancy of the site."""
-        out_w = distribution_input_w(it_w, self.value("distribution_loss"))
-        modules = redundancy.count(out_w, self.value("ups_module_w"), self.electrical.ups_topology)
-        in_w = ups_input_w(
-            out_w, modules, self.value("ups_module_w"), self.value("ups_efficiency"), self.electrical.ups_curve
-        )
+        modules = redundancy.count(self.ups_out_w(it_w), self.value("ups_module_w"), self.electrical.ups_topology)
+        in_w = self.ups_in_w(it_w, modules, design=True)
         low_voltage_va = (in_w + cooling_w + self.value("other") * it_w) / self.value("feed.power_factor")
         transformers = redundancy.count(
             low_voltage_va, self.value("transformer_va"), self.electrical.transformer_topology
@@ -71,15 +84,8 @@ class Chain:
         return Built(modules, transformers)
 
     def through(self, it_w: Values, cooling_w: Values, built: Built) -> Through:
-        """``it_w`` at the racks' inputs and ``cooling_w`` through what was built."""
-        out_w = distribution_input_w(it_w, self.value("distribution_loss"))
-        in_w = ups_input_w(
-            out_w,
-            built.ups_modules,
-            self.value("ups_module_w"),
-            self.value("ups_efficiency"),
-            self.electrical.ups_curve,
-        )
+        """``it_w`` at the racks' inputs and ``cooling_w`` through what was built, at part load."""
+        in_w = self.ups_in_w(it_w, built.ups_modules, design=False)
         other_w = self.value("other") * it_w
         low_voltage_w = in_w + cooling_w + other_w
         grid_w = transformer_input_w(
@@ -90,4 +96,22 @@ class Chain:
             self.value("transformer_efficiency"),
             self.value("transformer_no_load_share"),
         )
-        return Through(it_w, out_w, in_w, cooling_w, other_w, low_voltage_w, np.asarray(grid_w))
+        return Through(it_w, self.ups_out_w(it_w), in_w, cooling_w, other_w, low_voltage_w, np.asarray(grid_w))
+
+    def at_design(self, it_w: Values, cooling_w: Values, built: Built) -> Through:
+        """The same with the losses that the chain is sized on: none of its powers falls as ``it_w`` grows."""
+        in_w = self.ups_in_w(it_w, built.ups_modules, design=True)
+        other_w = self.value("other") * it_w
+        low_voltage_w = in_w + cooling_w + other_w
+        rated_va, share = self.value("transformer_va"), self.value("transformer_no_load_share")
+        rated_loss_w = rated_va * (1 / self.value("transformer_efficiency") - 1)
+        full = low_voltage_w / (self.value("feed.power_factor") * rated_va)  # transformers that it would fill
+        grid_w = low_voltage_w + rated_loss_w * (share * built.transformers + (1 - share) * full)
+        return Through(it_w, self.ups_out_w(it_w), in_w, cooling_w, other_w, low_voltage_w, np.asarray(grid_w))
+
+
+def never_better(curve: Curve) -> Curve:
+    """``curve`` with each efficiency lowered to the worst at its load or above."""
+    loads, values = zip(*curve, strict=True)
+    worst = np.minimum.accumulate(values[::-1])[::-1]
+    return tuple((float(load), float(value)) for load, value in zip(loads, worst, strict=True))

@@ -34,12 +34,14 @@ UNIT_S = 1.0  # the window of a unit's figures
 
 @dataclass
 class Demand:
-    """IT power of the whole fleet in W by column, at the site's own statistic; ``ups_w`` at that of the UPS.
-    ``liquid``: part of the recommended power whose heat goes into the liquid. Racks and rows of each entry."""
+    """IT power of the whole fleet in W by column: ``site_w`` at the site's own statistic, ``ups_w`` at that of the UPS.
+    ``liquid``: part of the recommended power whose heat goes into the liquid, ``liquid_w`` that heat of each entry.
+    Racks, rows and the circuits of a rack of each entry."""
 
     site_w: dict[str, Values] = field(default_factory=dict)
-    ups_w: Values = 0.0
+    ups_w: dict[str, Values] = field(default_factory=dict)
     liquid: Values = 0.0
+    liquid_w: dict[str, Values] = field(default_factory=dict)
     drawn: dict[str, Drawn] = field(default_factory=dict)
     racks: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
@@ -59,12 +61,11 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
     margin = 1 + values["site.electrical.margin"]
     growth = 1 + values["site.electrical.growth"]
     coincidence = values["site.electrical.coincidence"]
-    liquid_w: Values = 0.0
     for entry in request.fleet:
         drawn = draw(entry, values)
         found.drawn[entry.name] = drawn
         where = place(request, entry)
-        columns = _unit(entry, where, drawn, sheet)
+        columns = _unit(entry, where, drawn, values, sheet)
         racks = math.ceil(entry.units / entry.per_rack)
         in_row = min(entry.units, entry.per_rack * electrical.racks_per_row)
         rows = math.ceil(racks / electrical.racks_per_row)
@@ -98,22 +99,24 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
         recommended_w = np.maximum(
             drawn.together(entry.units, SITE, coincidence) * margin, drawn.of(entry.units, 900.0, 1.0, 1.0)
         )
-        for column in ("nameplate", "vendor_max"):
-            _sum(found.site_w, column, entry.units * columns[column])
-        for column, quantile in MEASURED.items():
-            _sum(found.site_w, column, drawn.of(entry.units, SITE.window_s, quantile, coincidence))
-        _sum(found.site_w, "recommended", recommended_w * growth)
-        found.ups_w = found.ups_w + drawn.together(entry.units, UPS, coincidence) * margin * growth
-        liquid_w = liquid_w + recommended_w * growth * values[f"fleet.{entry.name}.liquid_fraction"]
+        ups_w = np.maximum(drawn.together(entry.units, UPS, coincidence) * margin, recommended_w)
+        for totals, level, most_w in ((found.site_w, SITE, recommended_w), (found.ups_w, UPS, ups_w)):
+            for column in ("nameplate", "vendor_max"):
+                _sum(totals, column, entry.units * columns[column])
+            for column, quantile in MEASURED.items():
+                _sum(totals, column, drawn.of(entry.units, level.window_s, quantile, coincidence))
+            _sum(totals, "recommended", most_w * growth)
+        found.liquid_w[entry.name] = recommended_w * growth * values[f"fleet.{entry.name}.liquid_fraction"]
         _savings(entry, where, columns, recommended_w, sheet)
+    liquid_w: Values = sum(found.liquid_w.values())
     found.liquid = liquid_w / found.site_w["recommended"]
     return found
 
 
-def _unit(entry: Entry, where: str, drawn: Drawn, sheet: Sheet) -> dict[str, Values]:
+def _unit(entry: Entry, where: str, drawn: Drawn, values: Mapping[str, Values], sheet: Sheet) -> dict[str, Values]:
     """The columns of one unit in W."""
     system, load = entry.system, entry.load
-    columns: dict[str, Values] = {"nameplate": system.nameplate_w.mode, "vendor_max": system.vendor_max_w.mode}
+    columns: dict[str, Values] = {key: values[f"fleet.{entry.name}.{key}_w"] for key in ("nameplate", "vendor_max")}
     kinds: dict[str, tuple[Kind, str]] = {
         "nameplate": (system.nameplate_w.kind, system.nameplate_w.source),
         "vendor_max": (system.vendor_max_w.kind, system.vendor_max_w.source),
@@ -121,6 +124,9 @@ def _unit(entry: Entry, where: str, drawn: Drawn, sheet: Sheet) -> dict[str, Val
     for column, quantile in MEASURED.items():
         columns[column] = drawn.statistic(UNIT_S, quantile)
         kinds[column] = load.kind, f"{load.evidence}; means over {_window(entry, quantile):g} s"
+    sheet.add(f"power{where}.gpu.vendor_max", "power", f"{system.title}, one GPU: {TITLES['vendor_max']}",
+              system.gpu_max_w.mode, "W", f"{system.gpu_max_w.source}; for no breaker", level="gpu",
+              kind=system.gpu_max_w.kind)  # fmt: skip
     if system.peak_w is not None:
         basis = f"{system.peak_w.source}; within milliseconds: for supplies and shelves, no statistic of a breaker"
         sheet.add(f"power{where}.unit.edpp", "power", f"{system.title}, one unit: electrical peak (EDPp)",
@@ -174,7 +180,7 @@ def _feed(
     """The circuits of a rack."""
     capped = bool(entry.load.cap_proof) and entry.load.cap_w is not None
     design_w = np.maximum(rack_w, in_rack * (entry.load.cap_w or 0.0)) if capped else rack_w
-    nameplate_w = in_rack * entry.system.nameplate_w.mode
+    nameplate_w = in_rack * values[f"fleet.{entry.name}.nameplate_w"]
     feed = request.site.electrical.feed
     circuit = _circuit(feed, values, design_w, nameplate_w, capped, feed.ratings_a, "rack")
     found.circuits[entry.name] = circuit

@@ -16,9 +16,10 @@ import numpy as np
 from perwatt.results.size import air, liquid, redundancy
 from perwatt.results.size.chain import Built, Chain, Through
 from perwatt.results.size.demand import TITLES, Demand
+from perwatt.results.size.levels import SITE, UPS
 from perwatt.results.size.parameter import Values
 from perwatt.results.size.plant import Hour, facility_supply_c, hour
-from perwatt.results.size.request import Request
+from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.sheet import Sheet
 from perwatt.results.size.weather import design_db_c, design_wb_c
 
@@ -57,35 +58,41 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     wb_c, _ = design_wb_c(climate, db_c, p["extreme_margin_k"], p["warming_k"])
     chain = Chain(site.electrical, values)
     it_w = demand.site_w["recommended"]
-    ups_it_w = np.maximum(demand.ups_w, it_w)
+    ups_it_w = demand.ups_w["recommended"]
     # losses first without cooling, which the UPS does not carry: they are heat that the plant has to remove
-    first = chain.through(it_w, 0.0 * it_w, chain.build(ups_it_w, 0.0 * it_w))
+    first = chain.at_design(it_w, 0.0 * it_w, chain.build(ups_it_w, 0.0 * it_w))
     loss = first.loss_fraction
     design = hour(db_c, wb_c, site.cooling.plant, p, demand.liquid, loss)
     built = chain.build(ups_it_w, cooling_w(design) * it_w)
-    through = {name: chain.through(w, cooling_w(design) * w, built) for name, w in demand.site_w.items()}
+    through = {name: chain.at_design(w, cooling_w(design) * w, built) for name, w in demand.site_w.items()}
+    ups_w = {name: chain.ups_in_w(w, built.ups_modules, design=True) for name, w in demand.ups_w.items()}
     sheet.add("cooling.design_db", "cooling", "dry bulb of the design hour", db_c, "degC", db_basis)
-    _power(through, sheet)
+    _power(through, ups_w, sheet)
     warnings = _electrical(request, chain, built, ups_it_w, through["recommended"], sheet)
     _cooling(request, p, demand, design, it_w, sheet)
-    if not np.all(np.asarray(design.reachable)):
+    if (chilled := float(np.mean(1 - np.asarray(design.free_fraction)))) > 0 and site.cooling.plant != "chiller":
         warnings.append(
-            f"cooling: the {site.cooling.plant} plant alone does not hold the coolant's supply at the design hour; "
-            f"the chiller behind it carries {100 * float(np.mean(1 - np.asarray(design.free_fraction))):.0f} %"
+            f"cooling: the {site.cooling.plant} plant alone does not hold every supply at the design hour; "
+            f"a chiller behind it carries {100 * chilled:.0f} % of the heat"
         )
     return Facility(chain, built, design, through, loss, tuple(warnings))
 
 
-def _power(through: Mapping[str, Through], sheet: Sheet) -> None:
-    for level, of, what in (
-        ("ups", "ups_in_w", "UPS input"),
-        ("transformer", "low_voltage_w", "transformers' output"),
-        ("site", "grid_w", "site, from the grid"),
+def _power(through: Mapping[str, Through], ups_w: Mapping[str, Values], sheet: Sheet) -> None:
+    ups = f"of all units, means over {UPS.window_s:g} s, through distribution and UPS"
+    site = (
+        f"of all units, means over {SITE.window_s:g} s, through distribution and UPS; with cooling of the design hour"
+    )
+    low_voltage = {column: found.low_voltage_w for column, found in through.items()}
+    grid = {column: found.grid_w for column, found in through.items()}
+    for level, what, columns, basis in (
+        ("ups", "UPS input", ups_w, ups),
+        ("transformer", "transformers' output", low_voltage, site),
+        ("site", "site, from the grid", grid, f"{site}, through the transformers"),
     ):
-        for column, found in through.items():
-            basis = f"{TITLES[column]} of all units through distribution, UPS, cooling of the design hour, transformers"
-            sheet.add(f"power.{level}.{column}", "power", f"{what}: {TITLES[column]}", getattr(found, of), "W", basis,
-                      level=level)  # fmt: skip
+        for column, value in columns.items():
+            sheet.add(f"power.{level}.{column}", "power", f"{what}: {TITLES[column]}", value, "W",
+                      f"{TITLES[column]} {basis}", level=level)  # fmt: skip
     saved = through["nameplate"].grid_w - through["recommended"].grid_w
     sheet.add("savings.site.power", "savings", "site: below what the nameplates would ask of the grid", saved, "W",
               "nameplate less recommended, both from the grid at the design hour", level="site")  # fmt: skip
@@ -95,7 +102,7 @@ def _electrical(
     request: Request, chain: Chain, built: Built, ups_it_w: Values, design: Through, sheet: Sheet
 ) -> list[str]:
     electrical = request.site.electrical
-    out_w = ups_it_w / (1 - chain.value("distribution_loss"))
+    out_w = chain.ups_out_w(ups_it_w)
     for key, title, count, load, unit, topology in (
         ("ups", "UPS modules", built.ups_modules, out_w, chain.value("ups_module_w"), electrical.ups_topology),
         ("transformer", "transformers", built.transformers, design.low_voltage_w / chain.value("feed.power_factor"),
@@ -110,6 +117,9 @@ def _electrical(
                   level=key)  # fmt: skip
     warnings = []
     if electrical.available_w is not None:
+        sheet.add("power.site.left", "power", "site: left of what the grid offers",
+                  electrical.available_w - design.grid_w, "W", f"of {electrical.available_w / 1e6:.4g} MW",
+                  level="site")  # fmt: skip
         short_w = design.grid_w - electrical.available_w
         most = float(np.max(short_w))
         if most > 0:
@@ -125,7 +135,6 @@ def _cooling(
     request: Request, p: Mapping[str, Values], demand: Demand, design: Hour, it_w: Values, sheet: Sheet
 ) -> None:
     site, cooling = request.site, request.site.cooling
-    racks, rows = sum(demand.racks.values()), sum(demand.rows.values())
     liquid_w, air_w = design.liquid_w * it_w, design.air_w * it_w
     altitude_m = request.climate.altitude_m if site.altitude_m is None else site.altitude_m
 
@@ -149,7 +158,8 @@ def _cooling(
     per_kw = liquid.l_min_per_kw(p["liquid_rise_k"], cooling.fluid, p["supply_liquid_c"])
     add("liquid_flow", "coolant flow", flow, "m3/s", f"{cooling.fluid} at its supply and rise")
     add("liquid_flow_per_kw", "coolant flow per kW", per_kw, "L/min/kW", f"{cooling.fluid} at its supply and rise")
-    add("liquid_flow_rack", "coolant flow per rack", flow / racks * liquid.LITRE_PER_MINUTE, "L/min", "mean over racks")
+    rack_w, row_w, cdus = _wet(request, p, demand)
+    add("liquid_flow_rack", "coolant flow of a rack", rack_w * per_kw / 1e3, "L/min", "the rack with the most heat")
     add(
         "supply",
         "coolant supply",
@@ -161,14 +171,37 @@ def _cooling(
     add("facility_supply", "facility water", facility_supply_c(p), "degC", "supply less the CDU's approach")
     pump = liquid.pump_w(flow, p["pump_head_pa"], p["pump_efficiency"])
     add("pump", "coolant pumps", pump, "W", "flow times head over efficiency")
-    main = liquid.pipe_diameter_m(flow / max(rows, 1), p["pipe_velocity_m_s"])
+    row_flow = liquid.flow_m3_s(row_w, p["liquid_rise_k"], cooling.fluid, p["supply_liquid_c"])
+    main = liquid.pipe_diameter_m(row_flow, p["pipe_velocity_m_s"])
     add("pipe", "pipe to a row, bore", main, "m", "its flow at the velocity chosen")
     add("pipe_dn", "pipe to a row, nominal size", liquid.nominal_size(main), "mm", "the next DN of ISO 6708")
-    per_row = redundancy.count(liquid_w / rows, p["cdu_w"], cooling.cdu_topology)
-    add("cdus", "CDUs", per_row * rows, "", f"{cooling.cdu_topology} in each of {rows} rows")
+    add("cdus", "CDUs", cdus, "", f"{cooling.cdu_topology} in each row that has liquid")
+    racks = sum(demand.racks[entry.name] for entry in _liquid_cooled(request))
     hold_s = liquid.ride_through_s(liquid_w, p["thermal_mass_j_k"] * racks, p["ride_through_rise_k"])
     add("ride_through", "ride-through on loss of cooling", hold_s, "s", "coolant and metal warming by the rise allowed")
-    if (limit_c := liquid.class_limit_c(cooling.water_class)) < float(np.max(facility_supply_c(p))) - 1e-9:
-        share = float(np.mean(np.asarray(facility_supply_c(p)) > limit_c))
-        add("water_class_margin", "facility water above its class", share if math.isfinite(share) else None, "1",
-            f"{cooling.water_class} allows {limit_c:g} degC; part of the draws above it")  # fmt: skip
+    if math.isfinite(limit_c := liquid.class_limit_c(cooling.water_class)):
+        add("water_class_margin", "facility water below the limit of its class", limit_c - facility_supply_c(p), "K",
+            f"{cooling.water_class} allows {limit_c:g} degC")  # fmt: skip
+
+
+def _liquid_cooled(request: Request) -> tuple[Entry, ...]:
+    """The entries of the fleet that may give heat to a liquid."""
+    return tuple(entry for entry in request.fleet if entry.system.liquid_fraction.high > 0)
+
+
+def _wet(request: Request, p: Mapping[str, Values], demand: Demand) -> tuple[Values, Values, Values]:
+    """Heat into the liquid in W of the rack and of the row that have the most of it, and how many CDUs all rows take.
+    Racks and rows are full ones: a last row of one rack makes the others no thinner."""
+    cooling, racks_per_row = request.site.cooling, request.site.electrical.racks_per_row
+    rack_w: Values = 0.0
+    row_w: Values = 0.0
+    cdus: Values = 0.0
+    for entry in _liquid_cooled(request):
+        if float(np.max(demand.liquid_w[entry.name])) <= 0:
+            continue
+        unit_w = demand.liquid_w[entry.name] / entry.units
+        of_row_w = unit_w * min(entry.units, entry.per_rack * racks_per_row)
+        rack_w = np.maximum(rack_w, unit_w * min(entry.units, entry.per_rack))
+        row_w = np.maximum(row_w, of_row_w)
+        cdus = cdus + demand.rows[entry.name] * redundancy.count(of_row_w, p["cdu_w"], cooling.cdu_topology)
+    return rack_w, row_w, cdus

@@ -85,16 +85,20 @@ def inputs(entries: tuple[Entry, ...]) -> dict[str, Parameter]:
             found |= {
                 f"{name}.mean_fraction": system.mean_fraction,
                 f"{name}.peak_over_mean": system.peak_over_mean,
-                f"{name}.vendor_max_w": system.vendor_max_w,
             }
         else:
             half = 6**0.5 * load.uncertainty  # of a triangle with that standard deviation
             found[f"{name}.load"] = Parameter(1.0, "1", load.evidence, 1 - half, 1 + half, kind=load.kind)
         found |= {
+            f"{name}.nameplate_w": system.nameplate_w,
+            f"{name}.vendor_max_w": system.vendor_max_w,
             f"{name}.utilisation": entry.utilisation,
-            f"{name}.idle_fraction": entry.idle_fraction,
             f"{name}.liquid_fraction": system.liquid_fraction,
         }
+        if system.idle_w is None:
+            found[f"{name}.idle_fraction"] = entry.idle_fraction
+        else:
+            found[f"{name}.idle_w"] = system.idle_w
     return found
 
 
@@ -111,6 +115,7 @@ def draw(entry: Entry, values: Mapping[str, Values]) -> Drawn:
 
 def idle_w(entry: Entry, values: Mapping[str, Values]) -> Values:
     """One unit at rest, in W: as its system states it, else a fraction of the vendor's maximum."""
+    name = f"fleet.{entry.name}"
     if entry.system.idle_w is not None:
-        return entry.system.idle_w.mode
-    return values[f"fleet.{entry.name}.idle_fraction"] * entry.system.vendor_max_w.mode
+        return values[f"{name}.idle_w"]
+    return values[f"{name}.idle_fraction"] * values[f"{name}.vendor_max_w"]

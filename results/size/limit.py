@@ -48,9 +48,9 @@ def choices(request: Request, weather: Weather, limit_w: float) -> tuple[Choice,
     if not limit_w > 0:
         raise ValueError(f"limit_mw: found {limit_w / 1e6:g}; allowed above 0")
     found = [_most(msgspec.structs.replace(request, fleet=(entry,)), weather, limit_w) for entry in request.fleet]
-    units = {choice.work_unit for choice in found}
+    units = {choice.work_unit or "nothing that is counted" for choice in found}
     if len(units) > 1:
-        raise ValueError(f"systems: found work in {', '.join(sorted(units))}; allowed one unit, or none is comparable")
+        raise ValueError(f"systems: found work in {' and '.join(sorted(units))}; allowed one unit, to be comparable")
     return tuple(sorted(found, key=lambda c: -(c.work or 0.0)))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from perwatt.results.size import annual, levels, pictures
@@ -13,10 +13,12 @@ from perwatt.results.size.montecarlo import bands, drawn, drivers, modes
 from perwatt.results.size.parameter import Parameter, Values, leaves
 from perwatt.results.size.request import Request
 from perwatt.results.size.sheet import Sheet
-from perwatt.results.size.sizing import Driver, Series, Sizing
+from perwatt.results.size.sizing import Driver, Line, Series, Sizing
 from perwatt.results.size.weather import Weather
 
 SCHEMA = 1
+LISTED = 4  # keys that a warning names
+ROUNDING = 1e-9  # by which a value may miss its own band
 # The lines whose drivers are shown: what is built, what it costs to run.
 DRIVEN = ("power.site.recommended", "savings.site.power", "kpi.pue", "kpi.wue", "year.edc", "kpi.co2")
 
@@ -57,23 +59,43 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
     dominant: dict[str, tuple[Driver, ...]] = {}
     if request.draws:
         values = drawn(known, request.draws, request.seed)
-        lines = evaluate(request, weather, values).sheet.values()
-        found = bands(lines)
-        dominant = drivers(DRIVEN, known, values, lines, lambda rows: evaluate(request, weather, rows).sheet.values())
+        drawn_lines = evaluate(request, weather, values).sheet.values()
+        found = bands(drawn_lines)
+        dominant = drivers(
+            DRIVEN, known, values, drawn_lines, lambda rows: evaluate(request, weather, rows).sheet.values()
+        )
+    lines = point.sheet.lines(found)
     return Sizing(
         schema=SCHEMA,
         title=request.title,
         request=_asked(request),
-        lines=point.sheet.lines(found),
+        lines=lines,
         stages=pictures.stages(request, point.demand, point.facility),
         flows=pictures.flows(point.year),
         series=(*pictures.series(request, likeliest, point.demand, point.facility, point.year), *extra),
         drivers=dominant,
         inputs=tuple((path, p.low, p.mode, p.high, p.unit, p.kind, p.source) for path, p in known.items()),
-        warnings=(*point.demand.warnings, *point.facility.warnings),
+        warnings=(*point.demand.warnings, *point.facility.warnings, *_leaning(lines)),
         draws=request.draws,
         seed=request.seed,
     )
+
+
+def _leaning(lines: Iterable[Line]) -> tuple[str, ...]:
+    """One line about the figures that lie outside their own bands: where the ranges of many inputs lean to one side,
+    all of them at their likeliest are together unlikely."""
+    outside = [
+        line.key
+        for line in lines
+        if line.value is not None
+        and line.low is not None
+        and line.high is not None
+        and not line.low - ROUNDING * abs(line.low) <= line.value <= line.high + ROUNDING * abs(line.high)
+    ]
+    if not outside:
+        return ()
+    named = ", ".join(outside[:LISTED]) + (f" and {len(outside) - LISTED} more" if len(outside) > LISTED else "")
+    return (f"bands: {named}: outside its 5-95 % band, as the ranges of the inputs lean to one side: plan on the band",)
 
 
 def _asked(request: Request) -> dict[str, object]:

@@ -9,7 +9,7 @@ import numpy as np
 from perwatt.results.size.annual import S_PER_H, Year
 from perwatt.results.size.demand import Demand
 from perwatt.results.size.facility import Facility, cooling_w
-from perwatt.results.size.levels import idle_w
+from perwatt.results.size.levels import UPS, idle_w
 from perwatt.results.size.parameter import Floats, Values
 from perwatt.results.size.request import Request
 from perwatt.results.size.sizing import Flow, Series, Stage
@@ -39,7 +39,7 @@ def stages(request: Request, demand: Demand, built: Facility) -> tuple[Stage, ..
         Stage("cooling", "cooling", _one(found.cooling_w), _one(found.cooling_w), 1, request.site.cooling.cdu_topology,
               f"{request.site.cooling.plant}, design hour, PUE {_one(built.design.pue):.3f}"),
         Stage("ups", "UPS", ups_in_w, ups_out_w, int(_one(built.built.ups_modules)), electrical.ups_topology,
-              f"{electrical.ups_module_w.mode / 1e6:.3g} MW modules"),
+              f"{electrical.ups_module_w.mode / 1e6:.3g} MW modules, for the highest {UPS.window_s:g} s"),
         Stage("row", "rows, busway", ups_out_w, it_w, rows, "", f"{electrical.racks_per_row} racks a row"),
         Stage("rack", "racks", it_w, it_w, racks, f"{feed.paths} paths", breakers),
         Stage("gpu", "GPUs", it_w, it_w, gpus, "", ", ".join(e.system.title for e in request.fleet)),
