@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 
 import msgspec
@@ -9,13 +10,18 @@ import numpy as np
 
 from perwatt.benchmarks.sites import climate_named, site_named, system_named
 from perwatt.results.size import loads, model, weather
-from perwatt.results.size.load import QUANTILES, WINDOWS_S, Load
+from perwatt.results.size.load import QUANTILES, Load
 from perwatt.results.size.model import Evaluated
 from perwatt.results.size.montecarlo import drawn, modes
-from perwatt.results.size.parameter import Parameter, Values, given
+from perwatt.results.size.parameter import Parameter, Values
 from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.site import Climate, Site
 from perwatt.results.size.weather import Weather
+
+# Facts never change within a test run, and a site takes a quarter of a second to compose.
+site_named_once = functools.cache(site_named)
+system_named_once = functools.cache(system_named)
+climate_named_once = functools.cache(climate_named)
 
 MEAN_W = 6000.0
 # Of a made-up node, over its mean: by window in s, at the quantiles of QUANTILES.
@@ -42,15 +48,15 @@ def entry(
     system: str = "dgx_h100", units: int = 16, load: Load | None = None, name: str = "", **changes: object
 ) -> Entry:
     """``units`` of a shipped system, all in step; with its published ratios unless ``load`` is given."""
-    found = system_named(system)
+    found = system_named_once(system)
     made = Entry(name or system, found, units, found.per_rack, load or loads.published(found), 1.0, UTILISATION, IDLE)
     return msgspec.structs.replace(made, **changes)
 
 
 def request(*fleet: Entry, site: Site | str = "copenhagen", **changes: object) -> Request:
     """At a shipped site, without draws; 16 DGX H100 if no fleet is given."""
-    where = site_named(site) if isinstance(site, str) else site
-    made = Request("test", where, climate_named(where.climate), fleet or (entry(),))
+    where = site_named_once(site) if isinstance(site, str) else site
+    made = Request("test", where, climate_named_once(where.climate), fleet or (entry(),))
     return msgspec.structs.replace(made, **changes)
 
 
@@ -88,7 +94,3 @@ def over_draws(asked: Request, draws: int, seed: int = 0) -> tuple[dict[str, Val
     """The inputs of so many draws, and what they come to."""
     values = drawn(model.parameters(asked), draws, seed)
     return values, model.evaluate(asked, bins(asked.climate), values)
-
-
-__all__ = ["WINDOWS_S", "bins", "changed_site", "entry", "exact", "figures", "given", "measured", "over_draws", "point",
-           "request"]  # fmt: skip

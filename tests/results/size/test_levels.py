@@ -1,0 +1,154 @@
+"""What machines draw at each level: against sums by hand, and properties that must hold for any fleet."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perwatt.results.size import loads
+from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Z, draw, idle_w, inputs
+from perwatt.results.size.load import QUANTILES, WINDOWS_S
+from perwatt.results.size.parameter import Parameter
+from tests.fleets_of import MEAN_W, entry, exact, measured, request
+
+LEVELS = (RACK, ROW, UPS, SITE)
+
+
+def test_units_in_step_draw_their_number_times_the_statistic_of_the_level() -> None:
+    one = draw(entry(load=measured()), exact(request(entry(load=measured()))))
+    assert one.together(4, RACK, 1.0) == pytest.approx(4 * 1.20 * MEAN_W)
+    assert one.together(32, ROW, 1.0) == pytest.approx(32 * 1.12 * MEAN_W)
+    assert one.together(100, UPS, 1.0) == pytest.approx(100 * 1.18 * MEAN_W)
+    assert one.together(100, SITE, 0.98) == pytest.approx(98 * 1.04 * MEAN_W)
+
+
+def test_units_that_serve_alone_add_up_as_a_normal_sum() -> None:
+    one = draw(entry(load=measured(), training=0.0), exact(request(entry(load=measured()))))
+    sigma_w = (1.035 - 1) * MEAN_W / 3.0902
+    assert one.of(100, 900.0, 0.99, 1.0) == pytest.approx(100 * MEAN_W + 2.3263 * sigma_w * 10, rel=1e-6)
+    # of correlated ones the spread grows with their number
+    tied = draw(entry(load=measured(correlation=0.5), training=0.0), exact(request(entry(load=measured()))))
+    expected = 100 * MEAN_W + 2.3263 * sigma_w * math.sqrt(100 * (1 + 99 * 0.5))
+    assert tied.of(100, 900.0, 0.99, 1.0) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_sum_never_exceeds_all_units_at_their_own_peak() -> None:
+    tied = draw(entry(load=measured(correlation=1.0), training=0.0), exact(request(entry(load=measured()))))
+    assert tied.of(7, 900.0, 1.0, 1.0) == pytest.approx(7 * 1.04 * MEAN_W)
+
+
+def test_part_of_the_fleet_in_step_lies_between_all_and_none() -> None:
+    of = {share: draw(entry(load=measured(), training=share), exact(request(entry(load=measured()))))
+          for share in (0.0, 0.5, 1.0)}  # fmt: skip
+    for level in LEVELS:
+        none, half, whole = (of[share].together(40, level, 1.0) for share in (0.0, 0.5, 1.0))
+        assert none < half < whole
+        assert half == pytest.approx(of[1.0].together(20, level, 1.0) + of[0.0].together(20, level, 1.0))
+
+
+def test_a_unit_that_is_partly_in_step_counts_as_in_step() -> None:
+    one = draw(entry(load=measured(), training=0.1), exact(request(entry(load=measured()))))
+    assert one.together(1, RACK, 1.0) == pytest.approx(1.20 * MEAN_W)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 400), st.sampled_from((0.0, 0.25, 1 / 3, 0.5, 0.9, 1.0)), st.floats(0, 1), st.floats(0.9, 1.0))
+def test_one_more_unit_never_draws_less(units: int, share: float, correlation: float, coincidence: float) -> None:
+    one = draw(entry(load=measured(correlation=correlation), training=share), exact(request(entry(load=measured()))))
+    for level in LEVELS:
+        for quantile in QUANTILES:
+            less = one.of(units, level.window_s, quantile, coincidence)
+            assert one.of(units + 1, level.window_s, quantile, coincidence) > less
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+@pytest.mark.parametrize("seen", [True, False])
+def test_power_grows_with_the_quantile_and_falls_with_the_window(share: float, seen: bool) -> None:
+    made = entry(load=measured() if seen else None, training=share)
+    one = draw(made, exact(request(made)))
+    windows = [w for w in WINDOWS_S if w >= 1]
+    table = np.array([[one.of(24, w, q, 1.0) for q in QUANTILES] for w in windows])
+    assert np.all(np.diff(table, axis=1) >= 0)
+    assert np.all(np.diff(table, axis=0) <= 1e-9 * table[0, 0])
+    assert table[0, -1] > table[0, 0]
+    if seen:
+        assert table[0, -1] > table[-1, -1]
+
+
+def test_a_window_longer_than_any_known_takes_the_longest_there_is() -> None:
+    short = measured()
+    short = msgspec.structs.replace(short, statistics={k: v for k, v in short.statistics.items() if k[0] <= 10.0})
+    one = draw(entry(load=short), exact(request(entry(load=short))))
+    assert one.together(1, SITE, 1.0) == pytest.approx(1.18 * MEAN_W)
+
+
+def test_the_gain_of_a_meter_moves_all_statistics_alike() -> None:
+    load = measured(uncertainty=0.02)
+    found = inputs((entry(load=load),))["fleet.dgx_h100.load"]
+    # a triangle from -a to a has the standard deviation a / sqrt(6)
+    assert (found.high - found.low) / 2 / 6**0.5 == pytest.approx(0.02)
+    one = draw(entry(load=load), exact(request(entry(load=load)), load=1.05))
+    assert one.together(4, RACK, 1.0) == pytest.approx(1.05 * 4 * 1.20 * MEAN_W)
+
+
+def test_published_ratios_are_drawn_where_nothing_was_measured() -> None:
+    made = entry()
+    system = made.system
+    one = draw(made, exact(request(made), mean_fraction=0.7, peak_over_mean=1.10, vendor_max_w=10000.0))
+    assert one.mean_w == pytest.approx(7000)
+    assert one.statistic(1.0, 1.0) == pytest.approx(7700)
+    likeliest = draw(made, exact(request(made)))
+    own = loads.published(system)
+    assert likeliest.statistic(1.0, 0.99) == pytest.approx(own.statistics[1.0, 0.99])
+    assert inputs((made,)).keys() == {
+        f"fleet.dgx_h100.{key}"
+        for key in ("mean_fraction", "peak_over_mean", "vendor_max_w", "nameplate_w", "utilisation", "idle_w",
+                    "liquid_fraction")
+    }  # fmt: skip
+
+
+def test_a_unit_idles_as_its_system_states_else_at_a_fraction_of_its_vendors_maximum() -> None:
+    made = entry()
+    assert made.system.idle_w is not None
+    assert idle_w(made, exact(request(made))) == made.system.idle_w.mode
+    assert idle_w(made, exact(request(made), idle_w=1900.0)) == 1900.0
+    silent = entry(system="dgx_h100")
+    silent = msgspec.structs.replace(silent, system=msgspec.structs.replace(silent.system, idle_w=None))
+    assert idle_w(silent, exact(request(silent), idle_fraction=0.2, vendor_max_w=10000.0)) == pytest.approx(2000)
+
+
+def test_the_deviate_of_the_highest_is_beyond_that_of_three_nines() -> None:
+    assert Z[0.5] == pytest.approx(0)
+    assert Z[0.999] == pytest.approx(3.0902, abs=1e-4)
+    assert Z[1.0] > 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"units": 0}, "dgx_h100: units: found 0; allowed 1 or more"),
+        ({"per_rack": -1}, "dgx_h100: per_rack: found -1; allowed 1 or more"),
+        ({"training": 1.5}, "dgx_h100: training: found 1.5; allowed 0 to 1"),
+    ],
+)
+def test_counts_and_fractions_that_cannot_be_are_refused(changes: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        entry(**changes)
+
+
+def test_a_request_without_a_fleet_and_negative_draws_are_refused() -> None:
+    whole = request()
+    with pytest.raises(ValueError, match="fleet: found nothing"):
+        type(whole)("", whole.site, whole.climate, ())
+    with pytest.raises(ValueError, match="draws: found -1"):
+        type(whole)("", whole.site, whole.climate, whole.fleet, draws=-1)
+
+
+def test_utilisation_is_a_parameter_of_the_entry() -> None:
+    made = entry(utilisation=Parameter(0.5, "1", "test"))
+    assert inputs((made,))["fleet.dgx_h100.utilisation"].mode == 0.5
