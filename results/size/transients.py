@@ -151,9 +151,15 @@ def swing(t_s: Floats, power_w: Floats, made: Cells | None = None) -> Swing:
 
 def _rises(t_s: Floats, power_w: Floats, lower_w: float, upper_w: float) -> Floats:
     """When power came to ``upper_w`` after it had been at ``lower_w`` or less."""
-    decided = np.flatnonzero((power_w <= lower_w) | (power_w >= upper_w))
-    above = power_w[decided] >= upper_w
-    return np.asarray(t_s[decided[1:][above[1:] & ~above[:-1]]])
+    found, was_above = [], True
+    for i in range(0, len(t_s), CHUNK):
+        power = power_w[i : i + CHUNK]
+        decided = np.flatnonzero((power <= lower_w) | (power >= upper_w))
+        above = power[decided] >= upper_w
+        before = np.concatenate([[was_above], above[:-1]]) if len(above) else above
+        found.append(t_s[i + decided[above & ~before]])
+        was_above = bool(above[-1]) if len(above) else was_above
+    return np.concatenate(found)
 
 
 class Floor(NamedTuple):

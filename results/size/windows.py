@@ -41,6 +41,7 @@ class Cells:
     than there are cells; a gap is a cell without energy. ``starts_s`` and ``ends_s``: of the unbroken parts.
 
     ``seconds`` are those that readings stand for; ``gap_s`` those of all gaps, ``longest_gap_s`` of the longest.
+    ``even``: all readings are one period apart.
     """
 
     edges_s: Floats
@@ -55,6 +56,7 @@ class Cells:
     gaps: int
     gap_s: float
     longest_gap_s: float
+    even: bool
 
     def part(self, left_s: Floats) -> npt.NDArray[np.intp]:
         """The unbroken part in which, or at the end of which, each cell that begins at ``left_s`` lies."""
@@ -99,6 +101,7 @@ def cells(t_s: Floats, power_w: Floats) -> Cells:
     period_s = _median(step_s)
     gap = np.flatnonzero(step_s > GAP_PERIODS * period_s)
     gap_s = step_s[gap] - period_s
+    even = float(step_s.max() - step_s.min()) <= SLACK * period_s
     del step_s
     inner = t_s[1:] + t_s[:-1]
     inner *= 0.5
@@ -132,6 +135,7 @@ def cells(t_s: Floats, power_w: Floats) -> Cells:
         gaps=len(gap),
         gap_s=lost_s,
         longest_gap_s=float(np.max(gap_s, initial=0.0)),
+        even=even,
     )
 
 
@@ -187,6 +191,8 @@ def spread(
     high = of.high_w if high_w is None else high_w
     per_w = bins / (high - low) if high > low else 0.0
     seconds, max_w = np.zeros(bins), -np.inf
+    periods = window_s / of.period_s
+    aligned = of.even and abs(periods - round(periods)) <= SLACK * periods  # both ends meet edges at once
     for chunk in of.chunks():
         left, right = of.edges_s[chunk], of.edges_s[chunk.start + 1 : chunk.stop + 1]
         part = of.part(left)
@@ -198,6 +204,8 @@ def spread(
             max_w = max(max_w, float(mean_w.max()))
             index = np.clip((mean_w - low) * per_w, 0, bins - 1).astype(np.int32)
             seconds += np.bincount(index, weights=(right - left)[fits], minlength=bins)
+        if aligned:
+            continue
         fits = (right - window_s >= of.starts_s[part] - SLACK * window_s) & (left < of.ends_s[part])
         if fits.any():
             begin = right[fits] - window_s

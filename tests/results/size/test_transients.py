@@ -92,6 +92,19 @@ def test_swing_of_a_square_wave_under_noise(duty: float) -> None:
     assert (found.cycles, found.reason) == (18, "")
 
 
+def test_a_long_trace_in_pieces_is_the_same_as_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    t, p = square()
+    p = p + np.random.default_rng(0).normal(0, 20, len(t))
+    whole = swing(t, p), ramps(t, p), floor(t, p, 0.7)
+    for chunk in (7, 40, 300):
+        with monkeypatch.context() as patch:
+            patch.setattr("perwatt.results.size.transients.CHUNK", chunk)
+            patch.setattr("perwatt.results.size.windows.CHUNK", chunk)
+            assert swing(t, p).cycles == whole[0].cycles
+            assert ramps(t, p) == whole[1]
+            assert floor(t, p, 0.7).extra_w == pytest.approx(whole[2].extra_w)
+
+
 def test_noise_and_constant_power_have_one_level() -> None:
     t = np.arange(5000.0)
     for p in (np.full(5000, 500.0), np.random.default_rng(0).normal(1000, 100, 5000)):
