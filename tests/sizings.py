@@ -207,7 +207,7 @@ def flows() -> tuple[Flow, ...]:
         Flow("Transformers", "Other", it * 0.006),
         Flow("Transformers", "Losses", it * 0.006),
         Flow("UPS", "Racks", it),
-        Flow("UPS", "Losses", it * 0.045),
+        Flow("UPS", "UPS and distribution losses", it * 0.045),
         Flow("Racks", "Chips", it * 0.72),
         Flow("Racks", "Host, fans", it * 0.22),
         Flow("Racks", "Losses", it * 0.06),
@@ -228,8 +228,10 @@ def series() -> tuple[Series, ...]:
     t = tuple(0.5 * i for i in range(240))
     swing = tuple(8_300.0 - (3_100 if (s % 16) > 12 else 0) + 90 * math.sin(3 * s) for s in t)
     return (
-        Series("duration", "hours of the year", "power in W", hours, {"IT": duration, "site": low}),
-        Series("year", "dry bulb, degrees C", "by bin", bins, {"hours": bell, "PUE": pue}, "IWEC Copenhagen, +1.5 K"),
+        Series("load_duration", "hours of the year", "power in W", hours, {"IT": duration, "site": low}),
+        Series(
+            "year_bins", "dry bulb, degrees C", "by bin", bins, {"hours": bell, "PUE": pue}, "IWEC Copenhagen, +1.5 K"
+        ),
         Series(
             "ramps",
             "window in s",

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from perwatt.results.reports.plots import Drawing
 
 MOST_FACTS, LONGEST_FACT = 8, 60
+DOMINANT = (
+    "A bar is the figure with one input at its 5 or its 95 % end and all others as likeliest; a share is that of the "
+    "figure\u2019s variance over the draws."
+)
 
 
 def render(sizing: Sizing, others: Sequence[Sizing] = ()) -> str:
@@ -132,10 +136,10 @@ def _dominant(sizing: Sizing) -> str:
         for at, (key, drivers) in enumerate(sizing.drivers.items())
         if key in found and (drawing := tornado(found[key], drivers, f"t{at}"))
     ]
-    return _figures("What dominates", drawn)
+    return _figures("What dominates", drawn, DOMINANT)
 
 
-def _figures(title: str, drawings: Sequence[Drawing]) -> str:
+def _figures(title: str, drawings: Sequence[Drawing], intro: str = "") -> str:
     if not drawings:
         return ""
     figures = "".join(
@@ -143,7 +147,8 @@ def _figures(title: str, drawings: Sequence[Drawing]) -> str:
         f"{d.markup}</figure>\n"
         for d in drawings
     )
-    return f'<section>\n<h2>{title}</h2>\n<div class="figures">\n{figures}</div>\n</section>'
+    said = f'<p class="intro muted">{intro}</p>\n' if intro else ""
+    return f'<section>\n<h2>{title}</h2>\n{said}<div class="figures">\n{figures}</div>\n</section>'
 
 
 def _method(sizing: Sizing) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from html import escape
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from perwatt.results.reports.sizing_tables import KINDS, headlines
 from perwatt.results.reports.sizing_tables import levels as rows_of_levels
@@ -43,15 +43,15 @@ def levels(sizing: Sizing) -> str:
             cells.append(f'<td class="{key}">{mark}{told.number} {escape(told.unit)}</td>')
         final = row.lines.get("recommended")
         band = text(final).band if final else ""
-        basis = escape(final.basis) if final else ""
-        cells += [f'<td class="band">{band}</td>', f'<td class="basis">{basis}</td>']
+        cells.append(f'<td class="band">{band}</td>')
         body.append(f'<tr><th scope="row" class="case">{escape(row.name)}</th>{"".join(cells)}</tr>')
-    heads += '<th scope="col">5\u201395 %</th><th scope="col" class="basis">recommended by</th>'
+    heads += '<th scope="col">5\u201395 %</th>'
     table = (
         f'<table class="levels"><thead><tr><th scope="col" class="case">level</th>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
     )
-    return f"<section>\n<h2>Power, side by side</h2>\n{_scroll('Power by level', table)}\n</section>"
+    more = '<p class="more"><a href="#power">what each figure rests on</a></p>'
+    return f"<section>\n<h2>Power, side by side</h2>\n{_scroll('Power by level', table)}\n{more}\n</section>"
 
 
 def section(name: Section, title: str, lines: Sequence[Line], seen: Container[str] = ()) -> str:
@@ -65,7 +65,9 @@ def section(name: Section, title: str, lines: Sequence[Line], seen: Container[st
 
 
 def _lines(title: str, lines: Sequence[Line]) -> str:
-    body = "".join(_line(line) for line in lines)
+    # a basis of many words stands once where the next lines rest on the same
+    same = [before is not None and before.basis == line.basis for before, line in pairwise([None, *lines]) if line]
+    body = "".join(_line(line, "as above" if again else line.basis) for line, again in zip(lines, same, strict=True))
     table = (
         '<table class="lines"><thead><tr><th scope="col" class="case">figure</th><th scope="col">value</th>'
         '<th scope="col" class="unit"></th><th scope="col">5\u201395 %</th><th scope="col" class="kindof">kind</th>'
@@ -74,13 +76,13 @@ def _lines(title: str, lines: Sequence[Line]) -> str:
     return _scroll(title, table)
 
 
-def _line(line: Line) -> str:
+def _line(line: Line, basis: str) -> str:
     told = text(line)
     number = f'<span class="muted">{ABSENT}</span>' if told.number == ABSENT else told.number
     return (
         f'<tr id="{escape(line.key)}"><th scope="row" class="case">{escape(line.label)}</th><td>{number}</td>'
         f'<td class="unit">{escape(told.unit)}</td><td class="band">{told.band}</td>'
-        f'<td class="kindof">{kind_mark(line.kind)}</td><td class="basis">{escape(line.basis)}</td></tr>'
+        f'<td class="kindof">{kind_mark(line.kind)}</td><td class="basis">{escape(basis)}</td></tr>'
     )
 
 

@@ -1,9 +1,9 @@
 """The curves of a sizing: load over the year, the year by temperature, ramps, spectrum, and what dominates a figure.
 
-How a series is drawn follows from how its name begins: ``duration`` as an area from 0, ``year`` as panels one below the
-other on one axis (hours and PUE share no scale), ``ramps`` as bars side by side, ``spectrum`` on two logarithmic
-axes, any other as lines. Each curve in W gets the prefix that suits its largest value. Where a second draws and a meter
-does not see it, the note of the series says so below its title. matplotlib is imported on use, without global state.
+How a series is drawn follows from how its name begins: ``load_duration`` as an area from 0, ``year`` as panels one
+below the other on one axis (hours and PUE share no scale), ``ramps`` as bars side by side, ``spectrum`` on two
+logarithmic axes, any other as lines. Curves in W get the prefix that suits the largest value. What the meter cannot see
+is said by the series' note, beside the title. matplotlib is imported on use, without global state.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from perwatt.results.reports import svg
 from perwatt.results.reports.plots import Drawing, plain
-from perwatt.results.reports.sizing_values import scale, shown, spoken
+from perwatt.results.reports.sizing_values import first_upper, scale, shown, spoken
 from perwatt.results.size.sizing import Driver, Line, Series
 
 if TYPE_CHECKING:
@@ -25,9 +25,11 @@ WIDTH, HEIGHT, FONT = 460, 270, 11
 LEFT, RIGHT, TOP, BOTTOM, LEGEND, GAP = 50, 10, 24, 40, 18, 30
 CHARACTER = 6.6
 BAR_ROW, NAME_WIDTH, MOST_DRIVERS = 26, 166, 8
+# What part of the widest bar a bar must be to be drawn.
+LEAST_BAR = 0.02
 SUPERSCRIPT = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 TITLES = {
-    "duration": "Load over the year",
+    "load_duration": "Load over the year",
     "year": "The year by temperature",
     "ramps": "Steepest change by window",
     "spectrum": "Spectrum of the power",
@@ -43,7 +45,8 @@ def figure(series: Series, prefix: str) -> Drawing | None:
     with svg.style(FONT):
         draw = _panels if series.name.startswith("year") else _one
         markup = draw(series, known, prefix)
-    title = TITLES.get(series.name, series.name.replace("_", " ").capitalize())
+    title = next((title for start, title in TITLES.items() if series.name.startswith(start)), "")
+    title = title or first_upper(series.name.replace("_", " "))
     return Drawing(markup, title, series.note)
 
 
@@ -87,7 +90,7 @@ def _unit(label: str, values: Sequence[float]) -> tuple[float, str]:
 def _lines(axes: Axes, series: Series, known: dict[str, tuple[float, ...]], factor: float) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-    spectrum, duration = series.name.startswith("spectrum"), series.name.startswith("duration")
+    spectrum, duration = series.name.startswith("spectrum"), series.name.startswith("load_duration")
     for index, (_, values) in enumerate(known.items()):
         ink = svg.INK[f"c{index % svg.SERIES}"]
         y = [value / factor for value in values]
@@ -172,6 +175,8 @@ def tornado(line: Line, drivers: Sequence[Driver], prefix: str) -> Drawing | Non
     widest = sorted(drivers, key=lambda d: -abs(d.at_high - d.at_low))[:MOST_DRIVERS]
     if not widest or line.value is None:
         return None
+    seen = LEAST_BAR * abs(widest[0].at_high - widest[0].at_low)
+    widest = [d for d in widest if abs(d.at_high - d.at_low) >= seen]
     factor, unit = scale(line.value, line.unit, line.key)
     height = TOP + BOTTOM + BAR_ROW * len(widest)
     with svg.style(FONT):
@@ -201,7 +206,7 @@ def tornado(line: Line, drivers: Sequence[Driver], prefix: str) -> Drawing | Non
             for d in widest
         )
         markup = svg.inline(drawing, prefix, f"What moves {line.label}: {told}")
-    return Drawing(markup, line.label, "share: of the variance over the draws")
+    return Drawing(markup, first_upper(line.label))
 
 
 def _tornado_axes(axes: Axes, widest: Sequence[Driver], middle: float) -> None:

@@ -15,7 +15,9 @@ from perwatt.results.reports.sizing_values import first_upper, shown
 from perwatt.results.reports.units import percent
 from perwatt.results.size.sizing import Flow
 
-WIDTH, BAR, RIGHT, TOP = 900.0, 12.0, 150.0, 16.0
+WIDTH, BAR, TOP = 900.0, 12.0, 16.0
+# The width of a bold character of 13 px on the wide side, and what the names at the right take up at least.
+CHARACTER, LEAST_RIGHT = 8.4, 150.0
 # A place and its label of two lines take at least this much height; ribbons share the rest.
 PITCH, ROOM, LEAST = 40.0, 300.0, 1.0
 # The colour of a place by what it is; electricity on its way is the first.
@@ -97,6 +99,7 @@ def _arrange(places: dict[str, _Place]) -> float:
     """Set where each place stands and how high it is; the height of the drawing."""
     last = max(place.column for place in places.values())
     columns = [[p for p in places.values() if p.column == at] for at in range(last + 1)]
+    right = max(LEAST_RIGHT, *(CHARACTER * len(place.name) + 8 for place in columns[-1]))
     scale = min(ROOM / sum(p.energy_j for p in column) for column in columns if column)
     bottom = 0.0
     for at, column in enumerate(columns):
@@ -105,7 +108,7 @@ def _arrange(places: dict[str, _Place]) -> float:
         y = TOP
         for place in column:
             place.height = max(place.energy_j * scale, LEAST)
-            place.x = at * (WIDTH - RIGHT - BAR) / max(last, 1)
+            place.x = at * (WIDTH - right - BAR) / max(last, 1)
             place.y = y
             y += max(place.height + 14, PITCH)
         bottom = max(bottom, y)

@@ -188,7 +188,7 @@ def test_sankey_labels_keep_apart_and_inside() -> None:
     drawn = sizing_sankey.render(sizings.flows())
     height = float(re.search(r'viewBox="0 0 900 (\d+)"', drawn)[1])  # type: ignore[index]
     placed = [(float(x), float(y)) for x, y in re.findall(r'<text x="([\d.]+)" y="([\d.]+)" font-size="13"', drawn)]
-    assert len(placed) == 10
+    assert len(placed) == 11
     for at, (x, y) in enumerate(placed):
         assert y + 15 <= height
         assert all(abs(y - other_y) >= 30 for other_x, other_y in placed[:at] if other_x == x)
