@@ -23,6 +23,7 @@ from perwatt.results.size.parameter import Floats
 from perwatt.results.size.request import Entry
 from perwatt.results.size.system import System
 from perwatt.results.size.trace_file import read_traces
+from perwatt.results.size.windows import seconds_from
 
 MIXES = {"training": 1.0, "inference": 0.0}
 KEYS = ("name", "system", "units", "per_rack", "mix", "run", "trace", "format", "load")
@@ -40,6 +41,8 @@ class Fleet(NamedTuple):
 def fleet(plain: Mapping[str, Any], directories: Sequence[str]) -> list[Fleet]:
     """Every entry that the composed configuration asks for. Raises BadRequest, naming the key, for a wrong one."""
     asked = _asked(plain)
+    if plain["load"] is not None and plain["run"] is None and not any(node.get("run") for node in asked):
+        raise BadRequest(f"load: found {plain['load']!r} without a run; allowed with run=RUN, whose cases it chooses")
     found = []
     for index, node in enumerate(asked):
         where = f"fleet[{index}]" if plain["fleet"] else "systems" if plain["systems"] else ""
@@ -53,6 +56,8 @@ def fleet(plain: Mapping[str, Any], directories: Sequence[str]) -> list[Fleet]:
 def _asked(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What was asked for, one mapping an entry."""
     if plain["fleet"]:
+        if not isinstance(plain["fleet"], list):
+            raise BadRequest(f"fleet: found {plain['fleet']!r}; allowed a list of {{system: NAME, units: N, ...}}")
         for index, node in enumerate(plain["fleet"]):
             if not isinstance(node, dict) or "system" not in node:
                 raise BadRequest(f"fleet[{index}]: found {node!r}; allowed {{system: NAME, units: N, ...}}")
@@ -62,7 +67,7 @@ def _asked(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
     if plain["systems"]:
         if plain["limit_mw"] is None:
             raise BadRequest("systems: found systems to choose from without a limit; allowed with limit_mw=MW")
-        return [{"system": name, "units": 1} for name in plain["systems"]]
+        return [{"system": name, "units": 1} for name in _many(plain["systems"])]
     if plain["system"] is None:
         raise BadRequest(
             "system: found nothing; allowed system=NAME nodes=N, fleet=[...], or preset=gefion|gigafactory"
@@ -82,8 +87,8 @@ def _entry(plain: Mapping[str, Any], node: dict[str, Any], where: str, directori
     entry = Entry(
         name=name,
         system=system,
-        units=_count(node.get("units"), f"{where}.units" if where else "nodes"),
-        per_rack=system.per_rack if node["per_rack"] is None else _count(node["per_rack"], "per_rack"),
+        units=whole(node.get("units"), f"{where}.units" if where else "nodes", 1),
+        per_rack=system.per_rack if node["per_rack"] is None else whole(node["per_rack"], "per_rack", 1),
         load=load,
         training=_mix(node["mix"]),
         utilisation=parameter_from(plain["utilisation"], "utilisation", 0.0, 1.0),
@@ -92,9 +97,10 @@ def _entry(plain: Mapping[str, Any], node: dict[str, Any], where: str, directori
     return Fleet(entry, trace)
 
 
-def _count(value: Any, key: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise BadRequest(f"{key}: found {value!r}; allowed a whole number, 1 or more")
+def whole(value: Any, key: str, least: int) -> int:
+    """``value`` if it is a whole number of at least ``least``; else BadRequest naming ``key``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise BadRequest(f"{key}: found {value!r}; allowed a whole number, {least} or more")
     return value
 
 
@@ -129,7 +135,7 @@ def _load(
         if longest.boundary in OF_A_GPU and system.psu is not None:
             dc_w = system.gpus * power_w + system.host_w.mode
             power_w = np.asarray(psu_input_w(dc_w, system.psu, system.psu.efficiency_offset.mode))
-        return load, ((longest.t_ns - longest.t_ns[0]) * 1e-9, power_w)
+        return load, (seconds_from(longest.t_ns), power_w)
     return loads.published(system), None
 
 
@@ -138,7 +144,7 @@ def _measured(plain: Mapping[str, Any], node: Mapping[str, Any], system: System)
     pattern = node["load"]
     found: list[Load] = []
     for text in _many(node["run"]):
-        run = folder.find(text, Path(plain["runs_dir"]))
+        run = folder.find(text, Path(str(plain["runs_dir"])))
         found += [_at_the_node(load, system) for load in from_run(run)]
     matching = [load for load in found if pattern is None or fnmatch.fnmatch(load.name, f"*{pattern}*")]
     if not matching:
@@ -149,6 +155,8 @@ def _measured(plain: Mapping[str, Any], node: Mapping[str, Any], system: System)
 
 def _at_the_node(load: Load, system: System) -> Load:
     """GPU power lifted to the node's AC input by the system's host power and supplies, and marked so."""
+    if load.boundary == "rack" and system.form != "rack":
+        raise BadRequest(f"{load.name}: found power of a rack; allowed that of one unit, node_ac, node_dc or gpu")
     if load.boundary in ("node_ac", "rack", "node_dc"):
         return load
     if load.boundary not in OF_A_GPU:

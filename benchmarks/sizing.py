@@ -8,6 +8,7 @@ workbook with live formulas, and the EU's reporting form.
 from __future__ import annotations
 
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ import msgspec
 
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest, composed
-from perwatt.benchmarks.fleets import Fleet, fleet
+from perwatt.benchmarks.fleets import Fleet, fleet, whole
 from perwatt.benchmarks.sites import climate_named, site_from, site_named
 from perwatt.results.size import limit, model, phases
 from perwatt.results.size.dynamics import dynamics
@@ -31,12 +32,23 @@ from perwatt.results.size.weather import Weather
 from perwatt.results.store import write_atomically
 
 CONFIG = "size"
+GROUPS = ("system", "site", "preset")
+KEYS = (
+    *("title", "system", "nodes", "per_rack", "mix", "run", "trace", "format", "columns", "load", "fleet", "phases"),
+    *("utilisation", "idle_fraction", "limit_mw", "systems", "site", "compare_site", "compare_changes"),
+    *("draws", "seed", "runs_dir", "out"),
+)
+PHASE = "{name: NAME, units: {name in the fleet: units}}"
+Seen = dict[tuple[str, int, float | None], tuple[tuple[Line, ...], tuple[Series, ...]]]
+LEAST_DRAWS = 100  # of which 5 and 95 % can be told
 
 
 def size(arguments: Sequence[str]) -> int:
     """Size what the overrides ask for. Returns 0, or 1 if the site cannot hold it; BadRequest for a wrong request."""
     directories, overrides = _sorted(arguments)
     plain = composed(overrides, directories, CONFIG)
+    if unknown := [key for key in plain if key not in KEYS]:
+        raise BadRequest(f"{unknown[0]}: no such key; choices: {', '.join(KEYS)}")
     site = site_from(plain["site"])
     climate, weather = _weather(site, directories)
     members = fleet(plain, directories)
@@ -44,8 +56,9 @@ def size(arguments: Sequence[str]) -> int:
     extra: tuple[Line, ...] = ()
     if plain["limit_mw"] is not None:
         request, extra = _limited(plain, request, weather)
-    sizing = _sized(request, weather, members, extra)
-    others = [_other(plain, request, members, directories)] if plain["compare_site"] else []
+    seen: Seen = {}
+    sizing = _sized(request, weather, members, seen, extra)
+    others = [_other(plain, request, members, seen, directories)] if plain["compare_site"] else []
     where = _write(plain, request, sizing, others)
     from perwatt.results.reports.sizing_console import show
 
@@ -79,11 +92,15 @@ def _sorted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         name, equals, value = argument.partition("=")
         if name in ("--config-dir", "-cd"):
             found = value if equals else next(rest, "")
-            if not Path(found).is_dir():
-                raise BadRequest(f"--config-dir {found}: no such folder")
+            if not found or not Path(found).is_dir():
+                raise BadRequest(
+                    f"--config-dir {found}: no such folder" if found else "--config-dir: needs a value: a folder"
+                )
             directories.append(str(Path(found).resolve()))
         elif argument.startswith("-"):
             raise BadRequest(f"{argument}: no such flag; choices: --config-dir, --help")
+        elif name in GROUPS and value in ("", "null"):
+            raise BadRequest(f"{argument}: found nothing; allowed a name in conf/{name}, or no {name}= at all")
         else:
             overrides.append(argument)
     return directories, overrides
@@ -105,20 +122,36 @@ def _weather(site: Site, directories: Sequence[str]) -> tuple[Climate, Weather]:
 def _request(plain: dict[str, Any], site: Site, climate: Climate, members: Sequence[Fleet]) -> Request:
     entries = tuple(member.entry for member in members)
     units = " and ".join(f"{entry.units} {entry.system.title}" for entry in entries)
-    grown = tuple((str(phase["name"]), dict(phase["units"])) for phase in plain["phases"])
+    draws = whole(plain["draws"], "draws", 0)
+    if 0 < draws < LEAST_DRAWS:
+        raise BadRequest(f"draws: found {draws}; allowed 0, or {LEAST_DRAWS} or more")
     return Request(
-        title=plain["title"] or f"{units} at {site.title}",
+        title=str(plain["title"] or f"{units} at {site.title}"),
         site=site,
         climate=climate,
         fleet=entries,
-        phases=grown,
-        draws=int(plain["draws"]),
-        seed=int(plain["seed"]),
+        phases=_phases(plain["phases"]),
+        draws=draws,
+        seed=whole(plain["seed"], "seed", 0),
     )
+
+
+def _phases(asked: Any) -> tuple[tuple[str, dict[str, int]], ...]:
+    if not isinstance(asked, list):
+        raise BadRequest(f"phases: found {asked!r}; allowed a list of {PHASE}")
+    grown = []
+    for index, phase in enumerate(asked):
+        if not isinstance(phase, dict) or set(phase) != {"name", "units"} or not isinstance(phase["units"], dict):
+            raise BadRequest(f"phases[{index}]: found {phase!r}; allowed {PHASE}")
+        units = {str(key): whole(count, f"phases[{index}].units.{key}", 0) for key, count in phase["units"].items()}
+        grown.append((str(phase["name"]), units))
+    return tuple(grown)
 
 
 def _limited(plain: dict[str, Any], request: Request, weather: Weather) -> tuple[Request, tuple[Line, ...]]:
     """The best choice under the limit as the request, and all choices as lines."""
+    if isinstance(plain["limit_mw"], bool) or not isinstance(plain["limit_mw"], int | float):
+        raise BadRequest(f"limit_mw: found {plain['limit_mw']!r}; allowed a number of MW above 0")
     limit_w = float(plain["limit_mw"]) * 1e6
     found = limit.choices(request, weather, limit_w)
     best = found[0]
@@ -129,7 +162,10 @@ def _limited(plain: dict[str, Any], request: Request, weather: Weather) -> tuple
     return msgspec.structs.replace(request, fleet=(entry,), title=title), limit.lines(found, limit_w)
 
 
-def _sized(request: Request, weather: Weather, members: Sequence[Fleet], extra: tuple[Line, ...] = ()) -> Sizing:
+def _sized(
+    request: Request, weather: Weather, members: Sequence[Fleet], seen: Seen, extra: tuple[Line, ...] = ()
+) -> Sizing:
+    """``seen``: transients that are known already; of a year of seconds they take long."""
     lines: list[Line] = [*extra]
     curves: list[Series] = []
     for entry in request.fleet:
@@ -142,29 +178,45 @@ def _sized(request: Request, weather: Weather, members: Sequence[Fleet], extra: 
             curves += drawn
     sizing = model.size(request, weather, tuple(curves))
     lines += phases.lines(request, weather)
-    return msgspec.structs.replace(sizing, lines=(*sizing.lines, *lines))
+    # what is odd about a recording, its gaps above all, has to be read with its figures
+    notes = [f"{entry.name}: {note}" for entry in request.fleet if entry.load.observed for note in entry.load.notes]
+    return msgspec.structs.replace(sizing, lines=(*sizing.lines, *lines), warnings=(*sizing.warnings, *notes))
 
 
-def _other(plain: dict[str, Any], request: Request, members: Sequence[Fleet], directories: Sequence[str]) -> Sizing:
+def _other(
+    plain: dict[str, Any], request: Request, members: Sequence[Fleet], seen: Seen, directories: Sequence[str]
+) -> Sizing:
     """The same fleet at the site to compare with."""
     site = site_named(plain["compare_site"], directories, plain["compare_changes"])
     climate, weather = _weather(site, directories)
     moved = msgspec.structs.replace(request, site=site, climate=climate, title=f"the same in {site.title}")
-    return _sized(moved, weather, members)
+    return _sized(moved, weather, members, seen)
 
 
 def _write(plain: dict[str, Any], request: Request, sizing: Sizing, others: Sequence[Sizing]) -> Path | None:
-    """Everything into a new folder, each file whole or not there; None if no folder was asked for."""
+    """Everything into a new folder, whole or not there; None if no folder was asked for."""
     if plain["out"] is None:
         return None
-    from perwatt.results.reports import sizing_csv, sizing_html, sizing_json, sizing_pdf, sizing_xlsx
-
+    parent = Path(str(plain["out"]))
     name = request.fleet[0].system.name if len(request.fleet) == 1 else "fleet"
-    where = Path(plain["out"]) / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{secrets.token_hex(3)}"
+    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{secrets.token_hex(3)}"
+    where, begun = parent / name, parent / f".{name}"
     try:
-        where.mkdir(parents=True)
+        begun.mkdir(parents=True)
     except OSError as error:
         raise BadRequest(f"out={plain['out']}: cannot make {where}: {error.strerror}") from None
+    try:
+        _files(begun, request, sizing, others)
+        begun.rename(where)
+    except BaseException:  # Ctrl-C among them: no folder with half of the files
+        shutil.rmtree(begun, ignore_errors=True)
+        raise
+    return where
+
+
+def _files(where: Path, request: Request, sizing: Sizing, others: Sequence[Sizing]) -> None:
+    from perwatt.results.reports import sizing_csv, sizing_html, sizing_json, sizing_pdf, sizing_xlsx
+
     made: tuple[tuple[str, Callable[[], str | bytes]], ...] = (
         ("sizing.json", lambda: sizing_json.render(sizing)),
         ("lines.csv", lambda: sizing_csv.lines(sizing)),
@@ -182,10 +234,9 @@ def _write(plain: dict[str, Any], request: Request, sizing: Sizing, others: Sequ
         except ValueError as error:  # a library that is not there: the rest is still made
             if "pip install" not in str(error):
                 raise
-            print(f"perwatt size: {file} is left out: {error}", file=sys.stderr)
+            print(f"perwatt size: {file} is left out: {' '.join(str(error).split())}", file=sys.stderr)
             continue
         write_atomically(where / file, content if isinstance(content, str) else partial(_put, content))
-    return where
 
 
 def _put(content: bytes, file: BinaryIO) -> None:

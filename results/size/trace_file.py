@@ -29,8 +29,8 @@ OF_A_METER = ("boundary", "accuracy_class", "accuracy")
 
 
 def read_traces(path: Path, kind: str = "auto", columns: Mapping[str, Any] | None = None) -> list[Trace]:
-    """The traces in ``path``. ``columns``: what a table does not say, by the keys of :data:`COLUMNS`. Raises
-    ValueError, in one line that names the file or the key."""
+    """The traces in ``path``. ``columns``: what a table does not say, by the keys of :data:`COLUMNS`, None
+    where it does. Raises ValueError, in one line that names the file or the key."""
     if kind not in FORMATS:
         raise ValueError(f"format: found {kind!r}; allowed {', '.join(FORMATS)}")
     if kind == "auto":
@@ -43,9 +43,7 @@ def read_traces(path: Path, kind: str = "auto", columns: Mapping[str, Any] | Non
         from perwatt.results.traces.spec import read_spl
 
         return [read_spl(path)]
-    if unknown := sorted(set(columns or {}) - set(COLUMNS)):
-        raise ValueError(f"columns.{unknown[0]}: no such key; allowed {', '.join(COLUMNS)}")
-    told = COLUMNS | dict(columns or {})
+    told = COLUMNS | _asked(columns)
     if kind == "prometheus":
         from perwatt.results.size.prometheus_json import read_prometheus
 
@@ -53,6 +51,19 @@ def read_traces(path: Path, kind: str = "auto", columns: Mapping[str, Any] | Non
     from perwatt.results.size.big_csv import read_big
 
     return [read_big(path, **told)]
+
+
+def _asked(columns: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is not None of the request, each of the type that its reader wants."""
+    if columns is not None and not isinstance(columns, Mapping):
+        raise ValueError(f"columns: found {columns!r}; allowed keys and values: {', '.join(COLUMNS)}")
+    known = {key: value for key, value in (columns or {}).items() if value is not None}
+    if unknown := sorted(set(known) - set(COLUMNS)):
+        raise ValueError(f"columns.{unknown[0]}: no such key; allowed {', '.join(COLUMNS)}")
+    accuracy = known.get("accuracy", 0.0)
+    if isinstance(accuracy, bool) or not isinstance(accuracy, int | float):
+        raise ValueError(f"columns.accuracy: found {accuracy!r}; allowed a fraction from 0 to 1 (0.01 for 1 %)")
+    return {key: value if key == "accuracy" else str(value) for key, value in known.items()}
 
 
 def _told(path: Path) -> str:
