@@ -223,7 +223,8 @@ def collective(tmp_path: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize("how", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGSTOP])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_rank_that_dies_or_hangs_ends_its_case_and_the_run_goes_on(tmp_path: Path, how: signal.Signals) -> None:
     process = collective(tmp_path, "launcher.timeout_s=4", "profile.window_s=3", "profile.repetitions=1")
     members = wait_for_ranks(process.pid, 2)
@@ -284,6 +285,7 @@ def test_a_damaged_record_is_refused_by_line_and_nothing_is_overwritten(tmp_path
     assert (run / RECORDS).read_bytes() == b"{}\n"
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "perwatt.benchmarks.cli", *SMALL, *SHORT, "kernels.matmul.m=64", "meter=none"]
     both = [subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for _ in "ab"]
@@ -376,6 +378,7 @@ def test_without_a_group_launcher_collectives_are_skipped(tmp_path: Path, perwat
     assert all(isinstance(r.outcome, Skipped) and "two ranks" in r.outcome.reason for r in records)
 
 
+@pytest.mark.slow
 def test_a_group_that_cannot_form_is_not_tried_again_for_each_case(tmp_path: Path, perwatt: Perwatt) -> None:
     began = time.monotonic()
     # so many ranks are not up within eight seconds

@@ -18,6 +18,7 @@ from conftest import require
 HERE = Path(__file__).parent
 OTHERS = list(filter(None, os.environ.get("PERWATT_TRITONS", "").split(":")))
 INTERPRETED = sorted(HERE.glob("interpreted_*.py"))
+LONG = ("interpreted_attention", "interpreted_flash_backward")
 MUTATED = [path for path in INTERPRETED if "mutants" in path.read_text()]
 COMPILED = sorted(HERE.glob("compiled_*.py"))
 ONE_OF_EACH = "sm_80 or sm_90 or sm_100 or gfx950"
@@ -37,7 +38,11 @@ def own_process(path: Path, tmp_path: Path, *arguments: str, triton: str = "", *
     print(done.stdout.strip().splitlines()[-1])
 
 
-@pytest.mark.parametrize("path", INTERPRETED, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, marks=pytest.mark.slow if p.stem in LONG else ()) for p in INTERPRETED],
+    ids=lambda path: path.stem,
+)
 def test_right_in_the_interpreter(path: Path, tmp_path: Path) -> None:
     own_process(path, tmp_path, "-k", "not mutant", TRITON_INTERPRET="1")
 

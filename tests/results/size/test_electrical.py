@@ -125,7 +125,7 @@ def test_no_stage_takes_a_power_that_cannot_be(power_w: float) -> None:
 
 
 def test_a_stage_of_no_units_and_an_efficiency_above_one_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"psu\.count: found 0"):
+    with pytest.raises(ValueError, match=r"count: found 0"):
         psu_input_w(100.0, msgspec.structs.replace(SIX, count=0), 0.0)
     with pytest.raises(ValueError, match="modules: found 0"):
         ups_input_w(1e6, 0, 1.5e6, 0.97, UPS)
