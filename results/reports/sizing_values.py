@@ -53,6 +53,8 @@ def scale(value: float, unit: str, hint: str = "") -> tuple[float, str]:
         factor, symbol = next((pair for pair in _BEYOND if most >= pair[0]), (FACTORS[prefix(value)], prefix(value)))
         return factor, symbol + unit.replace("m3", "m\u00b3")
     if unit == "m3/s":
+        if abs(value) >= 1e6 / 3600:
+            return 1.0, "m\u00b3/s"
         liquid = "air" not in hint and abs(value) < 1
         return (1 / 60000, "L/min") if liquid else (1 / 3600, "m\u00b3/h")
     if unit == "m" and 0 < abs(value) < 1:

@@ -29,6 +29,7 @@ from perwatt.results.size.sizing import Line
         (5.1e11, "FLOP/J", "", "510 GFLOP/J"),
         (8.2e21, "token/m3", "", "8.200 Ztoken/m\u00b3"),
         (42.1, "m3/s", "cooling.air_flow", "151\u202f600 m\u00b3/h"),
+        (2048.0, "m3/s", "cooling.air_flow", "2048 m\u00b3/s"),
         (0.15, "m", "", "150 mm"),
         (31.0, "degC", "", "31 \u00b0C"),
         (1.36e6, "kg", "", "1360 t"),
