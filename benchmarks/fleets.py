@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from perwatt.benchmarks import folder
@@ -18,7 +19,7 @@ from perwatt.benchmarks.sites import parameter_from, system_from, system_named
 from perwatt.results.size import loads
 from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.load import Load
-from perwatt.results.size.loads_run import from_run
+from perwatt.results.size.loads_run import HELD, REACHED, from_run
 from perwatt.results.size.parameter import Floats
 from perwatt.results.size.request import Entry
 from perwatt.results.size.system import System
@@ -26,9 +27,9 @@ from perwatt.results.size.trace_file import read_traces
 from perwatt.results.size.windows import seconds_from
 
 MIXES = {"training": 1.0, "inference": 0.0}
-KEYS = ("name", "system", "units", "per_rack", "mix", "run", "trace", "format", "load")
+KEYS = ("name", "system", "units", "per_rack", "mix", "run", "trace", "format", "load", "cap_w")
 OF_A_GPU = ("gpu", "module")
-INHERITED = ("per_rack", "mix", "run", "trace", "format", "load")
+INHERITED = ("per_rack", "mix", "run", "trace", "format", "load", "cap_w")
 
 
 class Fleet(NamedTuple):
@@ -84,6 +85,8 @@ def _entry(plain: Mapping[str, Any], node: dict[str, Any], where: str, directori
     system = system_named(named, directories) if isinstance(named, str) else system_from(named)
     name = str(node.get("name", system.name))
     load, trace = _load(plain, node, system, where or "system")
+    if node["cap_w"] is not None:
+        load = _capped(load, node["cap_w"], f"{where}.cap_w" if where else "cap_w")
     entry = Entry(
         name=name,
         system=system,
@@ -110,6 +113,20 @@ def _mix(value: Any) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
     raise BadRequest(f"mix: found {value!r}; allowed training, inference, or the fraction in step, 0 to 1")
+
+
+def _capped(load: Load, cap_w: Any, key: str) -> Load:
+    """The load with a cap that somebody enforced on the whole unit, if what was measured proves that it held."""
+    if isinstance(cap_w, bool) or not isinstance(cap_w, int | float) or not cap_w > 0:
+        raise BadRequest(f"{key}: found {cap_w!r}; allowed the power in W that each unit was held to")
+    highest_w = load.at(1.0, 1.0)
+    if load.kind != "measured" or highest_w is None:
+        raise BadRequest(f"{key}: found {cap_w:g} W and no proof; allowed with a run or trace of the unit's own input")
+    if not REACHED * cap_w <= highest_w <= HELD * cap_w:
+        why = "it did not hold" if highest_w > cap_w else "it was never reached, which proves nothing"
+        raise BadRequest(f"{key}: found {cap_w:g} W, and a highest second of {highest_w:.6g} W: {why}")
+    proof = f"{load.evidence}: a cap of {cap_w:g} W as the request says, and a highest second of {highest_w:.6g} W"
+    return msgspec.structs.replace(load, cap_w=float(cap_w), cap_proof=proof)
 
 
 def _many(value: Any) -> list[str]:

@@ -34,7 +34,8 @@ from perwatt.results.store import write_atomically
 CONFIG = "size"
 GROUPS = ("system", "site", "preset")
 KEYS = (
-    *("title", "system", "nodes", "per_rack", "mix", "run", "trace", "format", "columns", "load", "fleet", "phases"),
+    *("title", "system", "nodes", "per_rack", "mix", "run", "trace", "format", "columns", "load"),
+    *("cap_w", "fleet", "phases"),
     *("utilisation", "idle_fraction", "limit_mw", "systems", "site", "compare_site", "compare_changes"),
     *("draws", "seed", "runs_dir", "out"),
 )

@@ -6,6 +6,8 @@ the answer of Prometheus to a range query.
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 from perwatt.results.traces.trace import Trace
 
 FORMATS = ("auto", "csv", "parquet", "mlperf", "spl", "prometheus")
-HEAD = 4096  # bytes by which a format is told
+HEAD = 4096  # bytes by which a format is told, of a packed file once it is unpacked
 # What a table does not say itself, by the keys of the request, with what is taken where that is silent either.
 COLUMNS: dict[str, Any] = {
     "boundary": "node_ac",
@@ -69,9 +71,12 @@ def _asked(columns: Mapping[str, Any] | None) -> dict[str, Any]:
 def _told(path: Path) -> str:
     try:
         with open(path, "rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else open(path, "rb") as file:
             head = file.read(HEAD)
-    except OSError as error:
-        raise ValueError(f"trace: {path}: {error.strerror}; allowed the file of a power trace") from None
+    except (OSError, EOFError, zlib.error) as error:
+        said = getattr(error, "strerror", None) or error
+        raise ValueError(f"trace: {path}: {said}; allowed the file of a power trace") from None
     if head[:4] == b"PAR1":
         return "parquet"
     if b":::MLLOG" in head:
