@@ -14,7 +14,7 @@ import numpy as np
 
 from perwatt.results.size import feeds, savings
 from perwatt.results.size.feeds import Circuit
-from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Drawn, draw
+from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Drawn, Level, draw
 from perwatt.results.size.parameter import Kind, Values
 from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.sheet import Sheet
@@ -70,34 +70,19 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
         in_row = min(entry.units, entry.per_rack * electrical.racks_per_row)
         rows = math.ceil(racks / electrical.racks_per_row)
         found.racks[entry.name], found.rows[entry.name] = racks, rows
-        sheet.add(f"fleet{where}.units", "fleet", f"{entry.system.title}: units", entry.units, "", "the request",
-                  kind="given")  # fmt: skip
-        sheet.add(f"fleet{where}.gpus", "fleet", f"{entry.system.title}: GPUs",
-                  entry.units * entry.system.gpus, "", f"{entry.system.gpus} a unit")  # fmt: skip
-        sheet.add(f"fleet{where}.racks", "fleet", f"{entry.system.title}: racks", racks, "",
-                  f"{entry.per_rack} units a rack")  # fmt: skip
-        sheet.add(f"fleet{where}.rows", "fleet", f"{entry.system.title}: rows", rows, "",
-                  f"{electrical.racks_per_row} racks a row")  # fmt: skip
+        _counts(entry, where, racks, rows, electrical.racks_per_row, sheet)
         in_rack = min(entry.units, entry.per_rack)
         rack_w = drawn.together(in_rack, RACK, coincidence) * margin
-        _level(entry, where, "rack", in_rack, columns, rack_w, "p99.9 of 1 s means, margin", sheet)
+        _level(entry, where, RACK, in_rack, columns, drawn, coincidence, (rack_w, "p99.9 of 1 s means, margin"), sheet)
         _feed(request, entry, values, rack_w, in_rack, found, sheet)
         row_w = drawn.together(in_row, ROW, coincidence) * margin
         # a busway warms in minutes, yet must not trip on a second
         row_w = np.maximum(row_w, drawn.of(in_row, UNIT_S, 1.0, coincidence))
-        _level(
-            entry,
-            where,
-            "row",
-            in_row,
-            columns,
-            row_w,
-            "highest minute with margin, at least the highest second",
-            sheet,
-        )
+        basis = "highest minute with margin, at least the highest second"
+        _level(entry, where, ROW, in_row, columns, drawn, coincidence, (row_w, basis), sheet)
         _row(request, entry, values, row_w, found, sheet)
         recommended_w = np.maximum(
-            drawn.together(entry.units, SITE, coincidence) * margin, drawn.of(entry.units, 900.0, 1.0, 1.0)
+            drawn.together(entry.units, SITE, coincidence) * margin, drawn.of(entry.units, SITE.window_s, 1.0, 1.0)
         )
         ups_w = np.maximum(drawn.together(entry.units, UPS, coincidence) * margin, recommended_w)
         for totals, level, most_w in ((found.site_w, SITE, recommended_w), (found.ups_w, UPS, ups_w)):
@@ -111,6 +96,18 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
     liquid_w: Values = sum(found.liquid_w.values())
     found.liquid = liquid_w / found.site_w["recommended"]
     return found
+
+
+def _counts(entry: Entry, where: str, racks: int, rows: int, racks_per_row: int, sheet: Sheet) -> None:
+    """How many of what stands there."""
+    counts: tuple[tuple[str, str, int, str, Kind], ...] = (
+        ("units", "units", entry.units, "the request", "given"),
+        ("gpus", "GPUs", entry.units * entry.system.gpus, f"{entry.system.gpus} a unit", "modelled"),
+        ("racks", "racks", racks, f"{entry.per_rack} units a rack", "modelled"),
+        ("rows", "rows", rows, f"{racks_per_row} racks a row", "modelled"),
+    )
+    for key, what, value, basis, kind in counts:
+        sheet.add(f"fleet{where}.{key}", "fleet", f"{entry.system.title}: {what}", value, "", basis, kind=kind)
 
 
 def _unit(entry: Entry, where: str, drawn: Drawn, values: Mapping[str, Values], sheet: Sheet) -> dict[str, Values]:
@@ -153,19 +150,25 @@ def _window(entry: Entry, quantile: float) -> float:
 def _level(
     entry: Entry,
     where: str,
-    level: str,
+    level: Level,
     units: int,
     columns: Mapping[str, Values],
-    recommended_w: Values,
-    how: str,
+    drawn: Drawn,
+    coincidence: Values,
+    recommended: tuple[Values, str],
     sheet: Sheet,
 ) -> None:
-    """The columns of a rack or a row of ``units``."""
+    """The columns of a rack or a row of ``units``: ``columns`` of one unit, ``recommended`` with its basis."""
     for column, value in columns.items():
-        total = recommended_w if column == "recommended" else units * value
-        basis = how if column == "recommended" else f"{units} units at their {TITLES[column]}"
-        label = f"{entry.system.title}, one {level}: {TITLES[column]}"
-        sheet.add(f"power{where}.{level}.{column}", "power", label, total, "W", basis, level=level)
+        if column == "recommended":
+            total, basis = recommended
+        elif column in MEASURED:
+            total = drawn.of(units, level.window_s, MEASURED[column], coincidence)
+            basis = f"{units} units, means over {level.window_s:g} s: {TITLES[column]}"
+        else:
+            total, basis = units * value, f"{units} units at their {TITLES[column]}"
+        label = f"{entry.system.title}, one {level.name}: {TITLES[column]}"
+        sheet.add(f"power{where}.{level.name}.{column}", "power", label, total, "W", basis, level=level.name)
 
 
 def _feed(

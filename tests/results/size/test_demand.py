@@ -1,0 +1,182 @@
+"""Columns from a unit to a row, and their circuits: published racks, caps with and without proof, mixed fleets."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import pytest
+
+from perwatt.results.size.demand import demand
+from perwatt.results.size.request import Request
+from perwatt.results.size.sheet import Sheet
+from tests.fleets_of import MEAN_W, changed_site, entry, exact, figures, measured, over_draws, point, request
+
+COLUMNS = ("nameplate", "vendor_max", "p50", "p99", "max", "recommended")
+
+
+def test_a_rack_of_four_dgx_h100_takes_63_a_at_factor_1_and_125_a_at_08() -> None:
+    # 40.8 kW at 400 V: 58.9 A at unity power factor, 62.0 A at 0.95; 63 A carry that, 0.8 of 63 A do not
+    for factor, rating in ((1.0, 63), (0.8, 125)):
+        found = figures(request(entry(units=4)), power_factor=0.95, voltage_v=400.0, continuous_factor=factor,
+                        temperature_factor=1.0)  # fmt: skip
+        assert found["power.rack.nameplate"] == pytest.approx(40_800)
+        assert found["feeds.rack.load"] == pytest.approx(40_800)
+        assert found["feeds.rack.failover"] == pytest.approx(40_800 / (math.sqrt(3) * 400 * 0.95))
+        assert (found["feeds.rack.rating"], found["feeds.rack.circuits"]) == (rating, 1)
+
+
+def test_a_rack_of_four_dgx_b200_is_sized_on_57_2_kw() -> None:
+    found = figures(request(entry("dgx_b200", units=4, per_rack=4)))
+    assert found["power.rack.nameplate"] == pytest.approx(57_200)
+    assert found["feeds.rack.load"] == pytest.approx(57_200)
+    assert found["fleet.racks"] == 1
+
+
+def test_a_rack_that_no_breaker_carries_says_so_and_by_how_much() -> None:
+    site = changed_site(electrical={"feed": {"ratings_a": [16, 32]}})
+    asked = request(entry(units=4), site=site)
+    found = point(asked)
+    (failing,) = [w for w in found.demand.warnings if "no breaker is big enough" in w]
+    assert failing.startswith("dgx_h100: rack: ")
+    assert "short by" in failing
+    assert figures(asked)["feeds.rack.circuits"] == 2
+
+
+@pytest.mark.parametrize("units", [1, 4, 100])
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_branch_circuit_is_never_sized_below_the_nameplate(units: int, share: float) -> None:
+    found = figures(request(entry(units=units, load=measured(3000.0), training=share)))
+    in_rack = min(units, 4)
+    assert found["power.unit.recommended"] == found["power.unit.nameplate"] == 10_200
+    assert found["feeds.rack.load"] == in_rack * 10_200
+    # what the rack itself is expected to draw is less, and is told
+    assert found["power.rack.recommended"] < found["feeds.rack.load"]
+
+
+def test_only_a_proven_cap_goes_below_the_nameplate() -> None:
+    proven = figures(request(entry(units=4, load=measured(cap_w=8000.0, cap_proof="enforced in the run"))))
+    assert proven["power.unit.recommended"] == 8000
+    # the rack with its margin lies above the four caps
+    assert proven["feeds.rack.load"] == pytest.approx(max(4 * 8000, 4 * 1.2 * MEAN_W * 1.1))
+    claimed = figures(request(entry(units=4, load=measured(cap_w=8000.0, cap_proof=""))))
+    assert claimed["power.unit.recommended"] == 10_200
+    assert claimed["feeds.rack.load"] == 40_800
+
+
+def test_a_cap_that_was_exceeded_does_not_hold() -> None:
+    found = figures(request(entry(units=4, load=measured(cap_w=5000.0, cap_proof="said to be enforced"))))
+    assert found["power.unit.recommended"] == pytest.approx(1.25 * MEAN_W)
+    assert found["feeds.rack.load"] >= 4 * 1.2 * MEAN_W
+
+
+def test_a_load_above_the_nameplate_is_sized_on_itself() -> None:
+    found = figures(request(entry(units=4, load=measured(10_000.0))))
+    assert found["power.unit.recommended"] == pytest.approx(12_500)
+    assert found["feeds.rack.load"] == pytest.approx(4 * 1.2 * 10_000 * 1.1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_columns_are_in_order_at_every_level(share: float) -> None:
+    found = figures(request(entry(units=64, load=measured(), training=share)))
+    for level in ("unit", "rack", "row", "ups", "transformer", "site"):
+        row = [found[f"power.{level}.{column}"] for column in ("p50", "p99", "max", "vendor_max", "nameplate")]
+        assert row == sorted(row), level
+        assert found[f"power.{level}.recommended"] >= found[f"power.{level}.p99"], level
+
+
+def test_a_level_with_a_longer_window_asks_for_less_of_each_unit() -> None:
+    found = figures(request(entry(units=64, load=measured(), training=1.0)), coincidence=1.0, margin=0.1)
+    assert found["power.rack.recommended"] == pytest.approx(4 * 1.20 * MEAN_W * 1.1)
+    # with the margin the highest minute is 1.232 of the mean: less than the highest second
+    assert found["power.row.recommended"] == pytest.approx(32 * 1.25 * MEAN_W)
+    whole = point(request(entry(units=64, load=measured())), coincidence=1.0, margin=0.1)
+    assert whole.demand.ups_w["recommended"] == pytest.approx(64 * 1.18 * MEAN_W * 1.1)
+    assert whole.demand.site_w["recommended"] == pytest.approx(64 * 1.04 * MEAN_W * 1.1)
+    assert whole.demand.ups_w["max"] == pytest.approx(64 * 1.18 * MEAN_W)
+    assert whole.demand.ups_w["nameplate"] == whole.demand.site_w["nameplate"] == 64 * 10_200
+
+
+def test_coincidence_and_no_margin_never_go_below_what_was_measured() -> None:
+    found = point(request(entry(units=64, load=measured())), coincidence=0.9, margin=0.0)
+    assert found.demand.site_w["recommended"] == pytest.approx(64 * 1.04 * MEAN_W)
+    assert found.demand.ups_w["recommended"] >= found.demand.site_w["recommended"]
+
+
+def test_growth_is_added_for_the_site_and_not_for_a_rack() -> None:
+    plain, grown = (figures(request(entry(units=64, load=measured())), growth=g) for g in (0.0, 0.25))
+    assert grown["power.rack.recommended"] == plain["power.rack.recommended"]
+    assert grown["power.site.recommended"] > 1.2 * plain["power.site.recommended"]
+
+
+def test_inference_needs_less_than_training() -> None:
+    training, inference = (figures(request(entry(units=256, load=measured(), training=share))) for share in (1.0, 0.0))
+    for level in ("rack", "row", "ups", "transformer", "site"):
+        assert inference[f"power.{level}.recommended"] < training[f"power.{level}.recommended"], level
+    assert inference["power.unit.max"] == training["power.unit.max"]
+
+
+def test_a_fleet_of_two_systems_adds_up() -> None:
+    h100, gb200 = entry(units=64, load=measured()), entry("gb200_nvl72", units=10)
+    both = point(request(h100, gb200)).demand
+    alone = [point(request(one)).demand for one in (h100, gb200)]
+    for column in COLUMNS:
+        assert both.site_w[column] == pytest.approx(sum(one.site_w[column] for one in alone))
+        assert both.ups_w[column] == pytest.approx(sum(one.ups_w[column] for one in alone))
+    assert both.racks == {"dgx_h100": 16, "gb200_nvl72": 10}
+    assert both.rows == {"dgx_h100": 2, "gb200_nvl72": 2}
+    wet = both.liquid_w["gb200_nvl72"] / both.site_w["recommended"]
+    assert both.liquid == pytest.approx(wet)
+    assert 0 < both.liquid < alone[1].liquid
+    keys = point(request(h100, gb200)).sheet.entries
+    assert {"power.dgx_h100.rack.max", "power.gb200_nvl72.rack.max", "power.site.max"} <= keys.keys()
+    assert "power.rack.max" not in keys
+
+
+def test_counts_of_racks_and_rows_round_up() -> None:
+    found = figures(request(entry(units=33, per_rack=4)))
+    assert (found["fleet.units"], found["fleet.gpus"]) == (33, 264)
+    assert (found["fleet.racks"], found["fleet.rows"]) == (9, 2)
+
+
+def test_what_nameplates_leave_unused_would_feed_more_units() -> None:
+    asked = request(entry(units=64, load=measured()))
+    found = figures(asked)
+    per_unit_w = point(asked).demand.site_w["recommended"] / 64
+    assert found["savings.fleet.power"] == pytest.approx(64 * (10_200 - per_unit_w))
+    more = math.floor(64 * 10_200 / per_unit_w) - 64
+    assert found["savings.fleet.units"] == more > 0
+    assert found["savings.fleet.racks"] == more // 4
+
+
+def test_the_range_of_a_nameplate_that_nobody_published_reaches_its_circuits() -> None:
+    made = entry("mi300x_node", units=8)
+    assert made.system.nameplate_w.low < made.system.nameplate_w.high
+    _, found = over_draws(request(made), 200)
+    loads_w = np.asarray(found.sheet.values()["feeds.rack.load"])
+    assert loads_w.shape == (200,)
+    assert np.ptp(loads_w) > 0.05 * loads_w.mean()
+
+
+def test_the_electrical_peak_and_the_gpu_are_told_beside_and_sized_on_by_nobody() -> None:
+    found = figures(request(entry("gb200_nvl72", units=4)))
+    assert found["power.unit.edpp"] == 192_000
+    assert found["power.gpu.vendor_max"] == 1200
+    assert found["power.unit.recommended"] == found["feeds.rack.load"] == 132_000
+
+
+def test_a_statistic_says_over_which_window_it_was_taken() -> None:
+    slow = measured(period_s=60.0)
+    slow = msgspec.structs.replace(slow, statistics={k: v for k, v in slow.statistics.items() if k[0] >= 60.0})
+    asked = request(entry(units=4, load=slow))
+    assert point(asked).sheet.entries["power.unit.max"].basis == "node.csv; means over 60 s"
+    assert point(request(entry(load=measured()))).sheet.entries["power.unit.max"].basis.endswith("means over 1 s")
+
+
+def test_demand_stands_alone_from_the_rest_of_the_model() -> None:
+    asked: Request = request()
+    sheet = Sheet()
+    found = demand(asked, exact(asked), sheet)
+    assert found.racks == {"dgx_h100": 4}
+    assert {entry.section for entry in sheet.entries.values()} == {"power", "fleet", "feeds", "savings"}
