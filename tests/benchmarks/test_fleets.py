@@ -1,0 +1,317 @@
+"""What a unit draws, from whatever the request names: a run, a trace in any format, or published ratios."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from records import energy, measured, record
+
+from perwatt.benchmarks.config import BadRequest, composed
+from perwatt.benchmarks.fleets import Fleet, fleet
+from perwatt.benchmarks.sites import system_named
+from perwatt.results.record import Conditions, Repetition, Work
+from perwatt.results.size.electrical import psu_input_w
+from perwatt.results.store import Store
+from perwatt.results.telemetry import write_part
+
+T0 = 1_767_225_600
+SECONDS = np.arange(1000)
+SWING_W = np.where(SECONDS % 20 < 14, 9500.0, 7200.0)  # 8810 W in the mean
+NODE = ("system=dgx_h100", "nodes=8")
+
+
+def asked(*overrides: str) -> list[Fleet]:
+    return fleet(composed(overrides, (), "size"), ())
+
+
+def rows() -> str:
+    lines = (f"{T0 + t},{w:g}" for t, w in zip(SECONDS.tolist(), SWING_W.tolist(), strict=True))
+    return "t_s,power_w\n" + "\n".join(lines) + "\n"
+
+
+def as_csv(path: Path) -> Path:
+    (path / "node.csv").write_text(rows())
+    return path / "node.csv"
+
+
+def as_gzip(path: Path) -> Path:
+    (path / "node.csv.gz").write_bytes(gzip.compress(rows().encode()))
+    return path / "node.csv.gz"
+
+
+def as_parquet(path: Path) -> Path:
+    pq.write_table(pa.table({"t_s": SECONDS + float(T0), "power_w": SWING_W}), path / "node.parquet")
+    return path / "node.parquet"
+
+
+def as_prometheus(path: Path) -> Path:
+    values = [[T0 + t, f"{w:g}"] for t, w in zip(SECONDS.tolist(), SWING_W.tolist(), strict=True)]
+    result = [{"metric": {"__name__": "node_power_watts", "instance": "n1"}, "values": values}]
+    answer = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+    (path / "node.json").write_text(json.dumps(answer))
+    return path / "node.json"
+
+
+def as_mlperf(path: Path) -> Path:
+    def event(key: str, t: int, value: float) -> str:
+        about = {"time_ms": 1000 * (T0 + t), "event_type": "POINT_IN_TIME", "key": key, "value": value, "metadata": {}}
+        return f":::MLLOG {json.dumps(about)}"
+
+    lines = [event("power_reading", t, w) for t, w in zip(SECONDS.tolist(), SWING_W.tolist(), strict=True)]
+    whole = [event("power_measurement_start", 0, 0), *lines, event("power_measurement_stop", 1000, 0)]
+    (path / "node_0.txt").write_text("\n".join(whole) + "\n")
+    return path / "node_0.txt"
+
+
+def as_spl(path: Path) -> Path:
+    lines = []
+    for t, w in zip(SECONDS.tolist(), SWING_W.tolist(), strict=True):
+        stamp = np.datetime64(T0 + t, "s").item().strftime("%m-%d-%Y %H:%M:%S.000")
+        lines.append(f"Time,{stamp},Watts,{w:.6f},Volts,230.0,Amps,40.0,PF,0.98,Mark,run")
+    (path / "spl.txt").write_text("\n".join(lines) + "\n")
+    return path / "spl.txt"
+
+
+FORMATS = [as_csv, as_gzip, as_parquet, as_prometheus, as_mlperf, as_spl]
+
+
+@pytest.mark.parametrize("written", FORMATS, ids=lambda f: f.__name__)
+def test_each_format_is_told_by_what_it_holds_and_means_the_same(
+    tmp_path: Path, written: Callable[[Path], Path]
+) -> None:
+    ((entry, trace),) = asked(*NODE, f"trace={written(tmp_path)}")
+    assert entry.load.kind == "measured"
+    assert entry.load.mean_w == pytest.approx(SWING_W.mean(), rel=0.002)
+    assert entry.load.at(1.0, 1.0) == pytest.approx(9500)
+    assert trace is not None
+    np.testing.assert_allclose(trace[0][:3], [0, 1, 2])
+    assert trace[1].max() == 9500
+
+
+@pytest.mark.parametrize(
+    ("path", "highest_w"),
+    [
+        ("mlperf_training_v5_0_lenovo_b200/llama2_70b_lora/node_0.txt.gz", 10_096.0),
+        ("mlperf_inference_v4_1/h200x8_resnet50_offline/run_1/spl.txt", 5115.9),
+    ],
+)
+def test_published_logs(path: str, highest_w: float) -> None:
+    data = os.environ.get("PERWATT_DATA")
+    if not data:
+        pytest.skip("PERWATT_DATA is not set: no published recordings to test against")
+    ((entry, trace),) = asked("system=sr780a_b200", "nodes=8", f"trace={Path(data) / 'power_traces' / path}")
+    assert trace is not None
+    assert trace[1].max() == pytest.approx(highest_w)
+    # a second's mean reaches the reading, or half of it where the meter's period is that of the window
+    assert entry.load.at(1.0, 1.0) == pytest.approx(highest_w, rel=0.02)
+
+
+def test_several_traces_are_one_load_and_the_longest_shows_the_transients(tmp_path: Path) -> None:
+    short = tmp_path / "short.csv"
+    short.write_text("".join(rows().splitlines(keepends=True)[:101]))
+    ((entry, trace),) = asked(*NODE, f"trace=[{short},{as_csv(tmp_path)}]")
+    assert entry.load.seconds == pytest.approx(1100)
+    assert entry.load.bands
+    assert trace is not None
+    assert len(trace[0]) == 1000
+
+
+def test_gpus_are_lifted_to_the_input_of_the_node_and_marked(tmp_path: Path) -> None:
+    path = tmp_path / "gpu.csv"
+    path.write_text(rows().replace(",9500", ",700").replace(",7200", ",400"))
+    ((entry, trace),) = asked(*NODE, f"trace={path}", "columns.boundary=gpu", "columns.accuracy_class=D")
+    system = system_named("dgx_h100")
+    assert system.psu is not None
+    dc_w = 8 * 700 + system.host_w.mode
+    expected = float(psu_input_w(dc_w, system.psu, system.psu.efficiency_offset.mode))
+    assert (entry.load.kind, entry.load.boundary) == ("modelled", "node_ac")
+    assert entry.load.at(1.0, 1.0) == pytest.approx(expected)
+    assert trace is not None
+    assert trace[1].max() == pytest.approx(expected)
+
+
+def test_columns_say_what_the_table_does_not(tmp_path: Path) -> None:
+    path = tmp_path / "odd.csv"
+    path.write_text("clock,watts\n" + "".join(f"{t},{w:g}\n" for t, w in zip(SECONDS, SWING_W, strict=True)))
+    told = "columns={time: clock, power: watts, unit: t_s, start: '2026-01-31', accuracy: 0.01}"
+    ((entry, _),) = asked(*NODE, f"trace={path}", told)
+    assert entry.load.mean_w == pytest.approx(SWING_W.mean(), rel=0.002)
+    assert entry.load.uncertainty == pytest.approx(0.01 / np.sqrt(3))
+
+
+# -- runs ----------------------------------------------------------------------------------------------------------
+
+WINDOW_S = 20.0
+EVERY_S = 0.1
+GPU_W = np.where(np.arange(200) % 20 < 10, 400.0, 600.0)
+
+
+def wattmeter(boundary: str, watts: float, meter: str = "nvml", **changes: object) -> Any:
+    about: dict[str, object] = {
+        "meter": meter,
+        "boundary": boundary,
+        "packages": (f"{boundary}-0",),
+        "source": "integrated",
+        "accuracy_class": "B",
+    }
+    return energy(joules=watts * WINDOW_S, **{**about, **changes})
+
+
+def write_run(
+    path: Path, cases: dict[str, float], boundary: str = "gpu", meter: str = "nvml", limit_w: float | None = None
+) -> Path:
+    """A run whose cases draw the swing times so much, metered at ``boundary``, in three windows each."""
+    path.mkdir(parents=True)
+    with Store(path) as store:
+        for key, times in cases.items():
+            conditions = None if limit_w is None else Conditions(limit_w={"enforced": limit_w})
+            windows = tuple(
+                Repetition(
+                    i * 10**11, WINDOW_S, 200, 200, (wattmeter(boundary, 500 * times, meter),), conditions=conditions
+                )
+                for i in range(3)
+            )
+            outcome = msgspec.structs.replace(measured(), work=Work(4_000_000, 3_000, "flops"), repetitions=windows)
+            store.append(record(key, outcome))
+    for key, times in cases.items():
+        t_ns = (np.arange(200) * EVERY_S * 1e9).astype(np.int64)
+        parts = [
+            {"t_ns": i * 10**11 + t_ns, "value": GPU_W * times, "repetition": np.full(200, i), "n": np.zeros(200, int)}
+            for i in range(3)
+        ]
+        whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        write_part(path, key, 0, {f"power_w:{meter}": whole})
+    return path
+
+
+def test_a_run_of_gpus_is_lifted_and_carries_its_work(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", {"k0": 1.0})
+    ((entry, trace),) = asked(*NODE, f"run={run}")
+    assert (entry.load.kind, entry.load.boundary) == ("modelled", "node_ac")
+    assert entry.load.work_per_s == pytest.approx(8 * 200 * 4_000_000 / WINDOW_S)
+    assert entry.load.work_unit == "FLOP"
+    assert trace is None
+
+
+def test_a_run_of_the_nodes_own_input_is_taken_as_it_is(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", {"k0": 16.0}, "node_ac", "pdu")
+    ((entry, _),) = asked(*NODE, f"run={run}")
+    assert (entry.load.kind, entry.load.boundary) == ("measured", "node_ac")
+    assert entry.load.mean_w == pytest.approx(8000)
+    assert entry.load.statistics[0.1, 1.0] == 9600
+
+
+def test_of_several_cases_the_hungriest_unless_load_chooses(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    write_run(runs / "a", {"small": 8.0, "large": 16.0, "other": 12.0}, "node_ac", "pdu")
+    there = f"runs_dir={runs}"
+    assert asked(*NODE, "run=a", there)[0].entry.load.mean_w == pytest.approx(8000)
+    assert asked(*NODE, "run=latest", there, "load=small")[0].entry.load.mean_w == pytest.approx(4000)
+    assert asked(*NODE, f"run=[{runs / 'a'}]", "load='fp32 oth*'")[0].entry.load.name == "fp32 other"
+    with pytest.raises(BadRequest, match="load=big: no metered case matches; there are: fp32 large, fp32 other, "):
+        asked(*NODE, "run=a", there, "load=big")
+
+
+def test_a_run_without_a_meter_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "run"
+    path.mkdir()
+    with Store(path) as store:
+        store.append(record("k0", measured(unmetered="no meter")))
+    with pytest.raises(ValueError, match="found no case with a measured power; allowed a run with power at") as caught:
+        asked(*NODE, f"run={path}")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_cap_counts_only_if_the_recording_proves_it(tmp_path: Path) -> None:
+    path = as_csv(tmp_path)
+    ((entry, _),) = asked(*NODE, f"trace={path}", "cap_w=9500")
+    assert entry.load.cap_w == 9500
+    assert str(path) in entry.load.cap_proof
+    for cap, said in (
+        ("9000", "it did not hold"),
+        ("10200", "it was never reached"),
+        ("abc", "allowed the power in W"),
+    ):
+        with pytest.raises(BadRequest, match=said):
+            asked(*NODE, f"trace={path}", f"cap_w={cap}")
+    with pytest.raises(BadRequest, match="found 9500 W and no proof"):
+        asked(*NODE, "cap_w=9500")
+    # what held the GPUs held no fan
+    gpus = write_run(tmp_path / "run", {"k0": 1.0}, limit_w=600.0)
+    assert asked(*NODE, f"run={gpus}")[0].entry.load.cap_w is None
+    with pytest.raises(BadRequest, match="no proof; allowed with a run or trace of the unit's own input"):
+        asked(*NODE, f"run={gpus}", "cap_w=6600")
+
+
+# -- fleets --------------------------------------------------------------------------------------------------------
+
+
+def test_entries_inherit_what_they_do_not_say(tmp_path: Path) -> None:
+    other = f"{{name: b, system: dgx_b200, units: 4, mix: 0.25, trace: {as_csv(tmp_path)}}}"
+    first, second = asked(f"fleet=[{{system: dgx_h100, units: 8}}, {other}]", "mix=inference", "per_rack=2")
+    assert (first.entry.name, first.entry.units, first.entry.training, first.entry.per_rack) == ("dgx_h100", 8, 0.0, 2)
+    assert (second.entry.name, second.entry.training, second.entry.per_rack) == ("b", 0.25, 2)
+    assert not first.entry.load.observed
+    assert second.entry.load.observed
+
+
+def test_a_systems_figure_may_be_changed() -> None:
+    ((entry, _),) = asked(*NODE, "system.mean_fraction=0.5")
+    assert entry.load.mean_w == pytest.approx(5100)
+    assert entry.per_rack == system_named("dgx_h100").per_rack
+
+
+def test_systems_to_choose_from() -> None:
+    found = asked("limit_mw=2", "systems=[dgx_h100,dgx_b200]")
+    assert [member.entry.name for member in found] == ["dgx_h100", "dgx_b200"]
+    assert [member.entry.name for member in asked("limit_mw=2", "systems=dgx_h100")] == ["dgx_h100"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ([], "system: found nothing; allowed system=NAME nodes=N, "),
+        (["system=dgx_h100"], "nodes: found nothing; allowed how many units"),
+        ([*NODE, "per_rack=0"], "per_rack: found 0; allowed a whole number, 1 or more"),
+        (["fleet=3"], "fleet: found 3; allowed a list of"),
+        (["fleet=[3]"], r"fleet\[0\]: found 3; allowed"),
+        (["fleet=[{units: 8}]"], r"fleet\[0\]: found {'units': 8}; allowed"),
+        (["fleet=[{system: dgx_h100, units: 0}]"], r"fleet\[0\].units: found 0; allowed a whole number, 1 or more"),
+        (["fleet=[{system: dgx_h100}]"], r"fleet\[0\].units: found None"),
+        (["fleet=[{system: dgx_h100, units: 8, foo: 1}]"], r"fleet\[0\].foo: no such key; choices: name, system, "),
+        (["fleet=[{system: dgx_h10, units: 8}]"], r"system=dgx_h10: no such file .*\(did you mean dgx_h100\?\)"),
+        (["fleet=[{system: dgx_h100, units: 8}, {system: dgx_h100, units: 1}]"], "fleet: found 'dgx_h100' twice"),
+        (["systems=[dgx_h100]"], "systems: found systems to choose from without a limit"),
+        ([*NODE, "mix=2"], "mix: found 2; allowed training, inference"),
+        ([*NODE, "utilisation=1.5"], "utilisation: found 1.5; allowed 0 to 1"),
+        ([*NODE, "idle_fraction=often"], "idle_fraction: found 'often'; allowed a number"),
+        ([*NODE, "load=matmul"], "load: found 'matmul' without a run; allowed with run=RUN"),
+        ([*NODE, "run=x", "trace=y"], "system: found run and trace; allowed one of the two"),
+        ([*NODE, "run=x"], "x: no run there"),
+        ([*NODE, "trace=[]"], "found no trace; allowed one or more"),
+    ],
+)
+def test_what_is_refused(overrides: list[str], said: str) -> None:
+    with pytest.raises(ValueError, match=said) as caught:
+        asked(*overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_power_of_a_whole_rack_is_none_of_a_node(tmp_path: Path) -> None:
+    trace = f"trace={as_csv(tmp_path)}"
+    with pytest.raises(BadRequest, match="dgx_h100: found power of a rack; allowed that of one unit"):
+        asked(*NODE, trace, "columns.boundary=rack")
+    ((entry, _),) = asked("system=gb200_nvl72", "nodes=2", trace, "columns.boundary=rack")
+    assert entry.load.boundary == "rack"
+    with pytest.raises(BadRequest, match="dgx_h100: found power of room; allowed node_ac, node_dc, rack, gpu or"):
+        asked(*NODE, trace, "columns.boundary=room")
