@@ -126,7 +126,7 @@ def _levels(sizing: Sizing, width: int) -> Table | None:
     table.add_column(Text("Power by level", style="bold"), overflow="fold")
     for key in keys:
         table.add_column(Text(columns[key], style="dim"), justify="right", no_wrap=True)
-    table.add_column(Text("5-95 %", style="dim"), justify="right", no_wrap=True)
+    table.add_column(Text("5, 50, 95 %", style="dim"), justify="right", no_wrap=True)
     for row in rows:
         cells = []
         for key in keys:
@@ -145,7 +145,7 @@ def _section(title: str, lines: Sequence[Line], width: int) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     table.add_column(Text(title, style="bold"), max_width=round(0.4 * width), overflow="fold")
     table.add_column(Text("value", style="dim"), justify="right", no_wrap=True)
-    table.add_column(Text("5-95 %", style="dim"), justify="right", no_wrap=True)
+    table.add_column(Text("5, 50, 95 %", style="dim"), justify="right", no_wrap=True)
     table.add_column(Text("kind", style="dim"), no_wrap=True)
     table.add_column(Text("what it rests on", style="dim"), overflow="fold")
     for line in lines:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from perwatt.results.size.sizing import Sizing
 
-LINES = ("key", "section", "level", "label", "value", "p5", "p95", "unit", "kind", "basis")
+LINES = ("key", "section", "level", "label", "value", "p5", "p50", "p95", "unit", "kind", "basis")
 INPUTS = ("path", "min", "mode", "max", "unit", "kind", "source")
 SERIES = ("series", "curve", "x_label", "x", "y_label", "y")
 FLOWS = ("source", "target", "energy_j")
@@ -24,7 +24,7 @@ def lines(sizing: Sizing) -> str:
     return _table(
         LINES,
         (
-            (i.key, i.section, i.level, i.label, i.value, i.low, i.high, i.unit, i.kind, i.basis)
+            (i.key, i.section, i.level, i.label, i.value, i.low, i.middle, i.high, i.unit, i.kind, i.basis)
             for i in sizing.lines
         ),
     )  # fmt: skip

@@ -45,7 +45,7 @@ def levels(sizing: Sizing) -> str:
         band = text(final).band if final else ""
         cells.append(f'<td class="band">{band}</td>')
         body.append(f'<tr><th scope="row" class="case">{escape(row.name)}</th>{"".join(cells)}</tr>')
-    heads += '<th scope="col">5\u201395 %</th>'
+    heads += '<th scope="col">5, 50, 95 %</th>'
     table = (
         f'<table class="levels"><thead><tr><th scope="col" class="case">level</th>{heads}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table>"
@@ -70,7 +70,7 @@ def _lines(title: str, lines: Sequence[Line]) -> str:
     body = "".join(_line(line, "as above" if again else line.basis) for line, again in zip(lines, same, strict=True))
     table = (
         '<table class="lines"><thead><tr><th scope="col" class="case">figure</th><th scope="col">value</th>'
-        '<th scope="col" class="unit"></th><th scope="col">5\u201395 %</th><th scope="col" class="kindof">kind</th>'
+        '<th scope="col" class="unit"></th><th scope="col">5, 50, 95 %</th><th scope="col" class="kindof">kind</th>'
         f'<th scope="col" class="basis">what it rests on</th></tr></thead><tbody>{body}</tbody></table>'
     )
     return _scroll(title, table)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from perwatt.results.reports.sizing_values import shown, text
+from perwatt.results.reports.sizing_values import shown
 from perwatt.results.size.sizing import Line, Section, Sizing
 
 SECTIONS: dict[Section, str] = {
@@ -42,6 +42,7 @@ KINDS = {
     "assumed": "practice: a default with a range",
     "given": "said in the request",
 }
+LIFTED = "The power of its GPUs was measured; all else is modelled from it."
 UNMEASURED = "Nothing of it was measured here: published and assumed figures stand in."
 # What a person asks first: a caption, and the line that answers it, whose key may name a part of the fleet besides.
 HEADLINES: tuple[tuple[str, str], ...] = (
@@ -127,16 +128,28 @@ def decision(sizing: Sizing) -> str:
     site = found.get("power.site.recommended")
     if site is None or not site.value:
         return ""
-    said = f"Provide {shown(site.value, site.unit, digits=3)} at the grid connection"
-    if text(site).band:
-        said += f" (5\u201395 %: {text(site).band} {text(site).unit})"
+    if site.high is None:
+        said = f"Provide {shown(site.value, site.unit, digits=3)} at the grid connection"
+    else:
+        said = f"Provide {shown(site.high, site.unit, digits=3)} at the grid connection, enough in 95 of 100 draws of "
+        said += f"what is not known ({shown(site.value, site.unit, digits=3)} with every input at its likeliest)"
     other = found.get("power.site.nameplate")
     if other is not None and other.value:
-        said += f"; nameplates would ask for {shown(other.value, other.unit, digits=3)}"
-        if other.value - site.value >= 0.005 * other.value:
-            said += f", {shown(other.value - site.value, site.unit, digits=3)} more than is needed"
-    nothing = "" if any(line.kind == "measured" for line in sizing.lines) else f" {UNMEASURED}"
-    return f"{said}.{nothing}"
+        asked, provided = other.high or other.value, site.high or site.value
+        asked, provided = other.high or other.value, site.high or site.value
+        said += f"; nameplates would ask for {shown(asked, other.unit, digits=3)}"
+        if asked - provided >= 0.005 * asked:
+            said += f", {shown(asked - provided, site.unit, digits=3)} more than is needed"
+    return f"{said}.{_evidence(sizing)}"
+
+
+def _evidence(sizing: Sizing) -> str:
+    """What of it was measured, where not all of the loads are a unit's own."""
+    if any(line.kind == "measured" for line in sizing.lines):
+        return ""
+    fleet = sizing.request.get("fleet")
+    loads = {str(entry.get("kind")) for entry in fleet} if isinstance(fleet, list | tuple) else set()
+    return f" {LIFTED if 'modelled' in loads else UNMEASURED}"
 
 
 def kinds(lines: Sequence[Line]) -> dict[str, int]:

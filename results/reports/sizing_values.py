@@ -118,8 +118,12 @@ def text(line: Line) -> Text:
         decimals = 1
     largest = max(abs(line.low), abs(line.high)) / divisor
     digits = max(4, math.floor(math.log10(largest)) + 1 if largest >= 10_000 and line.unit in ("", "count") else 4)
-    low, high = (grouped(f"{_rounded(bound / divisor, digits):.{decimals}f}") for bound in (line.low, line.high))
-    return Text(told, unit, f"{low} \u2013 {high}")
+    middle = (line.low + line.high) / 2 if line.middle is None else line.middle
+    low, middle_told, high = (
+        grouped(f"{_rounded(bound / divisor, digits):.{decimals}f}") for bound in (line.low, middle, line.high)
+    )
+    told_band = (low, high) if line.middle is None else (low, middle_told, high)
+    return Text(told, unit, " \u2013 ".join(told_band))
 
 
 def _rounded(value: float, digits: int) -> float:

@@ -94,7 +94,7 @@ def render(sizing: Sizing) -> bytes:
 
 def _summary(sheets: Sheets, sizing: Sizing, book: Book) -> None:
     sheet = sheets.sheet(
-        "Summary", (34, 18, 22, 13, 60), ("figure", "report", "5\u201395 %", "kind", "what it rests on"), 4
+        "Summary", (34, 18, 22, 13, 60), ("figure", "report", "5, 50, 95 %", "kind", "what it rests on"), 4
     )
     sheet.write_string(0, 0, sizing.title, sheets.format(bold=True, font_size=16))
     sheet.write_string(1, 0, decision(sizing), sheets.format(font_size=12))

@@ -55,7 +55,7 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
     known = parameters(request)
     likeliest = modes(known)
     point = evaluate(request, weather, likeliest)
-    found: dict[str, tuple[float, float]] = {}
+    found: dict[str, tuple[float, float, float]] = {}
     dominant: dict[str, tuple[Driver, ...]] = {}
     if request.draws:
         values = drawn(known, request.draws, request.seed)

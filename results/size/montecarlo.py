@@ -17,7 +17,7 @@ import numpy as np
 from perwatt.results.size.parameter import Floats, Parameter, Values
 from perwatt.results.size.sizing import Driver
 
-LOW, HIGH = 0.05, 0.95
+LOW, MIDDLE, HIGH = 0.05, 0.5, 0.95
 # What a line is after the model: one value a draw, by the line's key; None where the line has none.
 Evaluate = Callable[[Mapping[str, Values]], Mapping[str, Values | None]]
 
@@ -35,13 +35,14 @@ def drawn(parameters: Mapping[str, Parameter], draws: int, seed: int) -> dict[st
     }
 
 
-def bands(lines: Mapping[str, Values | None]) -> dict[str, tuple[float, float]]:
-    """The 5 and 95 % quantile of each line over its draws; a line that no input moves has two equal bounds."""
+def bands(lines: Mapping[str, Values | None]) -> dict[str, tuple[float, float, float]]:
+    """The 5, 50 and 95 % quantile of each line over its draws, all alike for one that no input moves; none for a line
+    that is not finite in every draw."""
     found = {}
     for key, value in lines.items():
-        if value is not None:
-            low, high = np.quantile(np.atleast_1d(value), [LOW, HIGH])
-            found[key] = float(low), float(high)
+        if value is not None and np.all(np.isfinite(value)):
+            low, middle, high = np.quantile(np.atleast_1d(value), [LOW, MIDDLE, HIGH])
+            found[key] = float(low), float(middle), float(high)
     return found
 
 

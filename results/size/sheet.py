@@ -48,14 +48,16 @@ class Sheet:
         """The values alone, by key."""
         return {key: entry.value for key, entry in self.entries.items()}
 
-    def lines(self, bands: dict[str, tuple[float, float]]) -> tuple[Line, ...]:
+    def lines(self, bands: dict[str, tuple[float, float, float]]) -> tuple[Line, ...]:
         """The lines of a point evaluation with the bands of their draws; lines without a band have none."""
         return tuple(self._line(key, entry, bands.get(key)) for key, entry in self.entries.items())
 
     @staticmethod
-    def _line(key: str, entry: Entry, band: tuple[float, float] | None) -> Line:
+    def _line(key: str, entry: Entry, band: tuple[float, float, float] | None) -> Line:
         value = None if entry.value is None else float(np.asarray(entry.value).reshape(-1)[0])
         if value is not None and not np.isfinite(value):
             value = None
-        low, high = band if band and value is not None and np.all(np.isfinite(band)) else (None, None)
-        return Line(key, entry.section, entry.level, entry.label, value, entry.unit, entry.kind, entry.basis, low, high)
+        low, middle, high = band if band and value is not None else (None, None, None)
+        return Line(
+            key, entry.section, entry.level, entry.label, value, entry.unit, entry.kind, entry.basis, low, high, middle
+        )

@@ -13,7 +13,8 @@ Section = Literal["fleet", "power", "feeds", "redundancy", "cooling", "year", "t
 
 class Line(msgspec.Struct, frozen=True):
     """One figure. ``key`` is unique (``power.rack.recommended``), ``level`` one of gpu, unit, rack, row, ups,
-    transformer, site, or empty. ``low`` and ``high`` are its 5 and 95 % bounds over the draws, None before any.
+    transformer, site, or empty. ``value`` has all inputs at their likeliest; ``low``, ``middle`` and ``high``
+    are the 5, 50 and 95 % quantiles over the draws, None before any: where ranges lean to one side, so does the band.
     ``value`` None: not observable or not stated, and ``basis`` says why. ``basis``: the run, source or formula that it
     came from."""
 
@@ -27,6 +28,7 @@ class Line(msgspec.Struct, frozen=True):
     basis: str
     low: float | None = None
     high: float | None = None
+    middle: float | None = None
 
 
 class Driver(msgspec.Struct, frozen=True):

@@ -83,7 +83,7 @@ def test_every_line_and_every_input_is_there(source: str) -> None:
 
 def test_the_answer_stands_before_everything_else(source: str) -> None:
     text = Page(source).text
-    assert text.index("Provide 2.00") < text.index("Power chain") < text.index("Power, side by side")
+    assert text.index("Provide 2.12") < text.index("Power chain") < text.index("Power, side by side")
     assert text.index("Power, side by side") < text.index("Inputs and their sources")
 
 

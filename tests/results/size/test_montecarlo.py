@@ -40,8 +40,10 @@ def test_a_band_is_the_quantile_of_the_draws_and_an_exact_line_has_none() -> Non
     found = bands(evaluate(drawn(PARAMETERS, 100_000, 1)))
     # of the triangle (1, 2, 5): low 5 % at 1 + sqrt(0.05 * 4 * 1), high at 5 - sqrt(0.05 * 4 * 3)
     assert found["sum"][0] == pytest.approx(10 * 1.447 + 10, rel=0.01)
-    assert found["sum"][1] == pytest.approx(10 * 4.225 + 10, rel=0.01)
-    assert found["exact"] == (6.0, 6.0)
+    # half of it lies below 5 - sqrt(0.5 * 4 * 3)
+    assert found["sum"][1] == pytest.approx(10 * 2.551 + 10, rel=0.01)
+    assert found["sum"][2] == pytest.approx(10 * 4.225 + 10, rel=0.01)
+    assert found["exact"] == (6.0, 6.0, 6.0)
     assert "none" not in found
 
 
