@@ -22,9 +22,13 @@ KEYS = ("power.site.recommended", "power.site.p50", "redundancy.ups.count", "red
 def lines(request: Request, weather: Weather) -> tuple[Line, ...]:
     """The figures of each phase by key ``phase.NAME.KEY``; none without phases.
 
-    Raises ValueError for a phase that names no entry of the fleet, has a count below 0, or has no unit at all.
+    Raises ValueError for a phase that names no entry of the fleet, has a count below 0, or has no unit at all, and for
+    two of one name.
     """
     made: list[Line] = []
+    names = [name for name, _ in request.phases]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"phases: found {twice[0]!r} twice; allowed names of their own")
     for name, units in request.phases:
         asked = _phase(request, name, units)
         found: Sheet = evaluate(asked, weather, modes(parameters(asked))).sheet

@@ -18,11 +18,23 @@ import numpy as np
 import numpy.typing as npt
 
 from perwatt.results.size.parameter import Floats
-from perwatt.results.size.windows import BINS, Cells, Spread, cells, levels, pooled, readings, seconds_from, spread
+from perwatt.results.size.windows import (
+    BINS,
+    SHORTEST,
+    Cells,
+    Spread,
+    cells,
+    levels,
+    pooled,
+    readings,
+    seconds_from,
+    spread,
+)
 
 RESAMPLES = 1000
 BAND = (0.05, 0.95)
 COARSE = 256  # fine bins that make one of the bootstrap's
+NEAR = 0.1  # by which a window may be longer than a meter's period and still stand for its readings
 LEAST_POINTS = 30  # moments that a correlation is taken over
 MOST_POINTS = 1 << 20
 MOST_PAIRS = 64  # that are looked at; of more, as many evenly chosen
@@ -66,7 +78,7 @@ def pool(parts: Sequence[Part], windows_s: Sequence[float], quantiles: Sequence[
     statistics: dict[tuple[float, float], float] = {}
     bands: dict[tuple[float, float], tuple[float, float]] = {}
     notes = []
-    for window_s in windows_s:
+    for window_s in _with_readings(windows_s, max(c.period_s for c in made)):
         found = [spread(c, window_s, low_w, high_w) for c in made]
         have = [(f, m) for f, m in zip(found, member, strict=True) if f is not None]
         if not have:
@@ -94,6 +106,14 @@ def pool(parts: Sequence[Part], windows_s: Sequence[float], quantiles: Sequence[
         correlation(parts, made),
         tuple(notes),
     )
+
+
+def _with_readings(windows_s: Sequence[float], period_s: float) -> list[float]:
+    """``windows_s`` and, if none of them is as long, the period of the coarsest meter, over which the means are its
+    readings: else the highest reading of a meter of 15 s would count only as part of a minute."""
+    if period_s < min(windows_s) or any(SHORTEST * period_s <= w <= period_s * (1 + NEAR) for w in windows_s):
+        return list(windows_s)
+    return sorted({*windows_s, round(period_s, 6)})
 
 
 def _bands(

@@ -1,0 +1,103 @@
+"""The other way round: the largest number that fits, which limit binds, and what may be compared."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from perwatt.results.size import limit
+from perwatt.results.size.limit import Choice, choices, sized
+from perwatt.results.size.request import Entry, Request
+from tests.fleets_of import bins, changed_site, entry, figures, measured, request
+
+WET = changed_site(cooling={"plant": "tower", "water_limit_m3": 5000.0})
+
+
+def found(asked: Request, limit_w: float) -> tuple[Choice, ...]:
+    return choices(asked, bins(asked.climate), limit_w)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(20e3, 50e6), st.sampled_from(("dgx_h100", "gb200_nvl72")))
+def test_so_many_fit_and_one_more_does_not(limit_w: float, system: str) -> None:
+    asked = request(entry(system, units=1))
+    (best,) = found(asked, limit_w)
+    if best.units:
+        fits = figures(sized(asked, system, best.units))
+        assert fits["power.site.recommended"] == pytest.approx(best.site_w)
+        assert best.site_w <= limit_w
+    assert figures(sized(asked, system, best.units + 1))["power.site.recommended"] > limit_w
+    assert best.binding == "power"
+
+
+def test_not_one_fits() -> None:
+    (best,) = found(request(entry("gb200_nvl72", units=1)), 50e3)
+    assert (best.units, best.site_w, best.water_m3, best.work) == (0, 0, 0, 0)
+
+
+def test_water_may_bind_before_power() -> None:
+    asked = request(entry("gb200_nvl72", units=1), site=WET)
+    (best,) = found(asked, 100e6)
+    assert best.binding == "water"
+    assert best.water_m3 <= 5000
+    assert figures(sized(asked, "gb200_nvl72", best.units + 1))["year.water"] > 5000
+    assert figures(sized(asked, "gb200_nvl72", best.units + 1))["power.site.recommended"] < 100e6
+
+
+def test_a_larger_limit_never_holds_fewer() -> None:
+    units = [found(request(entry(units=1)), watts)[0].units for watts in (1e6, 1.01e6, 2e6, 20e6)]
+    assert units == sorted(units)
+    assert units[-1] > 15 * units[0]
+
+
+def test_a_proven_cap_that_saves_more_power_than_work_comes_first() -> None:
+    full = entry(name="full", units=1, load=measured(8000.0, work_per_s=1.0, work_unit="token"))
+    load = measured(5000.0, work_per_s=0.9, work_unit="token", cap_w=6300.0, cap_proof="enforced in the run")
+    capped = entry(name="capped", units=1, load=load)
+    first, second = found(request(full, capped), 5e6)
+    assert (first.entry.name, second.entry.name) == ("capped", "full")
+    assert first.work is not None
+    assert second.work is not None
+    assert first.work > second.work
+    assert first.work == pytest.approx(first.units * 0.9 * 0.85 * 8760 * 3600)
+    made = {line.key: line for line in limit.lines((first, second), 5e6)}
+    assert made["limit.capped.units"].value == first.units
+    assert "each at 6.3 kW, enforced in the run" in made["limit.capped.units"].basis
+    assert "power binds" in made["limit.full.units"].basis
+    assert made["limit.capped.gpus"].value == 8 * first.units
+    assert (made["limit.full.work"].unit, made["limit.full.work"].kind) == ("token", "measured")
+
+
+def test_published_peaks_stand_in_for_work_and_say_so() -> None:
+    first, second = found(request(entry(units=1), entry("gb200_nvl72", units=1)), 10e6)
+    assert first.entry.name == "gb200_nvl72"
+    assert {first.kind, second.kind} == {"published"}
+    assert first.work_unit == "FLOP at the dense peak"
+
+
+def silent() -> Entry:
+    made = entry(name="silent", units=1, load=measured())
+    return msgspec.structs.replace(made, system=msgspec.structs.replace(made.system, peak_flops=None))
+
+
+def test_only_like_work_is_compared() -> None:
+    tokens = entry(name="a", units=1, load=measured(work_per_s=1.0, work_unit="token"))
+    flops = entry(name="b", units=1, load=measured(work_per_s=1.0, work_unit="FLOP"))
+    with pytest.raises(ValueError, match="systems: found work in FLOP and token; allowed one unit"):
+        found(request(tokens, flops), 5e6)
+    with pytest.raises(ValueError, match="found work in nothing that is counted and token"):
+        found(request(tokens, silent()), 5e6)
+
+
+def test_without_any_work_the_units_are_still_found() -> None:
+    (best,) = found(request(silent()), 5e6)
+    assert best.units > 100
+    assert best.work is None
+
+
+@pytest.mark.parametrize("watts", [0.0, -1e6, float("nan")])
+def test_a_limit_that_is_none_is_refused(watts: float) -> None:
+    with pytest.raises(ValueError, match="limit_mw: found"):
+        found(request(entry(units=1)), watts)
