@@ -17,7 +17,7 @@ def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
         "redundancy_hv": _reported(electrical.transformer_topology),
         "redundancy_lv": _reported(electrical.ups_topology),
         "redundancy_rack": "2N" if electrical.feed.paths > 1 else "N",
-        "redundancy_rack_cooling": _reported(cooling.cdu_topology),
+        "redundancy_rack_cooling": None if _value(sizing, "cooling.cdus") is None else _reported(cooling.cdu_topology),
         "pdit_w": pdit_w,
         "pdit_metric": "rated",
         "edc_j": _value(sizing, "year.edc"),
