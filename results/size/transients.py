@@ -141,12 +141,14 @@ def swing(t_s: Floats, power_w: Floats, made: Cells | None = None) -> Swing:
         why = f"one level: the best two, {low_w:.4g} and {high_w:.4g} W, explain {100 * parted:.0f} % of the variance"
         return Swing(None, None, None, None, 0, why)
     rises = _rises(t_s, power_w, low_w + (high_w - low_w) / 4, high_w - (high_w - low_w) / 4)
-    period_s = float(rises[-1] - rises[0]) / (len(rises) - 1) if len(rises) > 1 else None
+    part = whole.part(rises - t_s[0])
+    cycles_s = np.diff(rises)[part[1:] == part[:-1]]  # how often it swung in a gap nobody knows
+    period_s = float(np.mean(cycles_s)) if len(cycles_s) else None
     duty = float((total_s - below_s[k]) / total_s)
     reason = "" if period_s else "fewer than two rises from the lower level to the higher"
     if period_s and period_s < 4 * whole.period_s:
         reason = f"fewer than four readings a cycle: faster swings than {4 * whole.period_s:g} s would look the same"
-    return Swing(high_w, low_w, period_s, duty, max(len(rises) - 1, 0), reason)
+    return Swing(high_w, low_w, period_s, duty, len(cycles_s), reason)
 
 
 def _rises(t_s: Floats, power_w: Floats, lower_w: float, upper_w: float) -> Floats:
