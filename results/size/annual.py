@@ -138,7 +138,7 @@ def _lines(request: Request, values: Mapping[str, Values], y: Year, source_c: Va
     if limit is not None:
         add("water_left", "water left of the site's limit", limit - y.win_m3, "m3", f"limit {limit:g} m3 a year")
     peak = np.max(np.asarray(y.chain.grid_w / y.chain.ups_out_w), axis=-1)
-    add("pue_hottest", "PUE of the hottest bin of the year", peak, "1")
+    add("pue_hottest", "highest PUE of any bin of the year", peak, "1")
     _indicators(request, values, y, sheet)
     _heat(y, source_c, sheet)
     _done(y, sheet)

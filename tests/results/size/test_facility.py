@@ -9,8 +9,9 @@ import pytest
 
 from perwatt.results.size import redundancy
 from perwatt.results.size.facility import cooling_values, cooling_w
+from perwatt.results.size.model import size
 from perwatt.results.size.plant import hour
-from tests.fleets_of import MEAN_W, changed_site, entry, exact, figures, measured, over_draws, point, request
+from tests.fleets_of import MEAN_W, bins, changed_site, entry, exact, figures, measured, over_draws, point, request
 
 GB200 = entry("gb200_nvl72", units=100)
 
@@ -67,6 +68,15 @@ def test_counts_of_modules_and_transformers_carry_what_the_lines_say_after_the_f
     module_w = site.electrical.ups_module_w.mode
     assert found["redundancy.ups.count"] == redundancy.count(out_w, module_w, topology)  # type: ignore[arg-type]
     assert found["redundancy.ups.normal"] == pytest.approx(out_w / module_w / found["redundancy.ups.count"])
+
+
+def test_without_a_spare_the_loss_of_the_only_module_leaves_nothing() -> None:
+    site = changed_site(electrical={"ups_topology": "N"})
+    asked = request(entry(units=4, load=measured()), site=site)
+    assert figures(asked)["redundancy.ups.count"] == 1
+    line = size(asked, bins(asked.climate)).line("redundancy.ups.fault")
+    assert line.value is None
+    assert "not carried" in line.basis
 
 
 def test_all_draws_carry_their_load_after_the_fault() -> None:

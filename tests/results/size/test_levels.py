@@ -53,7 +53,9 @@ def test_part_of_the_fleet_in_step_lies_between_all_and_none() -> None:
 
 def test_a_unit_that_is_partly_in_step_counts_as_in_step() -> None:
     one = draw(entry(load=measured(), training=0.1), exact(request(entry(load=measured()))))
-    assert one.together(1, RACK, 1.0) == pytest.approx(1.20 * MEAN_W)
+    # what is in step has a coincidence, what serves alone has none
+    assert one.together(1, RACK, 0.9) == pytest.approx(0.9 * 1.20 * MEAN_W)
+    assert one.together(10, RACK, 0.9) == pytest.approx(0.9 * 1.20 * MEAN_W + 9 * MEAN_W + 3 * 0.20 * MEAN_W, rel=1e-4)
 
 
 @settings(max_examples=60, deadline=None)
