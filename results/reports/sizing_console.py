@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 from perwatt.results.reports.console import LEAST_WIDTH, PLAIN, WIDTH
+from perwatt.results.reports.sizing_beside import compared
 from perwatt.results.reports.sizing_tables import decision, headlines, kinds, levels, sections
 from perwatt.results.reports.sizing_values import ABSENT, NARROW, shown, text
 from perwatt.results.size.sizing import Line, Sizing
@@ -29,25 +30,26 @@ EXPENDABLE = {"p50": 110, "p95": 120, "p999": 120, "p99": 100}
 MOST_DRIVERS = 5
 
 
-def render(sizing: Sizing, width: int = WIDTH) -> str:
-    """The sizing as plain text, at most ``width`` (and at least 80) characters wide."""
+def render(sizing: Sizing, width: int = WIDTH, others: Sequence[Sizing] = ()) -> str:
+    """The sizing as plain text, at most ``width`` (and at least 80) characters wide; ``others`` beside it."""
     from rich.console import Console
 
     console = Console(
         file=io.StringIO(), width=max(width, LEAST_WIDTH), color_system=None, force_terminal=False, highlight=False
     )
     with console.capture() as capture:
-        _print(console, sizing)
+        _print(console, sizing, others)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
-def show(sizing: Sizing, stream: TextIO | None = None, width: int | None = None) -> None:
-    """Print the sizing on ``stream`` (standard output by default): in colour on a terminal, plain text elsewhere."""
+def show(sizing: Sizing, stream: TextIO | None = None, width: int | None = None, others: Sequence[Sizing] = ()) -> None:
+    """Print the sizing on ``stream`` (standard output by default), ``others`` beside it: in colour on a terminal, plain
+    text elsewhere."""
     from rich.console import Console
 
     stream = stream or sys.stdout
     if not stream.isatty():
-        told = render(sizing, width or WIDTH)
+        told = render(sizing, width or WIDTH, others)
         encoding = getattr(stream, "encoding", None) or "utf-8"
         try:
             told.encode(encoding)
@@ -57,10 +59,10 @@ def show(sizing: Sizing, stream: TextIO | None = None, width: int | None = None)
         return
     terminal = Console(file=stream, width=width, highlight=False)
     terminal.width = max(terminal.width, LEAST_WIDTH)
-    _print(terminal, sizing)
+    _print(terminal, sizing, others)
 
 
-def _print(console: Console, sizing: Sizing) -> None:
+def _print(console: Console, sizing: Sizing, others: Sequence[Sizing]) -> None:
     from rich.text import Text
 
     console.print(Text(sizing.title, style="bold"))
@@ -71,6 +73,9 @@ def _print(console: Console, sizing: Sizing) -> None:
     if top := headlines(sizing):
         console.print()
         console.print(_headlines(top))
+    if others:
+        console.print()
+        console.print(_beside([sizing, *others]))
     if table := _levels(sizing, console.width):
         console.print()
         console.print(table)
@@ -105,6 +110,22 @@ def _headlines(top: Sequence[tuple[str, Line]]) -> Table:
         table.add_row(
             caption, Text(told.whole, style="bold", justify="right"), Text(told.band, style="dim"), _kind(line)
         )
+    return table
+
+
+def _beside(sizings: Sequence[Sizing]) -> Table:
+    """Several sites by the same figures; what is not known of one is a dash, nothing of it is 0."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(Text("Beside each other", style="bold"), overflow="fold")
+    for sizing in sizings:
+        table.add_column(Text(sizing.title, style="dim"), justify="right", overflow="fold")
+    for row in compared(sizings):
+        words = [word or ABSENT for word in row.words]
+        words += [text(line).whole if line else ABSENT for line in row.lines]
+        table.add_row(row.caption, *(Text(word) for word in words))
     return table
 
 

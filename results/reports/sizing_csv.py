@@ -11,6 +11,7 @@ import io
 import math
 from collections.abc import Iterable, Sequence
 
+from perwatt.results.reports.sizing_beside import compared
 from perwatt.results.size.sizing import Sizing
 
 LINES = ("key", "section", "level", "label", "value", "p5", "p50", "p95", "unit", "kind", "basis")
@@ -51,6 +52,22 @@ def series(sizing: Sizing) -> str:
 def flows(sizing: Sizing) -> str:
     """One row an arrow of the Sankey diagram."""
     return _table(FLOWS, ((flow.source, flow.target, flow.energy_j) for flow in sizing.flows))
+
+
+def beside(sizings: Sequence[Sizing]) -> str:
+    """Sites beside each other: one row a figure, of each site its value with the 5 and 95 % quantiles."""
+    header = ["figure", "key", "unit"]
+    for sizing in sizings:
+        header += [sizing.title, f"{sizing.title}: p5", f"{sizing.title}: p95"]
+    made: list[list[object]] = []
+    for row in compared(sizings):
+        cells: list[object] = [row.caption, row.key, next((line.unit for line in row.lines if line), "")]
+        for word in row.words:
+            cells += [word, None, None]
+        for line in row.lines:
+            cells += [line.value, line.low, line.high] if line else [None, None, None]
+        made.append(cells)
+    return _table(header, made)
 
 
 def rows(cells: Sequence[Sequence[str]]) -> str:

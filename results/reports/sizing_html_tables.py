@@ -7,10 +7,13 @@ from collections.abc import Container, Sequence
 from html import escape
 from itertools import groupby, pairwise
 
-from perwatt.results.reports.sizing_tables import KINDS, headlines
+from perwatt.results.reports.sizing_beside import compared
+from perwatt.results.reports.sizing_tables import KINDS
 from perwatt.results.reports.sizing_tables import levels as rows_of_levels
 from perwatt.results.reports.sizing_values import ABSENT, exact, scale, spoken, text
 from perwatt.results.size.sizing import Line, Section, Sizing
+
+_NONE = f'<span class="muted">{ABSENT}</span>'
 
 
 def kind_mark(kind: str) -> str:
@@ -87,14 +90,13 @@ def _line(line: Line, basis: str) -> str:
 
 
 def beside(sizings: Sequence[Sizing]) -> str:
-    """The headline figures of several sizings, a column each."""
-    rows = list(dict.fromkeys(caption for sizing in sizings for caption, _ in headlines(sizing)))
-    columns = [dict(headlines(sizing)) for sizing in sizings]
+    """Several sites by the same figures, a column each."""
     heads = "".join(f'<th scope="col">{escape(sizing.title)}</th>' for sizing in sizings)
     body = ""
-    for caption in rows:
-        cells = "".join(f"<td>{_beside(column.get(caption))}</td>" for column in columns)
-        body += f'<tr><th scope="row" class="case">{escape(caption)}</th>{cells}</tr>'
+    for row in compared(sizings):
+        cells = "".join(f"<td>{escape(word) if word else _NONE}</td>" for word in row.words)
+        cells += "".join(f"<td>{_beside(line)}</td>" for line in row.lines)
+        body += f'<tr><th scope="row" class="case">{escape(row.caption)}</th>{cells}</tr>'
     table = (
         f'<table class="beside"><thead><tr><th scope="col" class="case"></th>{heads}</tr></thead>'
         f"<tbody>{body}</tbody></table>"
@@ -104,7 +106,7 @@ def beside(sizings: Sequence[Sizing]) -> str:
 
 def _beside(line: Line | None) -> str:
     if line is None:
-        return f'<span class="muted">{ABSENT}</span>'
+        return _NONE
     told = text(line)
     band = f"<small>{told.band}</small>" if told.band else ""
     return f"{escape(told.whole)}{band}"

@@ -1,8 +1,10 @@
 """Where the energy of a year goes: a Sankey diagram from the grid to the chips and on to the heat, as SVG.
 
-A place stands in the column of the longest way to it; its height is the energy through it, the larger of what comes in
-and what goes out. Ribbons keep their order, so that they cross as little as the flows allow. A name with its energy and
-its share of what comes in at the left stands beside each place. Flows in a circle are refused: energy has one way.
+A place stands as far to the right as what it feeds allows, so that losses, fans and pumps on their way to the ambient
+stand beside the heat of the machines; its height is the energy through it, the larger of what comes in and what goes
+out. Ribbons keep their order, so that they cross as little as the flows allow. A name with its energy and its share of
+what comes in at the left stands beside each place, in two lines where one has no room. Flows in a circle are refused:
+energy has one way.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
+from textwrap import wrap
 
 from perwatt.results.reports.sizing_values import first_upper, shown
 from perwatt.results.reports.units import percent
@@ -18,8 +21,9 @@ from perwatt.results.size.sizing import Flow
 WIDTH, BAR, TOP = 900.0, 12.0, 16.0
 # The width of a bold character of 13 px on the wide side, and what the names at the right take up at least.
 CHARACTER, LEAST_RIGHT = 8.4, 150.0
-# A place and its label of two lines take at least this much height; ribbons share the rest.
-PITCH, ROOM, LEAST = 40.0, 300.0, 1.0
+# A place and its label of two lines take at least this much height, a line more of its name so much more; ribbons share
+# the rest.
+PITCH, LINE, ROOM, LEAST = 40.0, 15.0, 300.0, 1.0
 # The colour of a place by what it is; electricity on its way is the first.
 ELECTRIC = "c0"
 NAMED = {
@@ -49,6 +53,7 @@ class _Place:
     y: float = 0.0
     height: float = 0.0
     ink: str = "c0"
+    told: list[str] = field(default_factory=list)
 
     @property
     def energy_j(self) -> float:
@@ -87,10 +92,10 @@ def _places(flows: Sequence[Flow]) -> dict[str, _Place]:
     else:
         raise ValueError(f"flows: found a circle among {', '.join(places)}; allowed flows in one direction")
     last = max(place.column for place in places.values())
-    for place in places.values():
-        if not place.out:
-            # what ends somewhere ends at the right, where there is room for its name
-            place.column = last
+    # from the right: what ends somewhere ends at the right, where there is room for its name
+    for place in sorted(places.values(), key=lambda p: -p.column):
+        if place.into:
+            place.column = min((places[flow.target].column - 1 for flow in place.out), default=last)
         place.ink = next((ink for word, ink in NAMED.items() if word in place.name.lower()), ELECTRIC)
     return places
 
@@ -99,8 +104,9 @@ def _arrange(places: dict[str, _Place]) -> float:
     """Set where each place stands and how high it is; the height of the drawing."""
     last = max(place.column for place in places.values())
     columns = [[p for p in places.values() if p.column == at] for at in range(last + 1)]
-    right = max(LEAST_RIGHT, *(CHARACTER * len(place.name) + 8 for place in columns[-1]))
+    right = max(LEAST_RIGHT, *(CHARACTER * len(place.name) + BAR + 14 for place in columns[-1]))
     scale = min(ROOM / sum(p.energy_j for p in column) for column in columns if column)
+    pitch = (WIDTH - right - BAR) / max(last, 1)
     bottom = 0.0
     for at, column in enumerate(columns):
         if at:
@@ -108,9 +114,11 @@ def _arrange(places: dict[str, _Place]) -> float:
         y = TOP
         for place in column:
             place.height = max(place.energy_j * scale, LEAST)
-            place.x = at * (WIDTH - right - BAR) / max(last, 1)
+            place.x = at * pitch
             place.y = y
-            y += max(place.height + 14, PITCH)
+            room = right if at == last else pitch
+            place.told = wrap(first_upper(place.name), max(int((room - BAR - 12) / CHARACTER), 8))
+            y += max(place.height + 14, PITCH + LINE * (len(place.told) - 1))
         bottom = max(bottom, y)
     return bottom
 
@@ -151,13 +159,17 @@ def _ribbons(places: dict[str, _Place]) -> list[str]:
 def _label(place: _Place, total: float) -> str:
     x = place.x + BAR + 6
     # beside a tall place in its middle, beside a low one from its upper edge
-    y = place.y + (place.height / 2 - 3 if place.height > 34 else 9)
+    tall = place.height > LINE * (len(place.told) + 1) + 4
+    y = place.y + (place.height / 2 + 12 - LINE * len(place.told) if tall else 9)
     share = f"{percent(place.energy_j / total, 2 if place.energy_j < 0.1 * total else 3)} %"
     told = f"{shown(place.energy_j, 'J', digits=3)}, {share}"
+    name = "".join(
+        f'<text x="{x:.1f}" y="{y + LINE * at:.1f}" font-size="13" font-weight="600" fill="var(--plot-fg)">'
+        f"{escape(line)}</text>"
+        for at, line in enumerate(place.told)
+    )
     return (
         f'<rect x="{place.x:.1f}" y="{place.y:.1f}" width="{BAR:g}" height="{place.height:.1f}" '
-        f'fill="var(--plot-{place.ink})"/>'
-        f'<text x="{x:.1f}" y="{y:.1f}" font-size="13" font-weight="600" fill="var(--plot-fg)">'
-        f"{escape(first_upper(place.name))}</text>"
-        f'<text x="{x:.1f}" y="{y + 15:.1f}" font-size="12" fill="var(--plot-fg)">{told}</text>'
+        f'fill="var(--plot-{place.ink})"/>{name}'
+        f'<text x="{x:.1f}" y="{y + LINE * len(place.told):.1f}" font-size="12" fill="var(--plot-fg)">{told}</text>'
     )

@@ -5,7 +5,8 @@ Console, HTML, PDF and workbook print these in the texts of :mod:`sizing_values`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from perwatt.results.reports.sizing_values import shown
@@ -123,11 +124,48 @@ def levels(sizing: Sizing) -> tuple[dict[str, str], list[Level]]:
 
 
 def decision(sizing: Sizing) -> str:
-    """What to provide, what nameplates would have asked for, and whether anything of it was measured."""
+    """Under a limit what does the most work; what to provide, what nameplates would have asked for, and whether
+    anything of it was measured."""
     found = {line.key: line for line in sizing.lines if line.value is not None}
     site = found.get("power.site.recommended")
     if site is None or not site.value:
         return ""
+    return f"{_most_work(found)}{_provided(site, found)}{_evidence(sizing)}"
+
+
+def _most_work(found: Mapping[str, Line]) -> str:
+    """Of what could stand under a limit, the most work and what comes next; nothing where no limit was asked for."""
+    choices = [key.removesuffix(".units") for key in found if key.startswith("limit.") and key.endswith(".units")]
+    ranked = sorted(choices, key=lambda key: -(_of(found, f"{key}.work") or 0.0))
+    if not ranked or not _of(found, f"{ranked[0]}.units"):
+        return ""
+    best = found[f"{ranked[0]}.units"]
+    limit = re.search(r"under (\S+ \S?W)\b", best.basis)
+    under = f"under {limit[1]}" if limit else "under the limit"
+    gpus = found.get(f"{ranked[0]}.gpus")
+    said = _counted(best) + (f" ({shown(gpus.value, gpus.unit)} GPUs)" if gpus else "")
+    if (work := found.get(f"{ranked[0]}.work")) is None:
+        return f"{said} fit {under}; their work is not counted. "
+    verb = "does" if best.value == 1 else "do"
+    said += f" {verb} the most work {under}, {shown(work.value, work.unit, digits=3)} a year"
+    rest = [
+        f"{_counted(found[f'{key}.units'])} would do {shown(other.value, other.unit, digits=3)}"
+        for key in ranked[1:3]
+        if (other := found.get(f"{key}.work")) is not None
+    ]
+    return f"{said}{'; ' * bool(rest)}{', '.join(rest)}. "
+
+
+def _counted(line: Line) -> str:
+    """So many of what the label of the line is about."""
+    return f"{shown(line.value, line.unit)} {line.label.partition(':')[0]}"
+
+
+def _of(found: Mapping[str, Line], key: str) -> float | None:
+    return found[key].value if key in found else None
+
+
+def _provided(site: Line, found: Mapping[str, Line]) -> str:
     if site.high is None:
         said = f"Provide {shown(site.value, site.unit, digits=3)} at the grid connection"
     else:
@@ -136,11 +174,10 @@ def decision(sizing: Sizing) -> str:
     other = found.get("power.site.nameplate")
     if other is not None and other.value:
         asked, provided = other.high or other.value, site.high or site.value
-        asked, provided = other.high or other.value, site.high or site.value
         said += f"; nameplates would ask for {shown(asked, other.unit, digits=3)}"
         if asked - provided >= 0.005 * asked:
             said += f", {shown(asked - provided, site.unit, digits=3)} more than is needed"
-    return f"{said}.{_evidence(sizing)}"
+    return f"{said}."
 
 
 def _evidence(sizing: Sizing) -> str:
@@ -148,8 +185,10 @@ def _evidence(sizing: Sizing) -> str:
     if any(line.kind == "measured" for line in sizing.lines):
         return ""
     fleet = sizing.request.get("fleet")
-    loads = {str(entry.get("kind")) for entry in fleet} if isinstance(fleet, list | tuple) else set()
-    return f" {LIFTED if 'modelled' in loads else UNMEASURED}"
+    entries = [entry for entry in fleet if isinstance(entry, dict)] if isinstance(fleet, list | tuple) else []
+    # without a measured figure a load that does not say that it was not measured was lifted from its GPUs
+    lifted = any(e.get("kind") == "modelled" and "not measured" not in str(e.get("load")) for e in entries)
+    return f" {LIFTED if lifted else UNMEASURED}"
 
 
 def kinds(lines: Sequence[Line]) -> dict[str, int]:

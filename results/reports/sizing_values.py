@@ -18,10 +18,10 @@ ABSENT = "\u2013"
 NARROW = "\u202f"  # a narrow blank that does not break: between groups of three digits
 
 _SUPERSCRIPT = {"m3": "m\u00b3", "degC": "\u00b0C", "C": "\u00b0C", "1": "", "count": ""}
-# Units whose prefix follows the value; work (FLOP, token, of a year or per something) goes beyond exa.
+# Units whose prefix follows the value; work (FLOP, token, of a year or per something) has powers of ten beyond exa.
 _PREFIXED = ("W", "VA", "J", "Wh", "J/K", "W/s", "Pa")
-_WORK = re.compile(r"(FLOP|token)s?(/.*)?$")
-_BEYOND = ((1e27, "R"), (1e24, "Y"), (1e21, "Z"))
+_WORK = re.compile(r"(FLOP|token)s?([/ ].*)?$")
+BEYOND_PREFIXES = 1e21
 _UNIT_END = re.compile(r"_(w|va|v|a|k|c|pa|j_k|m_s|m3_s|m3|kg|g_kwh)$")
 
 
@@ -49,9 +49,10 @@ def scale(value: float, unit: str, hint: str = "") -> tuple[float, str]:
         symbol = prefix(value) if abs(value) >= 1 else ""
         return FACTORS[symbol], symbol + unit
     if _WORK.match(unit):
-        most = rounded(abs(value), 4)
-        factor, symbol = next((pair for pair in _BEYOND if most >= pair[0]), (FACTORS[prefix(value)], prefix(value)))
-        return factor, symbol + unit.replace("m3", "m\u00b3")
+        told = unit.replace("m3", "m\u00b3")
+        if power := _power(value, unit):
+            return 10.0**power, told
+        return FACTORS[prefix(value)], prefix(value) + told
     if unit == "m3/s":
         if abs(value) >= 1e6 / 3600:
             return 1.0, "m\u00b3/s"
@@ -66,6 +67,12 @@ def scale(value: float, unit: str, hint: str = "") -> tuple[float, str]:
                 return {"kt": 1e9, "t": 1e6, "kg": 1e3}[name] / (1000 if unit == "kg" else 1), name
     first, slash, rest = unit.partition("/")
     return 1.0, _SUPERSCRIPT.get(first, first) + slash + _SUPERSCRIPT.get(rest, rest)
+
+
+def _power(value: float, unit: str) -> int:
+    """The power of ten that work is told with where no prefix that people know is big enough; 0: none is needed."""
+    most = rounded(abs(value), 4)
+    return math.floor(math.log10(most)) if most >= BEYOND_PREFIXES and _WORK.match(unit) else 0
 
 
 def grouped(text: str) -> str:
@@ -101,6 +108,8 @@ def _told(value: float, divisor: float, unit: str, digits: int = 4) -> str:
     """Counts are exact, whatever their size; a figure that got a prefix has all its digits, to be read downwards."""
     if unit in ("", "count") and value == round(value):
         return grouped(f"{value:.0f}")
+    if power := _power(value, unit):
+        return f"{exact(value / divisor, digits)}e{power}"
     return _decimal(value / divisor, digits) if unit in _PREFIXED and value else plain(value / divisor, digits)
 
 
@@ -120,7 +129,10 @@ def text(line: Line) -> Text:
     digits = max(4, math.floor(math.log10(largest)) + 1 if largest >= 10_000 and line.unit in ("", "count") else 4)
     middle = (line.low + line.high) / 2 if line.middle is None else line.middle
     low, middle_told, high = (
-        grouped(f"{_rounded(bound / divisor, digits):.{decimals}f}") for bound in (line.low, middle, line.high)
+        _told(bound, 10.0**power, line.unit, 3)
+        if (power := _power(bound, line.unit))
+        else grouped(f"{_rounded(bound / divisor, digits):.{decimals}f}")
+        for bound in (line.low, middle, line.high)
     )
     told_band = (low, high) if line.middle is None else (low, middle_told, high)
     return Text(told, unit, " \u2013 ".join(told_band))
