@@ -536,9 +536,7 @@ def test_a_year_of_seconds_fits_in_two_gibibytes(
 ) -> None:
     path = a_year(tmp_path / f"year.{kind}", 31_536_000)
     # what any tool has to do first, on the same machine at the same time: a ratio holds on a busy one too
-    program = (
-        f"import sys, pandas; t = pandas.read_{kind}(sys.argv[1]); t.power_w.sort_values().rolling(60).mean().max()"
-    )
+    program = f"import sys, pandas; t = pandas.read_{kind}(sys.argv[1]); t.power_w.sort_values()"
     code, read_s, read_cpu_s, _ = used([sys.executable, "-c", program, str(path)], tmp_path)
     assert code == 0
     sized = [sys.executable, "-m", "perwatt.benchmarks.cli", "size", "system=sr780a_b200", "nodes=64", f"trace={path}"]
@@ -553,4 +551,5 @@ def test_a_year_of_seconds_fits_in_two_gibibytes(
     assert cpu_s < 6 * read_cpu_s
     lines = json.loads((tmp_path / json.loads(said.splitlines()[-1])["sizing"] / "sizing.json").read_text())["lines"]
     values = {line["key"]: line["value"] for line in lines}
-    assert values["transients.swing.period"] == pytest.approx(97, rel=0.2)
+    assert values["transients.swing.period"] == pytest.approx(7 * 86_400)  # rest and work part best
+    assert values["transients.ramp_up.1"] is not None
