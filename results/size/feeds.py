@@ -8,8 +8,10 @@ for the breaker later). A breaker to IEC 60947-2 carries its rating for ever at 
 a standard breaker carry 80 % of it continuously, as many houses do by policy. ``continuous_factor`` says which, and
 ``temperature_factor`` derates for a hot aisle; their product is never above 1.
 
-With several paths (A and B) each carries everything when the others are lost, and is sized on that. A branch circuit is
-sized on the nameplate, or on the design power if that is higher: less only where a power cap is enforced and proven.
+With two paths (A and B) each carries everything when the other is lost; of three and more, those that are left share it
+evenly. A path is sized on that. The supplies must allow it: they have to divide over the paths, and enough of them must
+be left (:func:`path_loss`). A branch circuit is sized on the nameplate, or on the design power if that is higher: less
+only where a power cap is enforced and proven.
 """
 
 from __future__ import annotations
@@ -69,10 +71,10 @@ def choose(current_a: Values, ratings_a: tuple[float, ...], factor: Values) -> V
 @dataclass(frozen=True)
 class Circuit:
     """The circuits of one rack or row. ``load_w`` is what they are sized on and ``floor`` says why. Currents in A a
-    phase of one circuit: ``normal_a`` with all paths alive, ``failover_a`` on the last one. ``circuits`` of
+    phase of one circuit: ``normal_a`` with all paths alive, ``failover_a`` with one of them lost. ``circuits`` of
     ``rating_a`` make up a path, of which there are ``paths``. ``used``: the failover current over what the breaker may
-    carry, 1 at the most. ``spare_w``: what a path could carry beyond ``load_w``. ``failing``: one line if no single
-    breaker of the house carries a path, and by how much it falls short; else empty."""
+    carry, 1 at the most. ``spare_w``: what the paths that are left could carry beyond ``load_w``. ``failing``: one line
+    if no single breaker of the house carries a path, and by how much it falls short; else empty."""
 
     level: str
     load_w: Values
@@ -85,6 +87,31 @@ class Circuit:
     used: Values
     spare_w: Values
     failing: str
+
+    @property
+    def left(self) -> int:
+        """Paths that carry everything together after the loss of one; the only one where there is no other."""
+        return paths_left(self.paths)
+
+    @property
+    def path_w(self) -> Values:
+        """What one path carries then, in W."""
+        return self.load_w / self.left
+
+    @property
+    def after_loss(self) -> str:
+        """In words, what each path is sized on."""
+        if self.paths == 1:
+            return "the only path carries all"
+        if self.paths == 2:
+            return "either path carries all when the other is lost"
+        return f"when one of {self.paths} paths is lost, the other {self.left} share the load"
+
+
+def paths_left(paths: int) -> int:
+    """How many of ``paths`` carry the load after the loss of one. Raises ValueError for no path."""
+    within("paths", float(paths))
+    return max(paths - 1, 1)
 
 
 def circuit(
@@ -106,7 +133,8 @@ def circuit(
     the paths, and the breakers unless ``ratings_a`` does; its own voltage and factors are passed as values (``feed``
     has their ranges). Where no single breaker is big enough, each path is split evenly over as many circuits as it
     takes, each with the smallest breaker that will do, and ``failing`` says so: a rack can be fed like that only if it
-    has the inlets for it. Raises ValueError as :func:`current_a` and :func:`choose` do, and for no path.
+    has the inlets for it. After the loss of a path the others share the load evenly.
+    Raises ValueError as :func:`current_a` and :func:`choose` do, and for no path.
     """
     within("design_w", design_w)
     within(f"{level}.paths", float(feed.paths))
@@ -120,13 +148,14 @@ def circuit(
             floor += f" in {100 * above:.2g} % of the draws" if 0 < above < 1 else ""
     ratings = feed.ratings_a if ratings_a is None else ratings_a
     factor = continuous_factor * temperature_factor
-    path_a = current_a(load_w, voltage_v, power_factor)
+    path_w = load_w / paths_left(feed.paths)  # with one lost
+    path_a = current_a(path_w, voltage_v, power_factor)
     single = choose(path_a, ratings, factor)
     most_a = factor * max(ratings)
     circuits = np.maximum(np.ceil(path_a / most_a * (1.0 - ROUNDING)), 1.0)
     failover_a = path_a / circuits
     rating_a = choose(failover_a, ratings, factor)
-    path_w = circuits * carried_w(rating_a, voltage_v, power_factor, factor)
+    most_w = paths_left(feed.paths) * circuits * carried_w(rating_a, voltage_v, power_factor, factor)
     return Circuit(
         level=level,
         load_w=load_w,
@@ -134,11 +163,11 @@ def circuit(
         paths=feed.paths,
         circuits=circuits,
         rating_a=rating_a,
-        normal_a=failover_a / feed.paths,
+        normal_a=failover_a * paths_left(feed.paths) / feed.paths,
         failover_a=failover_a,
         used=np.minimum(failover_a / (factor * rating_a), 1.0),
-        spare_w=np.maximum(path_w - load_w, 0.0),
-        failing=_failing(level, feed, single, load_w, path_a, most_a, max(ratings), circuits),
+        spare_w=np.maximum(most_w - load_w, 0.0),
+        failing=_failing(level, feed, single, path_w, path_a, most_a, max(ratings), circuits),
     )
 
 
@@ -146,7 +175,7 @@ def _failing(
     level: str,
     feed: Feed,
     single: Values,
-    load_w: Values,
+    path_w: Values,
     path_a: Values,
     most_a: Values,
     largest_a: float,
@@ -154,7 +183,7 @@ def _failing(
 ) -> str:
     """One line about the worst of all draws where no breaker is big enough (``single`` is nan), else nothing."""
     short, watts, amps, carried, many = (
-        np.atleast_1d(x) for x in np.broadcast_arrays(np.isnan(single), load_w, path_a, most_a, circuits)
+        np.atleast_1d(x) for x in np.broadcast_arrays(np.isnan(single), path_w, path_a, most_a, circuits)
     )
     if not np.any(short):
         return ""
@@ -162,7 +191,9 @@ def _failing(
     need_a, have_a = float(amps[worst]), float(carried[worst])
     kw, n = float(watts[worst]) / 1e3, int(many[worst])
     share = "" if np.all(short) else f" in {100 * np.mean(short):.2g} % of the draws"
-    last = f"with the other {'path' if feed.paths == 2 else 'paths'} lost" if feed.paths > 1 else "on its one path"
+    last = {1: "on its one path", 2: "with the other path lost"}.get(
+        feed.paths, f"on each path with one of {feed.paths} lost"
+    )
     return (
         f"{level}: no breaker is big enough{share}: {kw:.4g} kW {last} is {need_a:.4g} A a phase, the largest,"
         f" {largest_a:g} A, may carry {have_a:.4g} A ({feed.standard}): short by {need_a - have_a:.3g} A,"
@@ -171,15 +202,21 @@ def _failing(
 
 
 def path_loss(psu: Psu, paths: int) -> str:
-    """One line if a unit goes down with one path, else nothing.
+    """One line if a unit goes down with one path, else nothing. It names the least number of paths that helps.
 
     The supplies are spread evenly over ``paths``; the fullest path is lost. Two breakers that each carry a rack are no
-    redundancy if the supplies on one of them do not: of 4+2 supplies on two paths three are left. Raises ValueError for
-    no path.
+    redundancy if the supplies on one of them do not: of 4+2 supplies on two paths three are left, on three paths four.
+    Raises ValueError for no path.
     """
     within("paths", float(paths))
     left = psu.count - math.ceil(psu.count / paths)
     if left >= psu.needed:
         return ""
     lost = f"one of {paths} paths" if paths > 1 else "the only path"
-    return f"unit: {left} of {psu.count} supplies are left when {lost} is lost, it needs {psu.needed}"
+    even = (n for n in range(paths + 1, psu.count + 1) if psu.count % n == 0)
+    enough = next((n for n in even if psu.count - psu.count // n >= psu.needed), None)
+    if enough is None:
+        remedy = "no number of paths helps, as none of its supplies is redundant"
+    else:
+        remedy = f"site.electrical.feed.paths={enough} would leave {psu.count - psu.count // enough}"
+    return f"unit: {left} of {psu.count} supplies are left when {lost} is lost, it needs {psu.needed}: {remedy}"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perwatt.results.size.feeds import carried_w, choose, circuit, current_a, path_loss
+from perwatt.results.size.feeds import carried_w, choose, circuit, current_a, path_loss, paths_left
 from perwatt.results.size.parameter import Parameter
 from perwatt.results.size.site import Feed
 from perwatt.results.size.system import Psu
@@ -90,6 +90,36 @@ def test_each_path_carries_all_and_half_of_it_on_a_good_day() -> None:
     assert two.normal_a == pytest.approx(two.failover_a / 2)
     assert one.normal_a == one.failover_a
     assert two.spare_w == pytest.approx(63 * np.sqrt(3) * 400 - 40_800)
+
+
+def test_of_three_paths_two_carry_all_when_one_is_lost() -> None:
+    three = circuits(40_800.0, feed=msgspec.structs.replace(FEED, paths=3))
+    assert three.rating_a == 32  # of 58.89 A each of the two that are left carries 29.44
+    assert three.failover_a == pytest.approx(58.89 / 2, abs=0.005)
+    assert three.normal_a == pytest.approx(58.89 / 3, abs=0.005)
+    assert three.path_w == pytest.approx(20_400)
+    assert three.load_w == 40_800
+    assert three.spare_w == pytest.approx(2 * 32 * np.sqrt(3) * 400 - 40_800)
+    assert three.after_loss == "when one of 3 paths is lost, the other 2 share the load"
+    assert circuits(40_800.0).after_loss == "either path carries all when the other is lost"
+    big = circuits(1e6, feed=msgspec.structs.replace(FEED, paths=3), level="row")
+    assert big.failing.startswith("row: no breaker is big enough: 500 kW on each path with one of 3 lost is 721.7 A")
+    assert (big.circuits, big.rating_a) == (2, 400)
+
+
+@settings(max_examples=60, deadline=None)
+@given(design=st.floats(100.0, 3e6), paths=st.integers(1, 6), factor=st.floats(0.5, 1.0))
+def test_the_paths_that_are_left_carry_everything(design: float, paths: int, factor: float) -> None:
+    feed = msgspec.structs.replace(FEED, paths=paths)
+    found = circuits(design, feed=feed, continuous_factor=factor)
+    left = paths_left(paths)
+    assert left == (1 if paths == 1 else paths - 1)
+    carried = left * found.circuits * float(carried_w(found.rating_a, 400.0, 1.0, factor))
+    assert carried >= design * (1 - 1e-8)
+    assert carried == pytest.approx(design + found.spare_w)
+    assert found.normal_a * paths == pytest.approx(found.failover_a * left)
+    more = circuits(design, feed=msgspec.structs.replace(FEED, paths=paths + 1), continuous_factor=factor)
+    assert more.circuits * more.rating_a <= found.circuits * found.rating_a
 
 
 def test_nothing_but_a_proven_cap_goes_below_the_nameplate() -> None:
@@ -172,7 +202,14 @@ def test_supplies_must_survive_the_loss_of_their_path_too() -> None:
         return Psu(count, needed, parameter(3300.0, "W"), ((0.5, 0.96),), "test")
 
     assert path_loss(supplies(12, 6), 2) == ""
-    assert path_loss(supplies(6, 4), 2) == "unit: 3 of 6 supplies are left when one of 2 paths is lost, it needs 4"
+    assert path_loss(supplies(6, 4), 2) == (
+        "unit: 3 of 6 supplies are left when one of 2 paths is lost, it needs 4:"
+        " site.electrical.feed.paths=3 would leave 4"
+    )
+    assert path_loss(supplies(6, 5), 2).endswith("paths=6 would leave 5")
+    assert path_loss(supplies(6, 6), 2).endswith("no number of paths helps, as none of its supplies is redundant")
+    # five of eight: three paths do not divide eight evenly, four do
+    assert path_loss(supplies(8, 5), 2).endswith("paths=4 would leave 6")
     assert path_loss(supplies(6, 4), 3) == ""
     assert path_loss(supplies(6, 5), 3) != ""
     assert "0 of 6 supplies are left when the only path is lost" in path_loss(supplies(6, 4), 1)
