@@ -31,6 +31,7 @@ _BY_SUFFIX: tuple[tuple[str, str, float, float], ...] = (
     ("_v", "V", ABOVE_0, ANY),
     ("_c", "degC", -60.0, 100.0),
     ("_k", "K", 0.0, 60.0),
+    ("_m", "m", 0.0, ANY),
     ("", "1", 0.0, 1.0),
 )
 

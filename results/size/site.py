@@ -47,7 +47,7 @@ class Climate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The circuits to a rack. ``voltage_v`` between lines, three phases. Breakers of ``ratings_a``; each may carry
     ``continuous_factor`` of its rating for ever (IEC 1.0, NEC and many houses 0.8) times ``temperature_factor``.
-    ``paths`` feeds (2: A and B), each of which carries the whole rack when the others are lost."""
+    ``paths`` feeds (2: A and B); when one is lost, the others carry the whole rack together."""
 
     voltage_v: Parameter
     power_factor: Parameter
@@ -67,7 +67,8 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Electrical(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the grid to the rack. ``ups_curve``: (load of a module, efficiency relative to its best); ``ups_efficiency``
     that best. ``transformer_efficiency`` at rated load; ``other_w`` of everything else that is fed (light, offices,
-    controls), a fraction of the IT load. ``available_w``: what the grid offers, None if nobody said."""
+    controls), a fraction of the IT load. ``available_w``: what the grid offers, None if nobody said. ``correlation`` of
+    the power of two units that serve independently of each other, where it was not measured."""
 
     feed: Feed
     racks_per_row: int
@@ -88,6 +89,10 @@ class Electrical(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     transformer_no_load_share: Parameter = Parameter(
         0.1, "1", "practice: no-load loss over the loss at rated load, large oil-filled units", 0.05, 0.25
     )
+    correlation: Parameter = Parameter(
+        0.3, "1", "0: requests without a common rhythm; top: 0.63 to 0.69 between nodes of one job, computed from"
+        " public traces; the mode is assumed", 0.0, 0.69
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         checks.within("racks_per_row", self.racks_per_row, 1, checks.ANY)
@@ -99,12 +104,15 @@ class Electrical(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         checks.possible(self, **above, distribution_loss=(0, 0.5), margin=(0, checks.ANY), growth=(0, checks.ANY))
 
 
+_WATER = ("W17", "W27", "W32", "W40", "W45", "W+")
 _FOOTPRINT = "SiteFootprint params, a constant there"
 
 
 class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The plant. ``plant``: what rejects the heat at last, with a chiller behind it for the hours in which it alone
-    does not reach the supply. Temperatures in degrees C, differences in K, powers as fractions of the heat moved."""
+    does not reach the supply. Temperatures in degrees C, differences in K, powers as fractions of the heat moved.
+    ``liquid_loop``: there are pipes for cold plates. ``derating_from_m``: altitude above which the warmest air that
+    machines stand falls, by 1 K each ``derating_m``."""
 
     plant: Literal["dry", "adiabatic", "tower", "chiller"]
     fluid: Literal["PG25", "water"]
@@ -144,23 +152,39 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     cop_max: Parameter = Parameter(12.0, "1", f"{_FOOTPRINT}; the range is assumed", 9.0, 15.0)
     latent_share: Parameter = Parameter(0.9, "1", f"{_FOOTPRINT}; the range is assumed", 0.75, 1.0)
+    liquid_loop: bool = True
+    derating_from_m: Parameter = Parameter(
+        900.0, "m", "ASHRAE TC 9.9, classes A1 and A2; 950 in the edition of 2011 (secondary)", 900.0, 950.0
+    )
+    derating_m: Parameter = Parameter(
+        300.0, "m", "ASHRAE TC 9.9, classes A1 and A2; 175 for A3, 125 for A4 (secondary)", 125.0, 300.0
+    )
 
     def __post_init__(self) -> None:
         checks.within("return_years", self.return_years, 1, checks.ANY)
         checks.within("water_limit_m3", self.water_limit_m3, 0, checks.ANY)
+        if self.water_class not in _WATER:
+            raise ValueError(f"water_class: found {self.water_class!r}; allowed {', '.join(_WATER)}")
         # a tower that never bleeds, or bleeds all that it takes in, is none; flows need a rise to carry heat
         rises = dict.fromkeys(("liquid_rise_k", "air_rise_k", "ride_through_rise_k", "trim_band_k"), (0.1, 60.0))
         above = dict.fromkeys(("carnot_fraction", "pump_efficiency"), (checks.ABOVE_0, 1.0))
-        checks.possible(self, **rises, **above, cycles=(1.01, 1000.0), cop_max=(1.0, 100.0), warming_k=(-10.0, 20.0))
+        checks.possible(self, **rises, **above, cycles=(1.01, 1000.0), cop_max=(1.0, 100.0), warming_k=(-10.0, 20.0),
+                        derating_m=(1.0, checks.ANY))  # fmt: skip
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``carbon_g_kwh``: life-cycle CO2 equivalent of the grid; ``renewable``: part of the energy with guarantees of
-    origin or under a contract for renewables (REF); ``ramp_w_s`` the highest change that the grid takes, or None."""
+    origin or under a contract for renewables (REF); ``ramp_w_s`` the highest change that the grid takes, or None.
+    ``storage_recovery``: power at which a storage that holds it goes back to its set point, a fraction of the load's
+    highest power: so little that it counts as no ramp. 0: it never does."""
 
     carbon_g_kwh: Parameter
     renewable: Parameter
     ramp_w_s: float | None = None
+    storage_recovery: Parameter = Parameter(
+        0.01, "1", "practice: a storage is refilled slowly, within minutes; 0.01 of the load is lost in its own ripple",
+        0.002, 0.05
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         checks.within("ramp_w_s", self.ramp_w_s, checks.ABOVE_0, checks.ANY)

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from perwatt.results.size import checks
-from perwatt.results.size.parameter import Parameter
+from perwatt.results.size.parameter import Kind, Parameter
 
 
 class Psu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,13 +32,31 @@ class Psu(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         checks.possible(self, efficiency_offset=(-0.2, 0.2))
 
 
+class SupplyVoltage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the label of the supplies allows, in V of the nominal system voltage. ``phases`` 1: across one supply, which
+    stands between a line and neutral or between two lines; 3: between lines."""
+
+    phases: Literal[1, 3]
+    low_v: float
+    high_v: float
+    source: str
+    kind: Kind = "published"
+
+    def __post_init__(self) -> None:
+        checks.within("low_v", self.low_v, checks.ABOVE_0, checks.ANY)
+        checks.within("high_v", self.high_v, self.low_v, checks.ANY)
+        if not self.source.strip():
+            raise ValueError("source: found nothing; allowed where the figure was read")
+
+
 class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One unit. ``form``: several ``node`` stand in a rack (``per_rack``), a ``rack`` is its own. ``nameplate_w`` is
     the rated input that electrical codes ask for, ``vendor_max_w`` the highest that the vendor states for it,
     ``peak_w`` the short electrical peak (EDPp), all AC in W. ``host_w``: everything but the GPUs at the DC side, in W.
     ``mean_fraction``: mean input in training over ``vendor_max_w``, ``peak_over_mean``: the highest second over that
     mean, of systems that were measured and published: used only where nothing was measured. ``liquid_fraction`` of the
-    heat goes into the liquid. ``airflow_m3_s`` of the whole unit at its maximum; ``supply_max_c``: warmest coolant."""
+    heat goes into the liquid. ``airflow_m3_s`` of the whole unit at its maximum; ``supply_max_c``: warmest coolant.
+    ``supply_v``: voltage that its supplies take. ``per_rack`` is the most that the vendor puts into one rack."""
 
     name: str
     title: str
@@ -55,6 +73,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mean_fraction: Parameter
     peak_over_mean: Parameter
     psu: Psu | None = None
+    supply_v: SupplyVoltage | None = None
     peak_w: Parameter | None = None
     idle_w: Parameter | None = None
     airflow_m3_s: Parameter | None = None

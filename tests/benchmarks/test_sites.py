@@ -79,6 +79,7 @@ def test_a_system_agrees_with_itself_and_with_its_target(system: System) -> None
     assert system.peak_flops.mode == pytest.approx(system.gpus * target.peak_flops["bf16"].value, rel=2e-3)
     # the GPUs and the host at full load, at the AC side, are about what the vendor states, never far above
     assert system.psu is not None
+    assert system.supply_v is not None
     dc_w = system.gpus * system.gpu_max_w.mode + system.host_w.mode
     eta = max(efficiency for _, efficiency in system.psu.efficiency)
     assert 0.7 < dc_w / eta / system.vendor_max_w.mode < 1.03
@@ -106,6 +107,9 @@ def test_published_figures_stand_as_read() -> None:
     psu = SYSTEMS["gb200_nvl72"].psu
     assert psu is not None
     assert psu.count * psu.rating_w.mode == 8 * 33e3
+    label = SYSTEMS["dgx_h100"].supply_v
+    assert label is not None
+    assert (label.phases, label.low_v, label.high_v) == (1, 200, 240)
     # 1105 CFM carry 10.2 kW at the rise that is published, rho 1.18 and cp 1006
     air = SYSTEMS["dgx_h100"]
     assert air.airflow_m3_s is not None
@@ -147,7 +151,10 @@ def test_a_site_stands_in_a_climate_that_ships(site: Site) -> None:
     assert site.climate in CLIMATES
     feed = site.electrical.feed
     if feed.standard == "NEC":
-        assert (feed.voltage_v.mode, feed.continuous_factor.mode) == (480, 0.8)
+        assert (feed.voltage_v.mode, feed.continuous_factor.mode) == (415, 0.8)
+        # NEC 240.6(A) up to 400 A
+        assert len(feed.ratings_a) == 23
+        assert {15, 25, 35, 45, 70, 90, 110} <= set(feed.ratings_a)
     else:
         assert (feed.voltage_v.mode, feed.continuous_factor.mode) == (400, 1.0)
     assert site.cooling.supply_liquid_c.low > site.cooling.supply_air_c.mode
@@ -157,6 +164,21 @@ def test_a_site_keeps_what_it_does_not_change() -> None:
     assert SITES["granada"].cooling.plant == "adiabatic"
     assert SITES["granada"].electrical == SITES["copenhagen"].electrical
     assert SITES["phoenix"].electrical.ups_efficiency == SITES["copenhagen"].electrical.ups_efficiency
+
+
+def test_what_a_type_assumes_is_what_the_defaults_state() -> None:
+    for part in ("electrical", "cooling", "grid"):
+        node = plain("site", "copenhagen")
+        stated = getattr(SITES["copenhagen"], part)
+        later = [name for name, default in zip(stated.__struct_fields__[::-1], stated.__struct_defaults__[::-1],
+                                               strict=False) if isinstance(default, Parameter)]  # fmt: skip
+        assert later
+        for name in later:
+            node[part].pop(name)
+        bare = getattr(sites.site_from(node), part)
+        for name in later:
+            assumed, figure = getattr(bare, name), getattr(stated, name)
+            assert (assumed.low, assumed.mode, assumed.high) == (figure.low, figure.mode, figure.high), name
 
 
 def test_a_number_in_place_of_a_figure_is_exact_and_given() -> None:
@@ -215,6 +237,15 @@ BROKEN_SITES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     ),
     (lambda s: s["electrical"]["feed"].pop("paths"), r"electrical\.feed: .*missing required field `paths`"),
     (
+        lambda s: s["cooling"].update(water_class="W33"),
+        r"cooling\.water_class: found 'W33'; allowed W17, W27, W32, W40, W45, W\+",
+    ),
+    (lambda s: s["cooling"].update(liquid_loop=1), r"cooling\.liquid_loop: Expected `bool`, got `int`"),
+    (lambda s: s["cooling"].update(derating_m=0), r"cooling\.derating_m: found 0; allowed 1 or more"),
+    (lambda s: s["cooling"].update(derating_from_m=-5), r"cooling\.derating_from_m: found -5; allowed 0 or more"),
+    (lambda s: s["electrical"].update(correlation=1.1), r"electrical\.correlation: found 1\.1; allowed 0 to 1"),
+    (lambda s: s["grid"].update(storage_recovery=-0.1), r"grid\.storage_recovery: found -0\.1; allowed 0 to 1"),
+    (
         lambda s: s["cooling"].update(plant="lake"),
         r"cooling: plant: found 'lake'; allowed dry, adiabatic, tower, chiller",
     ),
@@ -257,6 +288,10 @@ BROKEN_SYSTEMS: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         r"psu\.efficiency: efficiency: found 1\.01; allowed above 0 to 1",
     ),
     (lambda s: s["psu"].update(efficiency=[]), r"psu\.efficiency: loads: found \[\]; allowed"),
+    (lambda s: s["supply_v"].update(high_v=100), r"supply_v\.high_v: found 100; allowed 200 or more"),
+    (lambda s: s["supply_v"].update(low_v=0), r"supply_v\.low_v: found 0; allowed above 0"),
+    (lambda s: s["supply_v"].update(phases=2), r"supply_v: phases: found 2; allowed 1, 3"),
+    (lambda s: s["supply_v"].update(source=" "), r"supply_v\.source: found nothing"),
     (lambda s: s.update(form="blade"), r"form: found 'blade'; allowed node, rack"),
     (lambda s: s.update(form="rack"), r"per_rack: found 4; allowed 1 to 1"),
 ]
