@@ -108,6 +108,10 @@ def test_growth_is_added_for_the_site_and_not_for_a_rack() -> None:
     plain, grown = (figures(request(entry(units=64, load=measured())), growth=g) for g in (0.0, 0.25))
     assert grown["power.rack.recommended"] == plain["power.rack.recommended"]
     assert grown["power.site.recommended"] > 1.2 * plain["power.site.recommended"]
+    wet = [point(request(entry("gb200_nvl72", units=8)), growth=g).demand for g in (0.0, 0.25)]
+    assert wet[1].site_w["recommended"] == pytest.approx(1.25 * wet[0].site_w["recommended"])
+    assert wet[1].ups_w["recommended"] == pytest.approx(1.25 * wet[0].ups_w["recommended"])
+    assert wet[1].liquid == pytest.approx(wet[0].liquid) == pytest.approx(0.871)
 
 
 def test_inference_needs_less_than_training() -> None:

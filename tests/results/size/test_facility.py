@@ -132,6 +132,7 @@ def test_pipes_and_cdus_are_those_of_a_full_row() -> None:
     assert nine["cooling.liquid_flow_rack"] == pytest.approx(one["cooling.liquid_flow_rack"])
     flow = 8 * one["cooling.liquid_flow"]
     assert eight["cooling.pipe"] == pytest.approx(math.sqrt(4 * flow / math.pi / 2.0))
+    assert one["cooling.pipe"] == pytest.approx(math.sqrt(4 * one["cooling.liquid_flow"] / math.pi / 2.0))
     assert eight["cooling.cdus"] == math.ceil(eight["cooling.liquid_heat"] / 1e6) + 1
 
 
