@@ -60,6 +60,8 @@ class Cells:
 
     def part(self, left_s: Floats) -> npt.NDArray[np.intp]:
         """The unbroken part in which, or at the end of which, each cell that begins at ``left_s`` lies."""
+        if len(self.starts_s) == 1:
+            return np.zeros(len(left_s), dtype=np.intp)
         return np.maximum(np.searchsorted(self.starts_s, left_s, side="right") - 1, 0)
 
     def chunks(self) -> Iterator[slice]:
@@ -199,21 +201,28 @@ def spread(
         # of a gap the left edge is its part's end: no window fits there
         fits = left + window_s <= of.ends_s[part] + SLACK * window_s
         if fits.any():
-            begin = left[fits]
-            mean_w = (of.energy_at(begin + window_s) - of.energy_j[chunk][fits]) / window_s
+            these = _these(fits)
+            begin = left[these]
+            mean_w = (of.energy_at(begin + window_s) - of.energy_j[chunk][these]) / window_s
             max_w = max(max_w, float(mean_w.max()))
             index = np.clip((mean_w - low) * per_w, 0, bins - 1).astype(np.int32)
-            seconds += np.bincount(index, weights=(right - left)[fits], minlength=bins)
+            seconds += np.bincount(index, weights=(right - left)[these], minlength=bins)
         if aligned:
             continue
         fits = (right - window_s >= of.starts_s[part] - SLACK * window_s) & (left < of.ends_s[part])
         if fits.any():
-            begin = right[fits] - window_s
-            energy_j = of.energy_j[chunk.start + 1 : chunk.stop + 1][fits] - of.energy_at(begin)
+            these = _these(fits)
+            begin = right[these] - window_s
+            energy_j = of.energy_j[chunk.start + 1 : chunk.stop + 1][these] - of.energy_at(begin)
             max_w = max(max_w, float(energy_j.max()) / window_s)
     if not seconds.any():
         return None
     return Spread(seconds, low, high, min(max_w, of.high_w))
+
+
+def _these(fits: npt.NDArray[np.bool_]) -> slice | npt.NDArray[np.bool_]:
+    """All of them by a slice, which copies nothing."""
+    return slice(None) if fits.all() else fits
 
 
 def readings(of: Cells, low_w: float | None = None, high_w: float | None = None, bins: int = BINS) -> Spread:
