@@ -26,7 +26,7 @@ from perwatt.results.size import limit, model, phases
 from perwatt.results.size.dynamics import dynamics
 from perwatt.results.size.form import form
 from perwatt.results.size.request import Request
-from perwatt.results.size.site import Climate, Site
+from perwatt.results.size.site import Climate, Grid, Site
 from perwatt.results.size.sizing import Line, Series, Sizing
 from perwatt.results.size.weather import Weather
 from perwatt.results.store import write_atomically
@@ -40,7 +40,7 @@ KEYS = (
     *("draws", "seed", "runs_dir", "out"),
 )
 PHASE = "{name: NAME, units: {name in the fleet: units}}"
-Seen = dict[tuple[str, int, float | None], tuple[tuple[Line, ...], tuple[Series, ...]]]
+Seen = dict[tuple[str, int, Grid | None], tuple[tuple[Line, ...], tuple[Series, ...]]]
 LEAST_DRAWS = 100  # of which 5 and 95 % can be told
 
 
@@ -160,7 +160,7 @@ def _limited(plain: dict[str, Any], request: Request, weather: Weather) -> tuple
         raise BadRequest(f"limit_mw={plain['limit_mw']}: not one unit of {best.entry.system.title} fits")
     entry = msgspec.structs.replace(best.entry, units=best.units)
     title = plain["title"] or f"{best.units} {best.entry.system.title}: most work under {plain['limit_mw']:g} MW"
-    return msgspec.structs.replace(request, fleet=(entry,), title=title), limit.lines(found, limit_w)
+    return msgspec.structs.replace(request, fleet=(entry,), title=title), limit.lines(found, limit_w, request.draws > 0)
 
 
 def _sized(
@@ -173,8 +173,11 @@ def _sized(
         member = next(m for m in members if m.entry.name == entry.name)
         if member.trace is not None:
             where = f".{entry.name}" if len(request.fleet) > 1 else ""
-            t_s, power_w = member.trace
-            made, drawn = dynamics(entry, where, t_s, power_w, request.site.grid.ramp_w_s)
+            grid = request.site.grid
+            key = entry.name, entry.units, None if grid.ramp_w_s is None else grid
+            if key not in seen:
+                seen[key] = dynamics(entry, where, *member.trace, grid)
+            made, drawn = seen[key]
             lines += made
             curves += drawn
     sizing = model.size(request, weather, tuple(curves))

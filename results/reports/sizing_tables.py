@@ -56,7 +56,7 @@ HEADLINES: tuple[tuple[str, str], ...] = (
     ("energy of the year", "year.edc"),
     ("water of the year", "year.water"),
     ("coolant", "cooling.liquid_flow"),
-    ("heat for a network", "kpi.heat.available"),
+    ("heat handed over", "kpi.heat.handed_over"),
 )
 
 
@@ -173,7 +173,7 @@ def _provided(site: Line, found: Mapping[str, Line]) -> str:
         said += f"what is not known ({shown(site.value, site.unit, digits=3)} with every input at its likeliest)"
     other = found.get("power.site.nameplate")
     if other is not None and other.value:
-        asked, provided = other.high or other.value, site.high or site.value
+        asked, provided = other.high or other.value, site.high or site.value or 0.0
         said += f"; nameplates would ask for {shown(asked, other.unit, digits=3)}"
         if asked - provided >= 0.005 * asked:
             said += f", {shown(asked - provided, site.unit, digits=3)} more than is needed"

@@ -19,7 +19,7 @@ from perwatt.results.size.facility import Facility, cooling_values, cooling_w
 from perwatt.results.size.indicator import INDICATORS
 from perwatt.results.size.levels import idle_w
 from perwatt.results.size.parameter import Values
-from perwatt.results.size.plant import Hour, hour
+from perwatt.results.size.plant import Hour, facility_supply_c, hour
 from perwatt.results.size.request import Request
 from perwatt.results.size.reuse import Reused, return_c, reuse
 from perwatt.results.size.sheet import Sheet
@@ -69,7 +69,7 @@ def year(
     eit_j = bins.total(through.ups_out_w) * S_PER_H
     win_m3 = bins.total(plant.water_l_per_kwh * it) * 1e-6
     liquid_j = bins.total(plant.liquid_w * it) * S_PER_H
-    source_c = return_c(p["supply_liquid_c"], p["liquid_rise_k"]) - p["hx_approach_k"]
+    source_c = return_c(facility_supply_c(p), p["liquid_rise_k"]) - p["hx_approach_k"]
     reused = reuse(
         liquid_j,
         source_c,
@@ -132,6 +132,9 @@ def _lines(request: Request, values: Mapping[str, Values], y: Year, source_c: Va
         add(key, label, y.weather.total(power) * S_PER_H, "J")
     free = np.asarray(y.plant.free_fraction)
     add("chiller_hours", "hours in which a chiller helps", y.weather.total(np.where(free < 1 - 1e-9, 1.0, 0.0)), "h")
+    if float(np.max(y.liquid_j)) > 0:
+        helped = y.weather.total(np.where(np.asarray(y.plant.reachable), 0.0, 1.0))
+        add("chiller_hours_liquid", "of them, hours in which it helps the coolant", helped, "h")
     add("free_share", "heat removed without a compressor", y.weather.mean(free), "1")
     add("water", "water (WIN)", y.win_m3, "m3", f"{where}; what the plant evaporates and blows down")
     limit = request.site.cooling.water_limit_m3
@@ -164,7 +167,7 @@ def _indicators(request: Request, values: Mapping[str, Values], y: Year, sheet: 
               "EDC times the grid's life-cycle factor")  # fmt: skip
     sheet.add("kpi.cdd", "kpi", "cooling degree days above 21 degrees C", request.climate.cdd21, "K d",
               f"daily means of the typical year of {request.climate.station}, all days; Eurostat counts days above 24 "
-              "degrees C only", kind="published")  # fmt: skip
+              "degrees C only")  # fmt: skip
 
 
 def _heat(y: Year, source_c: Values, sheet: Sheet) -> None:
@@ -175,7 +178,11 @@ def _heat(y: Year, source_c: Values, sheet: Sheet) -> None:
         return
     add("available", "heat in the liquid, a year", y.liquid_j, "J", "what leaves the hall with the coolant")
     add(
-        "temperature", "its temperature for a network", source_c, "degC", "coolant return less the exchanger's approach"
+        "temperature",
+        "its temperature for a network",
+        source_c,
+        "degC",
+        "facility water's return, less an approach",
     )
     add(
         "handed_over", "heat handed over (EREUSE)", y.reused.ereuse_j, "J", "the site's fraction of it, at the boundary"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from perwatt.results.size import feeds, savings
+from perwatt.results.size import feeds, fitting, savings
 from perwatt.results.size.feeds import Circuit
 from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Drawn, Level, draw
 from perwatt.results.size.parameter import Kind, Values
@@ -35,13 +35,15 @@ UNIT_S = 1.0  # the window of a unit's figures
 @dataclass
 class Demand:
     """IT power of the whole fleet in W by column: ``site_w`` at the site's own statistic, ``ups_w`` at that of the UPS.
-    ``liquid``: part of the recommended power whose heat goes into the liquid, ``liquid_w`` that heat of each entry.
+    ``liquid``: part of the recommended power whose heat goes into the liquid, ``liquid_w`` that heat of each entry and
+    ``entry_w`` its recommended power.
     Racks, rows and the circuits of a rack of each entry."""
 
     site_w: dict[str, Values] = field(default_factory=dict)
     ups_w: dict[str, Values] = field(default_factory=dict)
     liquid: Values = 0.0
     liquid_w: dict[str, Values] = field(default_factory=dict)
+    entry_w: dict[str, Values] = field(default_factory=dict)
     drawn: dict[str, Drawn] = field(default_factory=dict)
     racks: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
@@ -73,8 +75,11 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
         _counts(entry, where, racks, rows, electrical.racks_per_row, sheet)
         in_rack = min(entry.units, entry.per_rack)
         rack_w = drawn.together(in_rack, RACK, coincidence) * margin
-        _level(entry, where, RACK, in_rack, columns, drawn, coincidence, (rack_w, "p99.9 of 1 s means, margin"), sheet)
-        _feed(request, entry, values, rack_w, in_rack, found, sheet)
+        circuit = _feed(request, entry, values, rack_w, in_rack, found, sheet)
+        basis = f"branch circuit: {circuit.floor}"
+        _level(entry, where, RACK, in_rack, columns, drawn, coincidence, (circuit.load_w, basis), sheet)
+        sheet.add(f"power{where}.rack.upward", "power", f"{entry.system.title}, one rack: demand passed upward", rack_w,
+                  "W", "p99.9 of 1 s means, coincidence, margin", level="rack")  # fmt: skip
         row_w = drawn.together(in_row, ROW, coincidence) * margin
         # a busway warms in minutes, yet must not trip on a second
         row_w = np.maximum(row_w, drawn.of(in_row, UNIT_S, 1.0, coincidence))
@@ -91,8 +96,13 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
             for column, quantile in MEASURED.items():
                 _sum(totals, column, drawn.of(entry.units, level.window_s, quantile, coincidence))
             _sum(totals, "recommended", most_w * growth)
+        found.entry_w[entry.name] = recommended_w * growth
         found.liquid_w[entry.name] = recommended_w * growth * values[f"fleet.{entry.name}.liquid_fraction"]
         _savings(entry, where, columns, recommended_w, sheet)
+        fits = fitting.warnings(
+            entry.system, request.site, per_rack=entry.per_rack, altitude_m=request.climate.altitude_m
+        )
+        found.warnings += [f"{entry.name}: {line}" for line in fits]
     liquid_w: Values = sum(found.liquid_w.values())
     found.liquid = liquid_w / found.site_w["recommended"]
     return found
@@ -103,7 +113,7 @@ def _counts(entry: Entry, where: str, racks: int, rows: int, racks_per_row: int,
     counts: tuple[tuple[str, str, int, str, Kind], ...] = (
         ("units", "units", entry.units, "the request", "given"),
         ("gpus", "GPUs", entry.units * entry.system.gpus, f"{entry.system.gpus} a unit", "modelled"),
-        ("racks", "racks", racks, f"{entry.per_rack} units a rack", "modelled"),
+        ("racks", "racks", racks, f"units in a rack: {entry.per_rack}", "modelled"),
         ("rows", "rows", rows, f"{racks_per_row} racks a row", "modelled"),
     )
     for key, what, value, basis, kind in counts:
@@ -120,7 +130,8 @@ def _unit(entry: Entry, where: str, drawn: Drawn, values: Mapping[str, Values], 
     }
     for column, quantile in MEASURED.items():
         columns[column] = drawn.statistic(UNIT_S, quantile)
-        kinds[column] = load.kind, f"{load.evidence}; means over {_window(entry, quantile):g} s"
+        kind: Kind = load.kind if load.observed else "modelled"
+        kinds[column] = kind, f"{load.evidence}; means over {_window(entry, quantile):g} s"
     sheet.add(f"power{where}.gpu.vendor_max", "power", f"{system.title}, one GPU: {TITLES['vendor_max']}",
               system.gpu_max_w.mode, "W", f"{system.gpu_max_w.source}; for no breaker", level="gpu",
               kind=system.gpu_max_w.kind)  # fmt: skip
@@ -179,7 +190,7 @@ def _feed(
     in_rack: int,
     found: Demand,
     sheet: Sheet,
-) -> None:
+) -> Circuit:
     """The circuits of a rack."""
     capped = bool(entry.load.cap_proof) and entry.load.cap_w is not None
     design_w = np.maximum(rack_w, in_rack * (entry.load.cap_w or 0.0)) if capped else rack_w
@@ -192,6 +203,7 @@ def _feed(
         found.warnings.append(f"{entry.name}: {circuit.failing}")
     if entry.system.psu is not None and (lost := feeds.path_loss(entry.system.psu, circuit.paths)):
         found.warnings.append(f"{entry.name}: {lost}")
+    return circuit
 
 
 def _row(
@@ -231,14 +243,15 @@ def _circuit(
 
 def _circuit_lines(entry: Entry, where: str, level: str, circuit: Circuit, sheet: Sheet) -> None:
     title, key = f"{entry.system.title}, one {level}", f"feeds{where}.{level}"
-    basis = f"sized on {circuit.floor}; one of {circuit.paths} paths carries all when the others are lost"
+    basis = f"sized on {circuit.floor}; {circuit.after_loss}"
     for name, label, value, unit in (
-        ("load", "design load of a path", circuit.load_w, "W"),
+        ("load", "design load", circuit.load_w, "W"),
+        ("path", "load of a path, one path lost", circuit.path_w, "W"),
         ("circuits", "circuits a path", circuit.circuits, ""),
         ("rating", "breaker", circuit.rating_a, "A"),
         ("normal", "current, all paths alive", circuit.normal_a, "A"),
-        ("failover", "current, one path left", circuit.failover_a, "A"),
-        ("used", "of what the breaker may carry, one path left", circuit.used, "1"),
+        ("failover", "current, one path lost", circuit.failover_a, "A"),
+        ("used", "of what the breaker may carry, one path lost", circuit.used, "1"),
     ):
         sheet.add(f"{key}.{name}", "feeds", f"{title}: {label}", value, unit, basis, level=level)
 

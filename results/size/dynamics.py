@@ -11,6 +11,7 @@ import numpy as np
 from perwatt.results.size.load import Load
 from perwatt.results.size.parameter import Floats, Kind
 from perwatt.results.size.request import Entry
+from perwatt.results.size.site import Grid
 from perwatt.results.size.sizing import Line, Series
 from perwatt.results.size.spectrum import Spectrum, spectrum
 from perwatt.results.size.storage import storage
@@ -18,16 +19,16 @@ from perwatt.results.size.transients import Ramp, Swing, floor, ramps, swing
 from perwatt.results.size.windows import Cells, cells
 
 FLOORS = (0.5, 0.7, 0.9)  # of the highest power, as firmware and filler work set them
-RECOVERY = 0.01  # of the highest power, at which a storage goes back to its set point
+LEAST_CYCLES, MOST_DUTY = 3, 0.95  # else what looks like a swing is a few dips
 SHOWN = 2000  # points of a trace in a plot
 
 
 def dynamics(
-    entry: Entry, where: str, t_s: Floats, power_w: Floats, ramp_w_s: float | None
+    entry: Entry, where: str, t_s: Floats, power_w: Floats, grid: Grid
 ) -> tuple[tuple[Line, ...], tuple[Series, ...]]:
     """Lines and curves from one unit's trace: ``power_w`` in W at ``t_s`` in s (growing), at its AC input. ``where``:
-    what stands in the keys; ``ramp_w_s``: the site's limit, None if there is none. Raises ValueError for a trace that
-    is none."""
+    what stands in the keys; ``grid``: the site's, with the ramp that it takes. Raises ValueError for a trace that is
+    none."""
     units = int(np.ceil(entry.training * entry.units - 1e-9))
     if units < 1:
         return (), ()
@@ -39,13 +40,20 @@ def dynamics(
     made += _swing(found_swing, units, where, basis, entry.load)
     made += _spectrum(seen, units, where, basis, entry.load)
     made += _floors(t_s, power_w, whole, units, where, basis)
-    if ramp_w_s is not None:
-        made += _storage(t_s, power_w, whole, units, where, basis, ramp_w_s)
+    if grid.ramp_w_s is not None:
+        made += _storage(entry, t_s, power_w, whole, units, where, basis, grid)
     return tuple(made), tuple(_curves(entry, units, t_s, power_w, found_ramps, seen))
 
 
 def _line(where: str, key: str, label: str, value: float | None, unit: str, kind: Kind, basis: str) -> Line:
+    """A line of the site; what is not there was measured by nobody."""
+    kind = kind if value is not None else "modelled"
     return Line(f"transients{where}.{key}", "transients", "site", label, value, unit, kind, basis)
+
+
+def _kind(load: Load, units: int) -> Kind:
+    """Of what is a unit's times the units in step: an extrapolation, unless it is one."""
+    return load.kind if units == 1 else "modelled"
 
 
 def _ramps(found: tuple[Ramp, ...], units: int, where: str, basis: str, load: Load) -> list[Line]:
@@ -55,7 +63,8 @@ def _ramps(found: tuple[Ramp, ...], units: int, where: str, basis: str, load: Lo
             label = f"steepest {'rise' if way == 'up' else 'fall'} over {ramp.window_s:g} s"
             key = f"ramp_{way}.{ramp.window_s:g}"
             why = ramp.reason or basis
-            made.append(_line(where, key, label, None if rate is None else rate * units, "W/s", load.kind, why))
+            total = None if rate is None else rate * units
+            made.append(_line(where, key, label, total, "W/s", _kind(load, units), why))
             made.append(_line(where, f"{key}.share", f"{label}, of the highest power", share, "1", load.kind, why))
     return made
 
@@ -63,9 +72,11 @@ def _ramps(found: tuple[Ramp, ...], units: int, where: str, basis: str, load: Lo
 def _swing(found: Swing, units: int, where: str, basis: str, load: Load) -> list[Line]:
     why = f"{basis}; {found.reason}" if found.reason else basis
     high, low = found.high_w, found.low_w
+    dips = found.cycles < LEAST_CYCLES or (found.duty or 0.0) > MOST_DUTY
+    label = "isolated dips: from the higher level to the lower" if dips else "swing between two power levels"
     range_w = None if high is None or low is None else (high - low) * units
     return [
-        _line(where, "swing.range", "swing between compute and communication", range_w, "W", load.kind, why),
+        _line(where, "swing.range", label, range_w, "W", _kind(load, units), why),
         _line(where, "swing.period", "its period", found.period_s, "s", load.kind, why),
         _line(where, "swing.duty", "part of the time at the higher level", found.duty, "1", load.kind, why),
     ]
@@ -77,7 +88,7 @@ def _spectrum(found: Spectrum, units: int, where: str, basis: str, load: Load) -
     label = "swings in the observable band" if band is None else f"swings from {band[0]:.3g} to {band[1]:.3g} Hz, rms"
     rms_w = None if found.rms_w is None else found.rms_w * units
     return [
-        _line(where, "spectrum.rms", label, rms_w, "W", load.kind, why),
+        _line(where, "spectrum.rms", label, rms_w, "W", _kind(load, units), why),
         _line(where, "spectrum.peak", "frequency of the strongest swing", found.peak_hz, "Hz", load.kind, why),
     ]
 
@@ -96,14 +107,25 @@ def _floors(t_s: Floats, power_w: Floats, whole: Cells, units: int, where: str, 
 
 
 def _storage(
-    t_s: Floats, power_w: Floats, whole: Cells, units: int, where: str, basis: str, ramp_w_s: float
+    entry: Entry, t_s: Floats, power_w: Floats, whole: Cells, units: int, where: str, basis: str, grid: Grid
 ) -> list[Line]:
-    found = storage(t_s, power_w, ramp_w_s / units, RECOVERY * whole.high_w, whole)
+    """What holds the grid's ramp: through the trace, and when the job starts or stops, which a trace may not hold."""
+    ramp_w_s = grid.ramp_w_s or 0.0
+    found = storage(t_s, power_w, ramp_w_s / units, grid.storage_recovery.mode * whole.high_w, whole)
+    system = entry.system
+    idle = entry.idle_fraction.mode * system.vendor_max_w.mode if system.idle_w is None else system.idle_w.mode
+    step_w = max(whole.high_w - idle, 0.0) * units
+    step_j = step_w**2 / (2 * ramp_w_s)
     why = f"{basis}; to hold {ramp_w_s / 1e6:.4g} MW/s; losses of the storage come on top"
     power = max(found.given_w, found.taken_w) * units
+    capacity = max(found.capacity_j * units, step_j)
+    power = max(power, step_w)
     return [
-        _line(where, "storage.capacity", "energy storage that holds the ramp limit", found.capacity_j * units, "J",
-              "modelled", why),
+        _line(where, "storage.capacity", "energy storage that holds the ramp limit", capacity, "J", "modelled",
+              f"{why}; the larger of the next two"),
+        _line(where, "storage.trace", "of it, through the trace", found.capacity_j * units, "J", "modelled", why),
+        _line(where, "storage.step", "of it, when the job starts or stops", step_j, "J", "modelled",
+              f"{why}; from idle to the highest power at once"),
         _line(where, "storage.power", "its power", power, "W", "modelled", why),
     ]  # fmt: skip
 

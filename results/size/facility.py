@@ -69,12 +69,17 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     sheet.add("cooling.design_db", "cooling", "dry bulb of the design hour", db_c, "degC", db_basis)
     _power(through, ups_w, sheet)
     warnings = _electrical(request, chain, built, ups_it_w, through["recommended"], sheet)
-    _cooling(request, p, demand, design, it_w, sheet)
+    _cooling(request, p, demand, design, through["recommended"], sheet)
     if (chilled := float(np.mean(1 - np.asarray(design.free_fraction)))) > 0 and site.cooling.plant != "chiller":
+        held = bool(np.all(np.asarray(design.reachable)))
+        only_air = held or float(np.max(demand.liquid)) <= 0
+        which = "the air's supply" if only_air else "the coolant's and the air's supply"
         warnings.append(
-            f"cooling: the {site.cooling.plant} plant alone does not hold every supply at the design hour; "
+            f"cooling: the {site.cooling.plant} plant alone does not hold {which} at the design hour; "
             f"a chiller behind it carries {100 * chilled:.0f} % of the heat"
         )
+    if float(np.max(values["site.reuse.fraction"])) > 0 and float(np.max(demand.liquid)) <= 0:
+        warnings.append("reuse: no heat is handed over: all of it is in air, and only heat in a liquid is modelled")
     return Facility(chain, built, design, through, loss, tuple(warnings))
 
 
@@ -115,6 +120,9 @@ def _electrical(
         sheet.add(f"redundancy.{key}.normal", "redundancy", f"{title}: load of each", normal, "1", basis, level=key)
         sheet.add(f"redundancy.{key}.fault", "redundancy", f"{title}: load of each after the fault", fault, "1", basis,
                   level=key)  # fmt: skip
+    sheet.add("power.site.apparent", "power", "site: apparent power at the racks' power factor",
+              design.grid_w / chain.value("feed.power_factor"), "VA", "recommended, over the power factor",
+              level="site")  # fmt: skip
     warnings = []
     if electrical.available_w is not None:
         sheet.add("power.site.left", "power", "site: left of what the grid offers",
@@ -132,9 +140,10 @@ def _electrical(
 
 
 def _cooling(
-    request: Request, p: Mapping[str, Values], demand: Demand, design: Hour, it_w: Values, sheet: Sheet
+    request: Request, p: Mapping[str, Values], demand: Demand, design: Hour, peak: Through, sheet: Sheet
 ) -> None:
     site, cooling = request.site, request.site.cooling
+    it_w = peak.it_w
     liquid_w, air_w = design.liquid_w * it_w, design.air_w * it_w
     altitude_m = request.climate.altitude_m if site.altitude_m is None else site.altitude_m
 
@@ -144,8 +153,12 @@ def _cooling(
     add("liquid_heat", "heat into the liquid", liquid_w, "W", "the systems' liquid fraction of the recommended power")
     add("air_heat", "heat into the air", air_w, "W", "the rest, losses in the hall and its fans")
     add("rejected", "heat rejected at the design hour", design.rejected_w * it_w, "W", "all that the plant rejects")
-    add("pue_peak", "PUE of the design hour, without transformers", design.pue, "1",
-        "the electrical capacity is sized on it")  # fmt: skip
+    add("pue_peak", "PUE of the design hour", peak.grid_w / peak.ups_out_w, "1",
+        "grid over UPS outputs, as the year's: the electrical capacity is sized on it")  # fmt: skip
+    add("chilled", "of it through compressors", design.chilled_w * it_w, "W", "by chillers behind the plant")
+    if request.site.cooling.plant in ("adiabatic", "tower"):
+        add("make_up", "make-up water at the design hour", design.water_l_per_kwh * it_w / 3.6e9, "m3/s",
+            "evaporation and blow-down")  # fmt: skip
     add("cooling_power", "electricity for cooling at the design hour", cooling_w(design) * it_w, "W",
         "fans, pumps and compressors")  # fmt: skip
     flow_air = air.flow_m3_s(air_w, p["air_rise_k"], p["supply_air_c"], altitude_m)
@@ -169,6 +182,8 @@ def _cooling(
     )
     add("return", "coolant return", p["supply_liquid_c"] + p["liquid_rise_k"], "degC", "supply and rise")
     add("facility_supply", "facility water", facility_supply_c(p), "degC", "supply less the CDU's approach")
+    add("facility_return", "facility water, return", facility_supply_c(p) + p["liquid_rise_k"], "degC",
+        "as much warmer as the coolant")  # fmt: skip
     pump = liquid.pump_w(flow, p["pump_head_pa"], p["pump_efficiency"])
     add("pump", "coolant pumps", pump, "W", "flow times head over efficiency")
     row_flow = liquid.flow_m3_s(row_w, p["liquid_rise_k"], cooling.fluid, p["supply_liquid_c"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from perwatt.results.size import eed
+from perwatt.results.size.feeds import path_loss
 from perwatt.results.size.request import Request
 from perwatt.results.size.sizing import Sizing
 
@@ -16,7 +17,7 @@ def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
     values: dict[str, float | str | None] = {
         "redundancy_hv": _reported(electrical.transformer_topology),
         "redundancy_lv": _reported(electrical.ups_topology),
-        "redundancy_rack": "2N" if electrical.feed.paths > 1 else "N",
+        "redundancy_rack": _rack(request),
         "redundancy_rack_cooling": None if _value(sizing, "cooling.cdus") is None else _reported(cooling.cdu_topology),
         "pdit_w": pdit_w,
         "pdit_metric": "rated",
@@ -24,7 +25,7 @@ def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
         "eit_j": _value(sizing, "year.eit"),
         "win_m3": _value(sizing, "year.water"),
         "ereuse_j": _value(sizing, "kpi.heat.handed_over"),
-        "twh_c": _value(sizing, "cooling.return"),
+        "twh_c": _value(sizing, "cooling.facility_return"),
         "tin_c": cooling.supply_air_c.mode,
         "cdd21": request.climate.cdd21,
         "eres_tot_j": request.site.grid.renewable.mode * (_value(sizing, "year.edc") or 0.0),
@@ -47,6 +48,13 @@ def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
 def _value(sizing: Sizing, key: str) -> float | None:
     found = [line.value for line in sizing.lines if line.key == key]
     return found[0] if found else None
+
+
+def _rack(request: Request) -> str:
+    """By the worst of the fleet: what goes down with one path has no redundancy."""
+    paths = request.site.electrical.feed.paths
+    lost = any(entry.system.psu is not None and path_loss(entry.system.psu, paths) for entry in request.fleet)
+    return "N" if paths == 1 or lost else "2N" if paths == 2 else "N+1"
 
 
 def _reported(topology: str) -> str:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from perwatt.results.size.aggregate import independent, synchronous, z_of
+from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.load import QUANTILES
 from perwatt.results.size.parameter import Parameter, Values
 from perwatt.results.size.request import Entry
@@ -42,11 +43,12 @@ Z = {q: z_of(min(q, HIGHEST)) for q in QUANTILES}
 @dataclass(frozen=True)
 class Drawn:
     """The power of one unit of an entry in one evaluation: ``mean_w``, and ``swing``, by which the distance of each
-    statistic from the mean is stretched (1 for what was measured)."""
+    statistic from the mean is stretched (1 for what was measured); ``correlation`` of two that are not in step."""
 
     entry: Entry
     mean_w: Values
     swing: Values
+    correlation: Values
 
     def statistic(self, window_s: float, quantile: float) -> Values:
         """The quantile of window means in W: of the shortest known window that is long enough, else of the longest
@@ -70,7 +72,7 @@ class Drawn:
         total: Values = synchronous(peak_w, in_step, coincidence) if in_step else 0.0
         if alone:
             sigma_w = np.maximum(self.statistic(window_s, 0.999) - self.mean_w, 0.0) / Z[0.999]
-            many = independent(self.mean_w, sigma_w, alone, self.entry.load.correlation or 0.0, Z[quantile])
+            many = independent(self.mean_w, sigma_w, alone, self.correlation, Z[quantile])
             total = total + np.minimum(many, alone * np.maximum(peak_w, self.mean_w))
         return total
 
@@ -89,6 +91,9 @@ def inputs(entries: tuple[Entry, ...]) -> dict[str, Parameter]:
         else:
             half = 6**0.5 * load.uncertainty  # of a triangle with that standard deviation
             found[f"{name}.load"] = Parameter(1.0, "1", load.evidence, 1 - half, 1 + half, kind=load.kind)
+            if load.lifted_from_w is not None and system.psu is not None:
+                found[f"{name}.host_w"] = system.host_w
+                found[f"{name}.efficiency_offset"] = system.psu.efficiency_offset
         found |= {
             f"{name}.nameplate_w": system.nameplate_w,
             f"{name}.vendor_max_w": system.vendor_max_w,
@@ -105,12 +110,25 @@ def inputs(entries: tuple[Entry, ...]) -> dict[str, Parameter]:
 def draw(entry: Entry, values: Mapping[str, Values]) -> Drawn:
     """One unit's power with the inputs as ``values`` say."""
     name, load = f"fleet.{entry.name}", entry.load
+    together = values["site.electrical.correlation"] if load.correlation is None else load.correlation
     if load.observed:
-        return Drawn(entry, load.mean_w * values[f"{name}.load"], 1.0)
+        mean_w = _lifted(entry, values) * values[f"{name}.load"]
+        return Drawn(entry, mean_w, load.mean_w / mean_w if load.lifted_from_w else 1.0, together)
     mean_w = values[f"{name}.vendor_max_w"] * values[f"{name}.mean_fraction"]
     likeliest = entry.system.peak_over_mean.mode - 1
     swing = (values[f"{name}.peak_over_mean"] - 1) / likeliest if likeliest else 1.0
-    return Drawn(entry, mean_w, swing)
+    return Drawn(entry, mean_w, swing, together)
+
+
+def _lifted(entry: Entry, values: Mapping[str, Values]) -> Values:
+    """The mean of a unit in W: as metered, or round its GPUs' with host and supplies as ``values`` say."""
+    load, psu, name = entry.load, entry.system.psu, f"fleet.{entry.name}"
+    if load.lifted_from_w is None or psu is None:
+        return load.mean_w
+    likeliest_w = psu_input_w(load.lifted_from_w + entry.system.host_w.mode, psu, psu.efficiency_offset.mode)
+    dc_w = load.lifted_from_w + values[f"{name}.host_w"]
+    # its statistics were lifted one by one: the ratio keeps their mean where the likeliest inputs put it
+    return load.mean_w * psu_input_w(dc_w, psu, values[f"{name}.efficiency_offset"]) / likeliest_w
 
 
 def idle_w(entry: Entry, values: Mapping[str, Values]) -> Values:

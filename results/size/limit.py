@@ -1,7 +1,8 @@
 """The other way round: under a limit of the site, how many units of which hardware do the most work.
 
 For each choice (a system as measured, or as published, at its cap if one was enforced) the largest number of units is
-sought whose site still takes no more than the limit from the grid at the design hour, and no more water in a year. The
+sought whose site still takes no more than the limit from the grid at the design hour, and no more water in a year, in
+95 of 100 draws of what is not known (with every input at its likeliest, where no draws are asked for). The
 demand never falls with one more unit, so bisection finds it. Choices are then ranked by the work that they do in a
 year; only like work is compared, and published peaks are not work that was measured.
 """
@@ -12,16 +13,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
 from perwatt.results.size.levels import inputs
 from perwatt.results.size.model import evaluate, parameters
-from perwatt.results.size.montecarlo import modes
-from perwatt.results.size.parameter import Kind
+from perwatt.results.size.montecarlo import HIGH, drawn, modes
+from perwatt.results.size.parameter import Kind, Values
 from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.sizing import Line
 from perwatt.results.size.weather import Weather
 
 MOST_UNITS = 10_000_000
+DRAWS = 400  # of all inputs, for each count that is tried
 S_PER_YEAR = 8760 * 3600.0
 
 
@@ -60,8 +63,10 @@ def _most(request: Request, weather: Weather, limit_w: float) -> Choice:
 
     def at(units: int) -> tuple[float, float]:
         asked = sized(request, entry.name, units)
-        lines = evaluate(asked, weather, modes(parameters(asked))).sheet.values()
-        return float(lines["power.site.recommended"] or 0.0), float(lines["year.water"] or 0.0)
+        known = parameters(asked)
+        values = drawn(known, DRAWS, request.seed) if request.draws else modes(known)
+        lines = evaluate(asked, weather, values).sheet.values()
+        return _high(lines["power.site.recommended"]), _high(lines["year.water"])
 
     def fits(units: int) -> bool:
         site_w, water_m3 = at(units)
@@ -81,6 +86,11 @@ def _most(request: Request, weather: Weather, limit_w: float) -> Choice:
     return Choice(entry, low, site_w, water_m3, work, unit, kind, "power" if next_w > limit_w else "water")
 
 
+def _high(value: Values | None) -> float:
+    """What 95 of 100 draws stay below."""
+    return 0.0 if value is None else float(np.quantile(np.atleast_1d(value), HIGH))
+
+
 def work_rate(entry: Entry) -> tuple[float | None, str, Kind]:
     """Work per second of one unit: measured where it was, else the published dense peak."""
     if entry.load.work_per_s is not None:
@@ -98,13 +108,14 @@ def sized(request: Request, name: str, units: int) -> Request:
     return msgspec.structs.replace(request, fleet=fleet)
 
 
-def lines(found: Sequence[Choice], limit_w: float) -> tuple[Line, ...]:
-    """The choices side by side."""
+def lines(found: Sequence[Choice], limit_w: float, draws: bool) -> tuple[Line, ...]:
+    """The choices side by side; ``draws``: whether they hold in 95 of 100 draws."""
     made = []
+    held = "in 95 of 100 draws" if draws else "with every input at its likeliest"
     for choice in found:
         name, title = choice.entry.name, choice.entry.system.title
         cap = choice.entry.load.cap_w
-        basis = f"under {limit_w / 1e6:g} MW from the grid at the design hour; {choice.binding} binds"
+        basis = f"under {limit_w / 1e6:g} MW from the grid at the design hour, {held}; {choice.binding} binds"
         if cap is not None:
             basis += f"; each at {cap / 1e3:.4g} kW, {choice.entry.load.cap_proof}"
         rows: tuple[tuple[str, str, float | None, str, Kind], ...] = (

@@ -20,7 +20,8 @@ class Load(msgspec.Struct, frozen=True):
     ``correlation`` of two units in one job, None if not measured.
     ``cdf``: power at 0, 1, ..., 100 % of the time, for sums of independent units. ``work_per_s`` and ``work_unit``: the
     rate that went with it (FLOP or token per s), None if the source counts no work. ``evidence`` names the record, file
-    or default behind every figure. ``cap_w``: enforced power cap of the unit, proven by ``cap_proof``."""
+    or default behind every figure. ``cap_w``: enforced power cap of the unit, proven by ``cap_proof``.
+    ``lifted_from_w``: mean DC power in W of the GPUs that all else was modelled round, None if a unit was metered."""
 
     name: str
     kind: Kind
@@ -39,6 +40,7 @@ class Load(msgspec.Struct, frozen=True):
     cap_w: float | None = None
     cap_proof: str = ""
     notes: tuple[str, ...] = ()
+    lifted_from_w: float | None = None
 
     @property
     def observed(self) -> bool:

@@ -171,7 +171,8 @@ def lift(load_gpu: Load, gpus: int, host_w: float, psu: Psu) -> Load:
     def ac(gpu_w: float) -> float:
         return float(psu_input_w(gpus * gpu_w + host_w, psu, psu.efficiency_offset.mode))
 
-    share = gpus * load_gpu.mean_w / (gpus * load_gpu.mean_w + host_w)
+    lifted_from_w = gpus * load_gpu.mean_w
+    share = lifted_from_w / (lifted_from_w + host_w)
     cap = "" if load_gpu.cap_w is None else f"; the cap of {load_gpu.cap_w:g} W on each GPU is none on the unit"
     return msgspec.structs.replace(
         load_gpu,
@@ -187,9 +188,10 @@ def lift(load_gpu: Load, gpus: int, host_w: float, psu: Psu) -> Load:
         work_per_s=None if load_gpu.work_per_s is None else load_gpu.work_per_s * gpus,
         cap_w=None,
         cap_proof="",
+        lifted_from_w=lifted_from_w,
         notes=(
             *load_gpu.notes,
             f"modelled: {gpus} GPUs in step and {host_w:g} W for the rest, over the supplies' efficiency; the ranges "
-            f"of both are not in its uncertainty{cap}",
+            f"of both are drawn beside its uncertainty{cap}",
         ),
     )

@@ -11,7 +11,7 @@ from perwatt.results.size.demand import Demand
 from perwatt.results.size.facility import Facility, cooling_w
 from perwatt.results.size.levels import UPS, idle_w
 from perwatt.results.size.parameter import Floats, Values
-from perwatt.results.size.request import Request
+from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.sizing import Flow, Series, Stage
 from perwatt.results.size.weather import column
 
@@ -27,23 +27,31 @@ def stages(request: Request, demand: Demand, built: Facility) -> tuple[Stage, ..
     available = electrical.available_w
     offered = "what the grid offers is not stated" if available is None else f"of {available / 1e6:.4g} MW offered"
     feed = electrical.feed
-    racks, rows = sum(demand.racks.values()), sum(demand.rows.values())
-    breakers = ", ".join(
-        f"{name}: {_one(c.circuits):.0f} x {_one(c.rating_a):.0f} A a path" for name, c in demand.circuits.items()
-    )
-    gpus = sum(entry.units * entry.system.gpus for entry in request.fleet)
+    rows = sum(demand.rows.values())
+    cdus = request.site.cooling.cdu_topology if _one(demand.liquid) > 0 else ""
+    machines = [box for entry in request.fleet for box in _machines(entry, demand, f"{feed.paths} paths")]
     return (
         Stage("site", "grid", grid_w, grid_w, 1, "", offered),
         Stage("transformer", "transformers", grid_w, low_w, int(_one(built.built.transformers)),
               electrical.transformer_topology, f"{electrical.transformer_va.mode / 1e6:.3g} MVA each"),
-        Stage("cooling", "cooling", _one(found.cooling_w), _one(found.cooling_w), 1, request.site.cooling.cdu_topology,
-              f"{request.site.cooling.plant}, design hour, PUE {_one(built.design.pue):.3f}"),
+        Stage("cooling", "cooling", _one(found.cooling_w), _one(found.cooling_w), 1, cdus,
+              f"{request.site.cooling.plant}, design hour, PUE {grid_w / ups_out_w:.3f}"),
         Stage("ups", "UPS", ups_in_w, ups_out_w, int(_one(built.built.ups_modules)), electrical.ups_topology,
               f"{electrical.ups_module_w.mode / 1e6:.3g} MW modules, for the highest {UPS.window_s:g} s"),
         Stage("row", "rows, busway", ups_out_w, it_w, rows, "", f"{electrical.racks_per_row} racks a row"),
-        Stage("rack", "racks", it_w, it_w, racks, f"{feed.paths} paths", breakers),
-        Stage("gpu", "GPUs", it_w, it_w, gpus, "", ", ".join(e.system.title for e in request.fleet)),
+        *machines,
     )  # fmt: skip
+
+
+def _machines(entry: Entry, demand: Demand, paths: str) -> tuple[Stage, Stage]:
+    """The racks of an entry and the units in them: their supplies, hosts and fans are inside that figure."""
+    power_w, circuit = _one(demand.entry_w[entry.name]), demand.circuits[entry.name]
+    breakers = f"{_one(circuit.circuits):.0f} x {_one(circuit.rating_a):.0f} A a path"
+    gpus = f"{entry.units * entry.system.gpus} GPUs; supplies, host and fans included"
+    return (
+        Stage("rack", f"racks of {entry.system.title}", power_w, power_w, demand.racks[entry.name], paths, breakers),
+        Stage("unit", entry.system.title, power_w, power_w, entry.units, "", gpus),
+    )
 
 
 def flows(y: Year) -> tuple[Flow, ...]:
