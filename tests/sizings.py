@@ -21,6 +21,11 @@ UPS_IN_W = UPS_OUT_W / UPS
 COOLING_W, OTHER_W = COOLING * CHAIN_W, OTHER * CHAIN_W
 LOW_SIDE_W = UPS_IN_W + COOLING_W + OTHER_W
 SITE_W = LOW_SIDE_W / TRANSFORMER
+BUSY, IDLE_W, PUE = 0.92, 2_000.0, 1.094
+IT_MEAN_W = UNITS * (BUSY * P50_W + (1 - BUSY) * IDLE_W)
+IT_J = IT_MEAN_W * YEAR_S
+EIT_J = IT_J / DISTRIBUTION
+EDC_J = PUE * EIT_J
 
 
 def line(
@@ -84,7 +89,8 @@ def power_lines() -> list[Line]:
 
 
 def other_lines() -> list[Line]:
-    it_j, pue = P50_W * UNITS * YEAR_S * 0.92, 1.094
+    loss_ups, loss_transformer = EIT_J / 0.96 - IT_J, 0.006 * EIT_J
+    plant_j = EDC_J - IT_J - loss_ups - loss_transformer - OTHER * IT_J
     return [
         line("fleet.units", UNITS, "", "given", "the request", "DGX H100"),
         line("fleet.racks", math.ceil(UNITS / PER_RACK), "", "modelled", "4 nodes in a rack", "racks"),
@@ -93,11 +99,9 @@ def other_lines() -> list[Line]:
         line("feeds.rack.circuits", 1, "", "modelled", "one of 2 paths carries all", "rack: circuits a path"),
         line("feeds.rack.rating", 125.0, "A", "modelled", "smallest that carries it x 0.8", "rack: breaker"),
         line("feeds.rack.failover", CURRENT_A, "A", "modelled", "P/(sqrt3 U pf), A lost", "rack: one path left"),
-        line("redundancy.ups.units", 3, "", "modelled", "1 MW modules, N+1", "UPS modules"),
-        line(
-            "redundancy.ups.load_normal", 0.637, "1", "modelled", "of each module in normal service", "UPS load", 0.05
-        ),
-        line("redundancy.transformer.units", 2, "", "modelled", "2.5 MVA, 2N", "transformers"),
+        line("redundancy.ups.count", 3, "", "modelled", "1 MW modules, N+1", "UPS modules"),
+        line("redundancy.ups.normal", UPS_OUT_W / 3e6, "1", "modelled", "of each in normal service", "UPS load", 0.05),
+        line("redundancy.transformer.count", 2, "", "modelled", "2.5 MVA, 2N", "transformers"),
         line("cooling.liquid_flow", None, "m3/s", "modelled", "air-cooled: no liquid loop"),
         line(
             "cooling.air_flow", 42.1, "m3/s", "modelled", "rho 1.18, cp 1006, 16.5 K rise", "air through the hall", 0.1
@@ -116,18 +120,25 @@ def other_lines() -> list[Line]:
         line("cooling.pipe", 0.15, "m", "modelled", "DN 150 at 1.5 m/s", "pipe"),
         line(
             "year.edc",
-            it_j * pue,
+            EDC_J,
             "J",
             "modelled",
             "before the transfer switchgear",
             "energy from the grid (EDC)",
             0.05,
         ),
+        line("year.it_power", IT_MEAN_W, "W", "modelled", "working and idle", "mean IT power"),
+        line("year.loss_ups", loss_ups, "J", "modelled", "at part load", "losses of UPS and distribution"),
+        line("year.loss_transformer", loss_transformer, "J", "modelled", "at part load", "losses of transformers"),
+        line("year.other", OTHER * IT_J, "J", "modelled", "1.0 % of IT", "light, offices, controls"),
+        line("year.fans", 0.8 * plant_j, "J", "modelled", "by bin", "fans"),
+        line("year.pumps", 0.2 * plant_j, "J", "modelled", "by bin", "pumps"),
+        line("year.compressors", 0.0, "J", "modelled", "by bin", "compressors"),
         line("year.free_hours", 8711.0, "h", "modelled", "compressor off", "hours without a compressor", 0.004),
-        line("year.eit", it_j, "J", "modelled", "at the outputs of the UPS", "energy at the UPS (EIT)", 0.05),
+        line("year.eit", EIT_J, "J", "modelled", "at the outputs of the UPS", "energy at the UPS (EIT)", 0.05),
         line(
             "year.water",
-            0.105 * it_j / 3.6e9,
+            0.105 * EIT_J / 3.6e9,
             "m3",
             "modelled",
             "what evaporates and is blown down",
@@ -136,7 +147,7 @@ def other_lines() -> list[Line]:
         ),
         line(
             "kpi.co2",
-            114.4e-3 * it_j * pue / 3.6e6,
+            114.4e-3 * EDC_J / 3.6e6,
             "kg",
             "modelled",
             "114.4 g/kWh, Denmark 2025, life cycle",
@@ -148,11 +159,11 @@ def other_lines() -> list[Line]:
         ),
         line("transients.ramp_up_01s", None, "W/s", "measured", "not observable: sampled every 1 s"),
         line("transients.storage", 4.1e6, "J", "modelled", "to hold 0.1 MW/s", "storage for the ramp limit", 0.2),
-        line("kpi.pue", pue, "1", "modelled", "EDC/EIT, EN 50600-4-2 category 1", "PUE", 0.011),
+        line("kpi.pue", PUE, "1", "modelled", "EDC/EIT, EN 50600-4-2 category 1", "PUE", 0.011),
         line("kpi.wue", 0.105, "m3/MWh", "modelled", "WIN/EIT, EN 50600-4-9", "WUE", 0.3),
         line("kpi.erf", 0.0, "1", "given", "EREUSE/EDC: nothing is handed over", "ERF"),
         line("kpi.heat.handed_over", 0.0, "J", "given", "nothing is handed over", "heat handed over (EREUSE)"),
-        line("kpi.cue", 114.4e-3 * pue, "kg/kWh", "modelled", "CO2/EIT, EN 50600-4-8", "CUE", 0.2),
+        line("kpi.cue", 114.4e-3 * PUE, "kg/kWh", "modelled", "CO2/EIT, EN 50600-4-8", "CUE", 0.2),
         line("kpi.ref", 0.81, "1", "assumed", "ERES-TOT/EDC", "REF", 0.1),
         line(
             "work.flop_per_joule",
@@ -171,6 +182,7 @@ def other_lines() -> list[Line]:
             "nameplate less recommended",
             "not to be built",
         ),
+        line("savings.fleet.power", NAMEPLATE_W * UNITS - CHAIN_W, "W", "modelled", "at the racks", "below nameplate"),
         line("savings.fleet.units", 76, "", "modelled", "from the nameplates' power", "more units"),
         line(
             "savings.fleet.racks",
@@ -277,7 +289,7 @@ def inputs() -> tuple[tuple[str, float, float, float, str, str, str], ...]:
     lbnl = "LBNL 2024 Table 4.3: hyperscale and AI 0.90 to 0.99"
     return (
         (
-            "system.dgx_h100.nameplate_w",
+            "fleet.dgx_h100.nameplate_w",
             12_000,
             12_000,
             12_000,
@@ -285,7 +297,12 @@ def inputs() -> tuple[tuple[str, float, float, float, str, str, str], ...]:
             "published",
             "DGX H100 user guide: 6 x 3.3 kW, 4 needed",
         ),
-        ("system.dgx_h100.vendor_max_w", 10_200, 10_200, 10_200, "W", "published", "DGX H100 user guide"),
+        ("fleet.dgx_h100.vendor_max_w", 10_200, 10_200, 10_200, "W", "published", "DGX H100 user guide"),
+        ("fleet.dgx_h100.load", 0.99, 1.0, 1.01, "1", "measured", "run 20261120-h100-train"),
+        ("fleet.dgx_h100.utilisation", 0.6, BUSY, 0.97, "1", "assumed", "share of the year at work"),
+        ("fleet.dgx_h100.idle_w", 1600, IDLE_W, 3000, "W", "assumed", "processors, fans, idle GPUs"),
+        ("site.electrical.other", 0.0, OTHER, 0.02, "1", "assumed", "light, offices, controls"),
+        ("site.electrical.transformer_no_load_share", 0.05, 0.1, 0.25, "1", "assumed", "IEC 60076-1"),
         ("site.electrical.feed.voltage_v", 400, 400, 400, "V", "given", "the request"),
         ("site.electrical.feed.power_factor", 0.95, 0.98, 1.0, "1", "published", "Reg. (EU) 2019/424 Annex II"),
         (
@@ -316,6 +333,8 @@ def inputs() -> tuple[tuple[str, float, float, float, str, str, str], ...]:
         ("site.electrical.transformer_efficiency", 0.995, 0.995, 0.997, "1", "assumed", "trade estimate"),
         ("site.cooling.dry_fan", 0.01, 0.02, 0.04, "1", "assumed", "kW per kW of heat"),
         ("site.grid.carbon_g_kwh", 90, 114.4, 131.8, "g/kWh", "published", "Denmark 2025, life cycle"),
+        ("site.grid.renewable", 0.7, 0.81, 0.9, "1", "assumed", "guarantees of origin"),
+        ("site.reuse.fraction", 0.0, 0.0, 0.0, "1", "given", "the request"),
     )
 
 

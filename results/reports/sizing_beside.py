@@ -16,6 +16,7 @@ from perwatt.results.size.sizing import Line, Sizing
 
 # Sites beside each other: what the request says, then a caption and its line. A row of what a site may not have at all
 # ("used") is there if one of them has it; of all others 0 is a figure.
+HANDED_OVER = "kpi.heat.handed_over"
 WORDS = (("weather of", "station"), ("plant", "plant"))
 COMPARED: tuple[tuple[str, str, str], ...] = (
     ("grid connection", "power.site.recommended", ""),
@@ -31,7 +32,7 @@ COMPARED: tuple[tuple[str, str, str], ...] = (
     ("hours in which a chiller helps, air", "year.chiller_hours_air", ""),
     ("water of the year (WIN)", "year.water", ""),
     ("WUE", "kpi.wue", ""),
-    ("heat handed over (EREUSE)", "kpi.heat.handed_over", "used"),
+    ("heat handed over (EREUSE)", HANDED_OVER, "used"),
     ("ERF", "kpi.erf", ""),
     ("CO2 of the year", "kpi.co2", ""),
     ("CUE", "kpi.cue", ""),
@@ -54,7 +55,7 @@ def compared(sizings: Sequence[Sizing]) -> list[Compared]:
     told = [(caption, [str(s.request.get(key) or "") or None for s in sizings]) for caption, key in WORDS]
     made = [Compared(caption, "", words, []) for caption, words in told if any(words)]
     for caption, key, reads in COMPARED:
-        found = [parts(sizing, key) for sizing in sizings]
+        found = [_found(sizing, key) for sizing in sizings]
         for part in dict.fromkeys(name for one in found for name in one):
             title = f"{caption}, {part}" if part and sum(bool(name) for name in found[0]) > 1 else caption
             lines = [one.get(part) for one in found]
@@ -65,6 +66,15 @@ def compared(sizings: Sequence[Sizing]) -> list[Compared]:
     if any(carbon):
         made.append(Compared("carbon of the grid", CARBON, [], carbon))
     return made
+
+
+def _found(sizing: Sizing, key: str) -> dict[str, Line]:
+    """The lines of ``key`` by part; a site whose ERF is 0 hands over no heat, whether it says so or not."""
+    found = parts(sizing, key)
+    erf = parts(sizing, "kpi.erf").get("")
+    if not found and key == HANDED_OVER and erf is not None and erf.value == 0:
+        return {"": Line(key, "kpi", "", "heat handed over (EREUSE)", 0.0, "J", erf.kind, erf.basis)}
+    return found
 
 
 def _carbon(sizing: Sizing) -> Line | None:

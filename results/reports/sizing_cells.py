@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from perwatt.results.size.sizing import Sizing
+
 # Names of functions of spreadsheets: no name for a cell.
 TAKEN = ("growth", "trend", "n", "t", "rate")
 
@@ -41,9 +43,20 @@ class Book:
     given: list[Given] = field(default_factory=list)
     chain: list[Computed] = field(default_factory=list)
     circuits: list[Computed] = field(default_factory=list)
+    year: list[Computed] = field(default_factory=list)
     figures: list[Computed] = field(default_factory=list)
     # names of inputs of the report that formulas use, by path
     names: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def computed(self) -> list[Computed]:
+        """Every cell with a formula."""
+        return [*self.chain, *self.circuits, *self.year, *self.figures]
+
+    @property
+    def driving(self) -> frozenset[str]:
+        """The names that a formula refers to: of the cells to edit only these move anything."""
+        return frozenset(word for cell in self.computed for word in re.findall(r"[A-Za-z_]\w*", cell.formula))
 
 
 def name(text: str) -> str:
@@ -52,10 +65,43 @@ def name(text: str) -> str:
     return f"x_{plain}" if plain in TAKEN or re.fullmatch(r"[a-z]{1,3}\d+|[rc]\d*|\d.*", plain) else plain
 
 
-def named(book: Book, inputs: dict[str, float], end: str) -> float | None:
-    """The value of the input whose path ends so, given a name for formulas; None if there is none."""
-    path = next((path for path in inputs if path.endswith(f".{end}") or path == end), None)
-    if path is None:
-        return None
-    book.names[path] = name(end.rpartition(".")[2])
-    return inputs[path]
+@dataclass(frozen=True)
+class Draft:
+    """A workbook in the making: its cells, and where its figures come from."""
+
+    book: Book
+    sizing: Sizing
+    inputs: dict[str, float]
+    found: dict[str, float]
+
+    def named(self, end: str, own: str = "") -> float | None:
+        """The value of the input whose path ends so, given a name for formulas (the last word of its path, or ``own``);
+        None if there is none."""
+        path = next((path for path in self.inputs if path.endswith(f".{end}") or path == end), None)
+        if path is None:
+            return None
+        self.book.names[path] = own or name(end.rpartition(".")[2])
+        return self.inputs[path]
+
+    def given(self, key: str, label: str, value: float | str, unit: str, source: str, kind: str = "modelled") -> None:
+        """A cell to be edited."""
+        self.book.given.append(Given(key, label, value, unit, kind, source))
+
+    def times(self, key: str, label: str, ratio: float, source: str) -> str:
+        """``*key`` for a ratio that closes the gap to the report, in a cell to be edited; nothing where it is 1."""
+        if near(ratio, 1.0):
+            return ""
+        self.given(key, label, ratio, "1", source)
+        return f"*{key}"
+
+
+def near(one: float, other: float, tolerance: float = 1e-6) -> bool:
+    """Whether two figures are the same but for rounding."""
+    return abs(one - other) <= tolerance * max(abs(one), abs(other))
+
+
+def draft(sizing: Sizing) -> Draft:
+    """An empty workbook for ``sizing``."""
+    inputs = {path: mode for path, _, mode, *_ in sizing.inputs}
+    found = {line.key: line.value for line in sizing.lines if line.value is not None}
+    return Draft(Book(), sizing, inputs, found)

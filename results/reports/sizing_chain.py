@@ -1,11 +1,14 @@
 """The arithmetic of a sizing as cells of a workbook: each with its formula, its value, and the report's own figure.
 
-The chain runs from the machines up, as in the model: one unit's demand times their number, coincidence, margin and
-growth; at each level the load from below and what hangs beside it, over the efficiency at that load, is the load of
-the level above. Then circuits (I = P / (sqrt3 U pf)), units by topology, and the key figures from annual energies.
-Efficiencies are those at the load of the report: the part-load curves behind them are the model's, and a workbook that
-is far from its load says so by the load of a unit, not by the efficiency. Formulas use defined names, so that they can
-be read; a value is computed here beside its formula, so that a viewer that does not calculate shows it too.
+The chain runs from the machines up, as in the model: the demand of all units (:mod:`sizing_demand`); at each level the
+load from below and what hangs beside it, over the efficiency at that load, is the load of the level above. Then
+circuits, units by topology, the energies of a year and the key figures.
+
+Losses and efficiencies are inputs; the part-load curve of a UPS stands as the ratio that it has at the load of the
+report. Cooling per W of heat (IT, the losses on the way to it, light and controls) is the model's, of its weather and
+its plant: a workbook does not compute that anew.
+Formulas use defined names, so that they can be read; a value is computed here beside its formula, so that a viewer that
+does not calculate shows it too.
 """
 
 from __future__ import annotations
@@ -15,59 +18,36 @@ from collections.abc import Sequence
 
 import msgspec
 
-from perwatt.results.reports.sizing_cells import Book, Computed, Given, name, named
-from perwatt.results.reports.sizing_circuits import circuits, figures
+from perwatt.results.reports.sizing_annual import annual, figures
+from perwatt.results.reports.sizing_cells import Book, Computed, Draft, draft, name, near
+from perwatt.results.reports.sizing_circuits import circuits
+from perwatt.results.reports.sizing_demand import Part, demand
 from perwatt.results.reports.sizing_diagram import BESIDE
 from perwatt.results.reports.sizing_tables import parts
 from perwatt.results.size.sizing import Sizing, Stage
 
-# What is multiplied onto the units' demand, by the end of its input's path, and as what.
-FACTORS = {"coincidence": "*{}", "margin": "*(1+{})", "growth": "*(1+{})"}
-
 
 def build(sizing: Sizing) -> Book:
     """The cells for ``sizing``; a block is empty where it lacks the stages, lines or inputs for it."""
-    book = Book()
-    inputs = {path: mode for path, _, mode, *_ in sizing.inputs}
+    d = draft(sizing)
     by_level: dict[str, list[Stage]] = {}
     for stage in sizing.stages:
         # inside the machine nothing is built by who reads this
         if stage.level not in (*BESIDE, "gpu"):
             by_level.setdefault(stage.level, []).append(stage)
     levels = list(by_level.values())
+    known: list[Part] = []
     if levels and all(stage.in_w > 0 for stage in sizing.stages):
-        _chain(book, sizing, levels, inputs)
-    circuits(book, sizing, inputs)
-    figures(book, sizing)
-    return book
-
-
-def _chain(book: Book, sizing: Sizing, levels: list[list[Stage]], inputs: dict[str, float]) -> None:
-    factor, terms = 1.0, ""
-    for end, term in FACTORS.items():
-        value = named(book, inputs, f"electrical.{end}")
-        if value is not None:
-            factor *= value if end == "coincidence" else 1 + value
-            terms += term.format(name(end))
-    levels[-1] = _counted(sizing, levels[-1])
-    it_w = sum(unit.in_w for unit in levels[-1])
-    demands = []
-    for at, unit in enumerate(levels[-1]):
-        tail = f"_{at + 1}" if len(levels[-1]) > 1 else ""
-        each = unit.in_w / unit.count / factor
-        same = next((i.key for i in sizing.lines if i.unit == "W" and i.value and abs(i.value / each - 1) < 1e-6), "")
-        source = f"the report's {same}" if same else "the report's demand over units, coincidence, margin and growth"
-        book.given += [
-            Given(f"unit{tail}_w", f"{unit.title}: demand of one", each, "W", "modelled", source),
-            Given(f"unit{tail}_count", f"{unit.title}: how many", unit.count, "", "given", "the request"),
-        ]
-        demands.append(f"unit{tail}_w*unit{tail}_count{terms}")
-    book.chain.append(Computed("it_w", "IT load", "+".join(demands), it_w, "W", it_w, True))
-    below, below_w = "it_w", it_w
-    for members in reversed(levels[:-1]):
-        # where the fleet has parts, their racks lie side by side: what they lose is the difference at the next level
-        if len(members) == 1:
-            below, below_w = _level(book, sizing.stages, inputs, members[0], below, below_w, it_w)
+        levels[-1] = _counted(sizing, levels[-1])
+        known, it_w = demand(d, levels[-1])
+        below, below_w = "it_w", it_w
+        for members in reversed(levels[:-1]):
+            # where the fleet has parts, their racks lie side by side: what they lose is the difference a level up
+            if len(members) == 1:
+                below, below_w = _level(d, members[0], below, below_w, it_w)
+    circuits(d, known)
+    figures(d, annual(d, known))
+    return d.book
 
 
 def _counted(sizing: Sizing, members: list[Stage]) -> list[Stage]:
@@ -79,55 +59,86 @@ def _counted(sizing: Sizing, members: list[Stage]) -> list[Stage]:
     return [msgspec.structs.replace(members[0], title=unit.label.partition(":")[0], count=int(unit.value or 0))]
 
 
-def _level(
-    book: Book,
-    stages: Sequence[Stage],
-    inputs: dict[str, float],
-    stage: Stage,
-    below: str,
-    below_w: float,
-    it_w: float,
-) -> tuple[str, float]:
+def _level(d: Draft, stage: Stage, below: str, below_w: float, it_w: float) -> tuple[str, float]:
     """The cells of one level; the name and the value of what goes into it."""
-    key = name(stage.level)
+    key, stages = name(stage.level), d.sizing.stages
     beside = _beside(stages, stage)
     terms = [below]
     for at, other in enumerate(beside):
         again = any(before.level == other.level for before in beside[:at])
         part = f"{name(other.level)}_{at + 1}" if again else name(other.level)
-        label = f"{part}_per_it"
-        ratio = other.in_w / it_w
-        book.given.append(Given(label, f"{other.title}: per W of IT load", ratio, "1", "modelled", _source(other)))
-        cell = Computed(f"{part}_w", other.title, f"{label}*it_w", other.in_w, "W", other.in_w)
-        book.chain.append(cell)
-        terms.append(cell.name)
+        formula = _other(d, other.in_w / it_w) if other.level == "other" else ""
+        if not formula:
+            # losses below are heat too, and so is what light and controls take
+            lit = d.named("electrical.other") or 0.0
+            label = f"{other.title}: per W of IT load, its losses, light and controls"
+            d.given(f"{part}_per_w", label, other.in_w / (below_w + lit * it_w), "1", _source(other))
+            formula = f"{part}_per_w*({below}+other*it_w)" if lit else f"{part}_per_w*{below}"
+        d.book.chain.append(Computed(f"{part}_w", other.title, formula, other.in_w, "W", other.in_w))
+        terms.append(f"{part}_w")
     rest = stage.out_w - below_w - sum(other.in_w for other in beside)
     if abs(rest) > 1e-6 * stage.out_w:
-        label = f"{key}_rest_per_it"
-        source = "the report: another statistic at this level, or load that has no box"
-        book.given.append(
-            Given(label, f"{stage.title}: more than below, per W of IT load", rest / it_w, "1", "modelled", source)
-        )
-        terms.append(f"{label}*it_w")
+        formula = _other(d, rest / it_w) if key == "transformer" else ""
+        if not formula:
+            source = "the report: another statistic at this level, or load that has no box"
+            label = f"{stage.title}: more than below, per W of IT load"
+            d.given(f"{key}_rest_per_it", label, rest / it_w, "1", source)
+            formula = f"{key}_rest_per_it*it_w"
+        terms.append(formula)
     loss_w = stage.in_w - stage.out_w
     if abs(loss_w) <= 1e-9 * stage.in_w:
-        book.chain.append(
-            Computed(f"{key}_in_w", f"{stage.title}: in", "+".join(terms), stage.in_w, "W", stage.in_w, True)
-        )
-        _units(book, inputs, stage, key, f"{key}_in_w")
-        return f"{key}_in_w", stage.in_w
-    efficiency = stage.out_w / stage.in_w
-    label = f"{key}_at_this_load"
-    book.given.append(
-        Given(label, f"{stage.title}: efficiency at this load", efficiency, "1", "modelled", _source(stage))
-    )
-    book.chain += [
+        total = Computed(f"{key}_in_w", f"{stage.title}: in", "+".join(terms), stage.in_w, "W", stage.in_w, True)
+        d.book.chain.append(total)
+        _units(d, stage, key, total.name)
+        return total.name, stage.in_w
+    _units(d, stage, key, f"{key}_out_w")
+    d.book.chain += [
         Computed(f"{key}_out_w", f"{stage.title}: out", "+".join(terms), stage.out_w, "W", stage.out_w),
-        Computed(f"{key}_in_w", f"{stage.title}: in", f"{key}_out_w/{label}", stage.in_w, "W", stage.in_w, True),
+        Computed(f"{key}_in_w", f"{stage.title}: in", _input(d, stage, key), stage.in_w, "W", stage.in_w, True),
         Computed(f"{key}_loss_w", f"{stage.title}: loss", f"{key}_in_w-{key}_out_w", loss_w, "W", loss_w),
     ]
-    _units(book, inputs, stage, key, f"{key}_out_w")
     return f"{key}_in_w", stage.in_w
+
+
+def _other(d: Draft, per_it: float) -> str:
+    """Light, offices and controls by their input, if that is what it is."""
+    value = d.named("electrical.other") if near(d.inputs.get("site.electrical.other", 0.0), per_it) else None
+    return "other*it_w" if value else ""
+
+
+def _input(d: Draft, stage: Stage, key: str) -> str:
+    """The formula of what goes into a stage that loses something: by its input where the report follows from it."""
+    efficiency = stage.out_w / stage.in_w
+    if key == "row" and near(d.inputs.get("site.electrical.distribution_loss", 0.0), 1 - efficiency, 1e-5):
+        d.named("electrical.distribution_loss")
+        return "row_out_w/(1-distribution_loss)"
+    if key == "transformer" and (formula := _transformers(d, stage)):
+        return formula
+    if key in ("ups", "transformer") and (best := d.named(f"electrical.{key}_efficiency")):
+        label = f"{stage.title}: efficiency at this load over its best"
+        return f"{key}_out_w/({key}_efficiency{d.times(f'{key}_relative', label, efficiency / best, _source(stage))})"
+    d.given(f"{key}_at_this_load", f"{stage.title}: efficiency at this load", efficiency, "1", _source(stage))
+    return f"{key}_out_w/{key}_at_this_load"
+
+
+def _transformers(d: Draft, stage: Stage) -> str:
+    """No-load losses of all that are built, load losses of as many as the load would fill; nothing where the report's
+    are others."""
+    ends = ("transformer_va", "transformer_efficiency", "transformer_no_load_share")
+    values = [d.inputs.get(f"site.electrical.{end}") for end in ends]
+    pf = d.inputs.get("site.electrical.feed.power_factor")
+    if None in values or not pf or not stage.topology:
+        return ""
+    rated_va, efficiency, share = (value or 0.0 for value in values)
+    loss_w = rated_va * (1 / efficiency - 1) * (share * stage.count + (1 - share) * stage.out_w / (pf * rated_va))
+    if not near(loss_w, stage.in_w - stage.out_w, 1e-4):
+        return ""
+    for end in ends:
+        d.named(f"electrical.{end}")
+    return (
+        "transformer_out_w+transformer_va*(1/transformer_efficiency-1)*(transformer_no_load_share*transformer_units"
+        "+(1-transformer_no_load_share)*transformer_out_w/(power_factor*transformer_va))"
+    )
 
 
 def _source(stage: Stage) -> str:
@@ -144,21 +155,25 @@ def _beside(stages: Sequence[Stage], stage: Stage) -> list[Stage]:
     return found
 
 
-def _units(book: Book, inputs: dict[str, float], stage: Stage, key: str, load: str) -> None:
+def _units(d: Draft, stage: Stage, key: str, load: str) -> None:
     """How many UPS modules or transformers the topology asks for, and how full they run."""
     rating, each, load_w = None, "", stage.out_w
     if key == "ups":
-        rating, each = named(book, inputs, "electrical.ups_module_w"), "ups_module_w"
+        rating, each = d.named("electrical.ups_module_w"), "ups_module_w"
+        normal = d.found.get("redundancy.ups.normal")
+        if rating and normal:
+            highest = normal * stage.count * rating / load_w
+            load += d.times("ups_highest", "UPS: highest load over the site's", highest, _source(stage))
+            load_w *= highest
     elif key == "transformer":
-        rating, each = named(book, inputs, "electrical.transformer_va"), "transformer_va"
-        pf = named(book, inputs, "feed.power_factor")
+        rating, each = d.named("electrical.transformer_va"), "transformer_va"
+        pf = d.named("feed.power_factor")
         if pf:
             load, load_w = f"{load}/power_factor", load_w / pf
     if rating is None or not stage.topology:
         return
-    book.given.append(
-        Given(f"{key}_topology", f"{stage.title}: N, N+1, N+2, 2N, 4N3R", stage.topology, "", "given", "the site")
-    )
+    label = f"{stage.title}: N, N+1, N+2, 2N, 4N3R"
+    d.given(f"{key}_topology", label, stage.topology, "", "the site", "given")
     t = f"{key}_topology"
     whole = f"ROUNDUP({load}/{each}-1E-9,0)"
     formula = (
@@ -166,10 +181,10 @@ def _units(book: Book, inputs: dict[str, float], stage: Stage, key: str, load: s
         f'{whole}+IF({t}="N+2",2,IF({t}="N+1",1,0))))'
     )
     needed = _count(load_w, rating, stage.topology)
-    book.chain += [
+    d.book.chain += [
         Computed(f"{key}_units", f"{stage.title}: units", formula, needed, "", stage.count),
         Computed(f"{key}_unit_load", f"{stage.title}: load of each", f"{load}/({each}*{key}_units)",
-                 load_w / rating / needed, "1"),
+                 load_w / rating / needed, "1", d.found.get(f"redundancy.{key}.normal")),
     ]  # fmt: skip
 
 

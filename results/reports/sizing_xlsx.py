@@ -1,8 +1,9 @@
 """A sizing as a workbook that is signed: inputs to edit, the chain with live formulas, every line of the report.
 
-Sheets: Summary (what to provide, the report beside what the formulas say now), Inputs (yellow cells may be changed;
-working values first, then every input with its range and source), Chain (formulas that refer to them), Lines (the
-report as it was), each in SI with number formats for people. XlsxWriter is imported on use.
+Sheets: Summary (what to provide, the report beside what the formulas say now), Inputs (what a formula refers to is
+yellow and may be changed; every other input of the report stands there with its range and source, grey), Chain (the
+formulas), Beside (other sites, where there are any), Lines (the report as it was). SI with number formats for people;
+energies of a year in MWh. XlsxWriter is imported on use.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from perwatt.results.reports.sizing_beside import compared
 from perwatt.results.reports.sizing_cells import Book, Computed
 from perwatt.results.reports.sizing_chain import build
 from perwatt.results.reports.sizing_tables import KINDS, decision, headlines
-from perwatt.results.reports.sizing_values import spoken, text
+from perwatt.results.reports.sizing_values import ABSENT, spoken, text
 from perwatt.results.size.optional import library
 from perwatt.results.size.sizing import Sizing
 
@@ -25,13 +27,19 @@ COLOURS = {
     "assumed": "#C24A00",
     "given": "#59636C",
 }
+J_PER_MWH = 3.6e9
 # How far a formula may be from the report before the workbook says so.
 TOLERANCE = 0.001
 # The number format of a unit; W and J in the prefix that suits their size.
 FORMATS = {
     "W": '[>=999500]0.000,," MW";[>=999.5]0.00," kW";0.0" W"',
     "VA": '[>=999500]0.000,," MVA";[>=999.5]0.00," kVA";0.0" VA"',
-    "J": '[>=1E12]0.000E+00" J";0.000E+00" J"',
+    "J": '0.000E+00" J"',
+    "MWh": '#,##0.0" MWh"',
+    "m3": '#,##0.0" m3"',
+    "kg": '#,##0" kg"',
+    "kg/kWh": '0.0000" kg/kWh"',
+    "m3/MWh": '0.0000" m3/MWh"',
     "A": '0.0" A"',
     "1": "0.0000",
     "": "#,##0.####",
@@ -76,8 +84,8 @@ class Sheets:
         return made
 
 
-def render(sizing: Sizing) -> bytes:
-    """The workbook. Raises ValueError where XlsxWriter is not installed."""
+def render(sizing: Sizing, others: Sequence[Sizing] = ()) -> bytes:
+    """The workbook; ``others`` stand on a sheet beside it. Raises ValueError where XlsxWriter is not installed."""
     xlsxwriter = library("xlsxwriter")
     buffer = io.BytesIO()
     workbook = xlsxwriter.Workbook(buffer, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
@@ -87,6 +95,8 @@ def render(sizing: Sizing) -> bytes:
     _summary(sheets, sizing, book)
     _inputs(sheets, sizing, book)
     _computed(sheets, book)
+    if others:
+        _beside(sheets, [sizing, *others])
     _lines(sheets, sizing)
     workbook.close()
     return buffer.getvalue()
@@ -110,7 +120,7 @@ def _summary(sheets: Sheets, sizing: Sizing, book: Book) -> None:
         sheet.write_string(row, 3, line.kind, sheets.kind(line.kind))
         sheet.write_string(row, 4, line.basis, sheets.format(font_color="#5B656E"))
         row += 1
-    live = [cell for cell in (*book.chain, *book.circuits, *book.figures) if cell.title or cell in book.figures]
+    live = [cell for cell in book.computed if cell.title or cell in book.figures]
     if live:
         row += 1
         for column, head in enumerate(("with the Inputs as they are now", "now", "report", "change")):
@@ -127,7 +137,10 @@ def _summary(sheets: Sheets, sizing: Sizing, book: Book) -> None:
                 sheet.write_formula(row, 3, f"={cell.name}/C{row + 1}-1", change, now / cell.reported - 1)
     row += 2
     sheet.write_string(
-        row, 0, "Yellow cells on the sheet Inputs may be changed; Chain follows.", sheets.format(italic=True)
+        row,
+        0,
+        "Yellow cells on the sheet Inputs may be changed: Chain follows. Grey ones the report was made with.",
+        sheets.format(italic=True),
     )
     for kind, told_of in KINDS.items():
         row += 1
@@ -138,25 +151,28 @@ def _summary(sheets: Sheets, sizing: Sizing, book: Book) -> None:
 def _inputs(sheets: Sheets, sizing: Sizing, book: Book) -> None:
     heads = ("input", "value", "unit", "min", "max", "kind", "source", "name in formulas", "path")
     sheet = sheets.sheet("Inputs", (40, 16, 10, 12, 12, 12, 60, 30, 44), heads)
-    row, free = 1, {"bg_color": "#FFF7D6", "locked": False}
+    row, driving = 1, book.driving
+    free, still = {"bg_color": "#FFF7D6", "locked": False}, {"font_color": "#5B656E"}
     for cell in book.given:
+        style = free if cell.name in driving else still
         sheet.write_string(row, 0, cell.label, sheets.format())
         if isinstance(cell.value, str):
-            sheet.write_string(row, 1, cell.value, sheets.format(align="right", **free))
+            sheet.write_string(row, 1, cell.value, sheets.format(align="right", **style))
         else:
-            sheet.write_number(row, 1, cell.value, sheets.number(cell.unit, **free))
+            sheet.write_number(row, 1, cell.value, sheets.number(cell.unit, **style))
         _about(sheets, sheet, row, cell.unit, cell.kind, cell.source)
         row = _defined(sheets, sheet, row, cell.name)
     row += 1
     for path, low, mode, high, unit, kind, source in sizing.inputs:
+        own = book.names.get(path, "")
         sheet.write_string(row, 0, spoken(path), sheets.format())
-        sheet.write_number(row, 1, mode, sheets.number(unit, **free))
+        sheet.write_number(row, 1, mode, sheets.number(unit, **(free if own in driving else still)))
         if low != high:
             sheet.write_number(row, 3, low, sheets.number(unit, font_color="#5B656E"))
             sheet.write_number(row, 4, high, sheets.number(unit, font_color="#5B656E"))
         _about(sheets, sheet, row, unit, kind, source)
         sheet.write_string(row, 8, path, sheets.format(font_color="#5B656E"))
-        row = _defined(sheets, sheet, row, book.names[path]) if path in book.names else row + 1
+        row = _defined(sheets, sheet, row, own) if own in driving else row + 1
 
 
 def _about(sheets: Sheets, sheet: Any, row: int, unit: str, kind: str, source: str) -> None:
@@ -176,8 +192,8 @@ def _computed(sheets: Sheets, book: Book) -> None:
     heads = ("quantity", "value", "report", "check", "name", "formula")
     sheet = sheets.sheet("Chain", (40, 18, 18, 10, 24, 90), heads)
     row = 1
-    blocks = (("From the machines to the grid", book.chain), ("Circuit of a rack", book.circuits),
-              ("Key figures of the year", book.figures))  # fmt: skip
+    blocks = (("From the machines to the grid", book.chain), ("Circuits", book.circuits),
+              ("The year", book.year), ("Key figures of the year", book.figures))  # fmt: skip
     for title, cells in blocks:
         if cells:
             row += row > 1
@@ -203,16 +219,35 @@ def _formula(sheets: Sheets, sheet: Any, row: int, cell: Computed) -> int:
     return row + 1
 
 
+def _beside(sheets: Sheets, sizings: Sequence[Sizing]) -> None:
+    heads = ["", *(sizing.title for sizing in sizings)]
+    sheet = sheets.sheet("Beside", (34, *(30 for _ in sizings)), heads)
+    for at, row in enumerate(compared(sizings), start=1):
+        sheet.write_string(at, 0, row.caption, sheets.format())
+        for column, word in enumerate(row.words, start=1):
+            sheet.write_string(at, column, word or ABSENT, sheets.format(align="right"))
+        for column, line in enumerate(row.lines, start=1):
+            if line is None or line.value is None:
+                sheet.write_string(at, column, ABSENT, sheets.format(align="right"))
+                continue
+            value, unit = line.value, line.unit
+            value, unit = (value / J_PER_MWH, "MWh") if unit == "J" else (value, unit)
+            sheet.write_number(at, column, value, sheets.number(unit))
+
+
 def _lines(sheets: Sheets, sizing: Sizing) -> None:
     heads = ("figure", "value", "unit", "5 %", "95 %", "as read", "kind", "what it rests on", "section", "level", "key")
     sheet = sheets.sheet("Lines", (44, 16, 10, 14, 14, 16, 12, 60, 14, 12, 36), heads)
     for row, line in enumerate(sizing.lines, start=1):
         sheet.write_string(row, 0, line.label, sheets.format())
+        # energies of a year; those of a storage stay in J
+        annual = line.unit == "J" and line.section in ("year", "kpi")
+        divisor, unit = (J_PER_MWH, "MWh") if annual else (1.0, line.unit)
         for column, value in ((1, line.value), (3, line.low), (4, line.high)):
             if value is not None:
-                sheet.write_number(row, column, value, sheets.format(num_format="General", align="right"))
+                sheet.write_number(row, column, value / divisor, sheets.format(num_format="General", align="right"))
         told = (
-            (2, line.unit),
+            (2, unit),
             (5, text(line).whole),
             (7, line.basis),
             (8, line.section),

@@ -55,7 +55,7 @@ def test_console_keeps_to_its_width_and_cuts_no_number(width: int) -> None:
     told = sizing_console.render(sizings.whole(), width)
     assert max(map(len, told.splitlines())) <= width
     assert "\u2026" not in told
-    for number in ("2.000 MW", "48.00 kW", "1.094", "1.880 \u2013 2.120", "12.09 GWh"):
+    for number in ("2.000 MW", "48.00 kW", "1.094", "1.880 \u2013 2.120", "12.51 GWh"):
         assert number in told
 
 
@@ -109,3 +109,18 @@ def test_a_missing_library_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ValueError, match=r"perwatt\[sizing\]") as refused:
         sizing_pdf.render(msgspec.structs.replace(sizings.bare()))
     assert "\n" not in str(refused.value)
+
+
+def test_a_comparison_is_a_table_to_compute_with_and_stands_on_the_console() -> None:
+    whole = sizings.whole()
+    other = msgspec.structs.replace(whole, title="elsewhere", request={**whole.request, "plant": "tower"})
+    rows = list(csv.DictReader(io.StringIO(sizing_csv.beside([whole, other]))))
+    found = {row["figure"]: row for row in rows}
+    assert (found["plant"][whole.title], found["plant"]["elsewhere"]) == ("dry", "tower")
+    assert found["ERF"]["elsewhere"] == "0.0"
+    assert float(found["PUE of the year"]["elsewhere: p95"]) == pytest.approx(1.094 * 1.011)
+    told = sizing_console.render(whole, 100, [other])
+    assert "Beside each other" in told
+    plant = next(line for line in told.splitlines() if line.startswith("plant"))
+    assert plant.split() == ["plant", "dry", "tower"]
+    assert max(map(len, told.splitlines())) <= 100

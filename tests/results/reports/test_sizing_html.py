@@ -194,6 +194,35 @@ def test_sankey_labels_keep_apart_and_inside() -> None:
         assert all(abs(y - other_y) >= 30 for other_x, other_y in placed[:at] if other_x == x)
 
 
+def ambient_flows() -> tuple[Flow, ...]:
+    """As the model has them: losses, fans and pumps end in the ambient like the heat of the machines."""
+    beside = ("transformer losses", "UPS and distribution losses", "light, offices, controls", "fans", "pumps")
+    lost = [Flow("grid", name, 2e11) for name in beside] + [Flow(name, "ambient", 2e11) for name in beside]
+    return (Flow("grid", "IT", 1e13), Flow("IT", "heat in air", 1e13), Flow("heat in air", "ambient", 1e13), *lost)
+
+
+def test_losses_stand_beside_the_heat_and_flow_on_to_the_ambient() -> None:
+    drawn = sizing_sankey.render(ambient_flows())
+    bars = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="12" height="([\d.]+)"', drawn)
+    columns = sorted({float(x) for x, _ in bars})
+    assert len(columns) == 4
+    assert sum(float(x) == columns[2] for x, _ in bars) == 6
+    ends = [float(height) for x, height in bars if float(x) in (columns[0], columns[3])]
+    assert ends == pytest.approx([300, 300], abs=0.1)
+
+
+def test_sankey_names_are_whole_and_have_room() -> None:
+    drawn = sizing_sankey.render(ambient_flows())
+    names = re.findall(r'<text x="([\d.]+)" y="[\d.]+" font-size="13"[^>]*>([^<]+)<', drawn)
+    told = " ".join(name for _, name in names)
+    assert "UPS and distribution losses" in told
+    assert "\u2026" not in told
+    edges = [*sorted({float(x) for x, _ in names}), 900 + 6 + 12]
+    for x, name in names:
+        room = edges[edges.index(float(x)) + 1] - 6 - 12 - float(x)
+        assert len(name) * sizing_sankey.CHARACTER <= room, name
+
+
 def test_energy_has_one_way() -> None:
     with pytest.raises(ValueError, match="circle"):
         sizing_sankey.render((Flow("a", "b", 1.0), Flow("b", "a", 1.0)))

@@ -6,9 +6,10 @@ import sizings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perwatt.results.reports import sizing_beside as beside
 from perwatt.results.reports import sizing_tables as tables
 from perwatt.results.reports import sizing_values as values
-from perwatt.results.size.sizing import Line
+from perwatt.results.size.sizing import Line, Sizing
 
 
 @pytest.mark.parametrize(
@@ -90,11 +91,71 @@ def test_decision_says_what_to_provide_and_what_nameplates_would_ask_for() -> No
     assert tables.decision(msgspec.structs.replace(sizings.bare(), lines=())) == ""
 
 
+def limited() -> Sizing:
+    basis = "under 20 MW from the grid at the design hour; power binds"
+    made = [
+        Line(f"limit.{name}.{key}", "work", "site", f"{title}: {key}", value, unit, "modelled", basis)
+        for name, title, units, flop in (("h100", "DGX H100", 1704.0, 3.6e26), ("b200", "DGX B200", 1283.0, 6.19e26))
+        for key, value, unit in (("units", units, ""), ("gpus", 8 * units, ""), ("work", flop, "FLOP"))
+    ]
+    return msgspec.structs.replace(sizings.whole(), lines=(*sizings.whole().lines, *made))
+
+
+def test_under_a_limit_the_first_sentence_says_what_does_the_most_work() -> None:
+    said = tables.decision(limited())
+    assert said.startswith(
+        "1283 DGX B200 (10\u202f264 GPUs) do the most work under 20 MW, 6.19e26 FLOP a year; 1704 DGX H100 would do "
+        "3.6e26 FLOP. Provide 2.12 MW"
+    )
+
+
+def test_under_a_limit_work_that_is_not_counted_is_not_ranked() -> None:
+    uncounted = tuple(i for i in limited().lines if "h100.w" not in i.key and i.key != "limit.b200.work")
+    said = tables.decision(msgspec.structs.replace(limited(), lines=uncounted))
+    assert "1704 DGX H100 (13\u202f632 GPUs) fit under 20 MW; their work is not counted. Provide" in said
+
+
+def test_a_band_of_great_work_has_its_own_powers_of_ten() -> None:
+    line = Line("k", "work", "", "", 6.2e26, "FLOP", "modelled", "", 5.9e26, 1.1e27, 6.3e26)
+    assert values.text(line).band == "5.9e26 \u2013 6.3e26 \u2013 1.1e27"
+
+
+def test_the_power_of_gpus_was_measured_only_where_a_load_was_lifted() -> None:
+    lines = tuple(i for i in sizings.whole().lines if i.kind != "measured")
+    for load, said in (("not measured: published", tables.UNMEASURED), ("trace; lifted by a model", tables.LIFTED)):
+        fleet = {"fleet": [{"kind": "modelled", "load": load}]}
+        assert tables.decision(msgspec.structs.replace(sizings.whole(), lines=lines, request=fleet)).endswith(said)
+
+
+def test_sites_beside_each_other_say_plant_weather_and_nothing_as_0() -> None:
+    whole = sizings.whole()
+    other = msgspec.structs.replace(whole, title="elsewhere", request={"plant": "tower", "station": "USA_Phoenix"})
+    rows = {row.caption: row for row in beside.compared([whole, other])}
+    assert rows["plant"].words == ["dry", "tower"]
+    assert rows["weather of"].words == ["Copenhagen 061800 IWEC", "USA_Phoenix"]
+    assert [line.value for line in rows["ERF"].lines if line] == [0, 0]
+    assert {"CO2 of the year", "WUE", "water of the year (WIN)", "PUE of the year", "CUE"} <= rows.keys()
+    assert [(line.value, line.low, line.high) for line in rows["carbon of the grid"].lines if line] == [
+        (114.4, 90, 131.8)
+    ] * 2
+    # no heat is handed over in either: no row of it
+    assert "heat handed over (EREUSE)" not in rows
+
+
+def test_a_site_that_hands_over_no_heat_hands_over_0_beside_one_that_does() -> None:
+    whole = sizings.whole()
+    handed = sizings.line("kpi.heat.handed_over", 3.6e12, "J")
+    other = msgspec.structs.replace(whole, lines=(handed, sizings.line("kpi.erf", 0.1, "1")))
+    silent = msgspec.structs.replace(whole, lines=tuple(i for i in whole.lines if i.key != handed.key))
+    row = next(row for row in beside.compared([silent, other]) if row.key == "kpi.heat.handed_over")
+    assert [line.value for line in row.lines if line] == [0, 3.6e12]
+
+
 def test_headlines_leave_out_what_is_absent_or_nothing() -> None:
     captions = [caption for caption, _ in tables.headlines(sizings.whole())]
     assert captions[0] == "grid connection"
     assert "coolant" not in captions
-    assert "heat for a network" not in captions
+    assert "heat handed over" not in captions
 
 
 def test_every_line_is_in_a_section_once() -> None:
