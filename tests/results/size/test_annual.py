@@ -110,7 +110,7 @@ def test_reuse_is_a_part_of_the_liquids_heat_and_lowers_ere() -> None:
     assert reused["kpi.heat.delivered"] > reused["kpi.heat.handed_over"]
     # facility water back 4 below the coolant at 45: 41, an exchanger takes 2
     assert reused["kpi.heat.temperature"] == pytest.approx(39)
-    assert reused["kpi.heat.cop"] == pytest.approx(0.5 * (72.5 + 273.15) / (72.5 - 43))
+    assert reused["kpi.heat.cop"] == pytest.approx(0.5 * (72.5 + 273.15) / (72.5 - 39))
 
 
 def test_a_limit_on_water_says_what_is_left() -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
 from perwatt.results.size.dynamics import FLOORS, SHOWN, dynamics
 from perwatt.results.size.parameter import Floats
+from perwatt.results.size.site import Grid
 from perwatt.results.size.sizing import Line, Series
-from tests.fleets_of import entry, measured
+from tests.fleets_of import entry, measured, site_named_once
 
 HIGH, LOW = 8000.0, 4000.0
 
@@ -18,11 +20,15 @@ def square(step_s: float = 1.0, seconds: float = 600.0, period_s: float = 20.0) 
     return t, np.where(t % period_s < period_s / 2, HIGH, LOW)
 
 
+def grid(ramp_w_s: float | None = None) -> Grid:
+    return msgspec.structs.replace(site_named_once("copenhagen").grid, ramp_w_s=ramp_w_s)
+
+
 def found(
     units: int = 10, training: float = 1.0, ramp_w_s: float | None = None, where: str = "", step_s: float = 1.0
 ) -> tuple[dict[str, Line], dict[str, Series]]:
     made = entry(units=units, load=measured(), training=training)
-    lines, curves = dynamics(made, where, *square(step_s), ramp_w_s)
+    lines, curves = dynamics(made, where, *square(step_s), grid(ramp_w_s))
     return {line.key: line for line in lines}, {curve.name: curve for curve in curves}
 
 
@@ -32,7 +38,11 @@ def test_ramps_are_those_of_all_units_in_step() -> None:
     assert lines["transients.ramp_down.1"].value == pytest.approx(10 * (HIGH - LOW))
     assert lines["transients.ramp_up.1.share"].value == pytest.approx(0.5)
     assert lines["transients.ramp_up.5"].value == pytest.approx(10 * (HIGH - LOW) / 5)
-    assert (lines["transients.ramp_up.1"].unit, lines["transients.ramp_up.1"].kind) == ("W/s", "measured")
+    assert (lines["transients.ramp_up.1"].unit, lines["transients.ramp_up.1"].kind) == ("W/s", "modelled")
+    one, _ = found(units=1)
+    assert one["transients.ramp_up.1"].kind == "measured"
+    # what cannot be seen was measured by nobody
+    assert one["transients.ramp_up.0.1"].kind == "modelled"
 
 
 def test_only_the_part_in_step_ramps_together() -> None:
@@ -86,18 +96,29 @@ def test_a_ramp_limit_asks_for_storage_and_a_tighter_one_for_more() -> None:
     assert "transients.storage.capacity" not in found()[0]
     capacity = [lines["transients.storage.capacity"].value or 0 for lines in (loose, tight)]
     assert 0 < capacity[0] < capacity[1]
-    assert loose["transients.storage.capacity"].basis.endswith("losses of the storage come on top")
+    assert "losses of the storage come on top" in loose["transients.storage.capacity"].basis
     none = found(units=10, ramp_w_s=1e6)[0]
-    assert none["transients.storage.capacity"].value == pytest.approx(0, abs=1e-6)
+    assert none["transients.storage.trace"].value == pytest.approx(0, abs=1e-6)
+
+
+def test_a_job_that_starts_or_stops_asks_for_storage_though_the_trace_holds_neither() -> None:
+    made = entry(units=10, load=measured())
+    t = np.arange(0.0, 600.0)
+    lines, _ = dynamics(made, "", t, np.full(600, HIGH), grid(2000.0))
+    by_key = {line.key: line.value for line in lines}
+    assert made.system.idle_w is not None
+    step_w = 10 * (HIGH - made.system.idle_w.mode)
+    assert by_key["transients.storage.trace"] == pytest.approx(0, abs=1e-6)
+    assert by_key["transients.storage.capacity"] == pytest.approx(step_w**2 / 2 / 2000.0)
+    assert by_key["transients.storage.power"] == pytest.approx(step_w)
 
 
 def test_a_step_takes_its_square_over_twice_the_limit() -> None:
     t = np.arange(0.0, 600.0)
     made = entry(units=10, load=measured())
-    lines, _ = dynamics(made, "", t, np.where(t < 300, LOW, HIGH), 2000.0)
+    lines, _ = dynamics(made, "", t, np.where(t < 300, LOW, HIGH), grid(2000.0))
     by_key = {line.key: line.value for line in lines}
-    assert by_key["transients.storage.power"] == pytest.approx(10 * (HIGH - LOW), rel=0.06)
-    assert by_key["transients.storage.capacity"] == pytest.approx((10 * (HIGH - LOW)) ** 2 / 2 / 2000.0, rel=0.1)
+    assert by_key["transients.storage.trace"] == pytest.approx((10 * (HIGH - LOW)) ** 2 / 2 / 2000.0, rel=0.1)
 
 
 def test_the_trace_is_drawn_for_all_units_and_thinned_where_it_is_long() -> None:
@@ -118,7 +139,7 @@ def test_the_name_of_an_entry_stands_in_the_keys() -> None:
 def test_a_trace_of_one_level_has_no_swing() -> None:
     made = entry(load=measured())
     t = np.arange(0.0, 100.0)
-    lines, _ = dynamics(made, "", t, np.full(100, 5000.0), None)
+    lines, _ = dynamics(made, "", t, np.full(100, 5000.0), grid())
     swing = next(line for line in lines if line.key == "transients.swing.range")
     assert swing.value is None
     assert "one level" in swing.basis

@@ -39,7 +39,7 @@ def test_energies_water_and_heat_are_those_of_the_sizing() -> None:
         ("EIT", "year.eit", 3.6e6),
         ("WIN", "year.water", 1.0),
         ("EREUSE", "kpi.heat.handed_over", 3.6e6),
-        ("TWH", "cooling.return", 1.0),
+        ("TWH", "cooling.facility_return", 1.0),
     ):
         line = sizing.line(key).value
         assert line

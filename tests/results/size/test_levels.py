@@ -28,13 +28,17 @@ def test_units_in_step_draw_their_number_times_the_statistic_of_the_level() -> N
 
 
 def test_units_that_serve_alone_add_up_as_a_normal_sum() -> None:
-    one = draw(entry(load=measured(), training=0.0), exact(request(entry(load=measured()))))
+    one = draw(entry(load=measured(correlation=0.0), training=0.0), exact(request(entry(load=measured()))))
     sigma_w = (1.035 - 1) * MEAN_W / 3.0902
     assert one.of(100, 900.0, 0.99, 1.0) == pytest.approx(100 * MEAN_W + 2.3263 * sigma_w * 10, rel=1e-6)
     # of correlated ones the spread grows with their number
     tied = draw(entry(load=measured(correlation=0.5), training=0.0), exact(request(entry(load=measured()))))
     expected = 100 * MEAN_W + 2.3263 * sigma_w * math.sqrt(100 * (1 + 99 * 0.5))
     assert tied.of(100, 900.0, 0.99, 1.0) == pytest.approx(expected, rel=1e-6)
+    # where nobody measured it, the site's assumption stands in
+    values = exact(request(entry(load=measured()))) | {"site.electrical.correlation": 0.5}
+    assumed = draw(entry(load=measured(), training=0.0), values)
+    assert assumed.of(100, 900.0, 0.99, 1.0) == pytest.approx(expected, rel=1e-6)
 
 
 def test_a_sum_never_exceeds_all_units_at_their_own_peak() -> None:
@@ -52,7 +56,7 @@ def test_part_of_the_fleet_in_step_lies_between_all_and_none() -> None:
 
 
 def test_a_unit_that_is_partly_in_step_counts_as_in_step() -> None:
-    one = draw(entry(load=measured(), training=0.1), exact(request(entry(load=measured()))))
+    one = draw(entry(load=measured(correlation=0.0), training=0.1), exact(request(entry(load=measured()))))
     # what is in step has a coincidence, what serves alone has none
     assert one.together(1, RACK, 0.9) == pytest.approx(0.9 * 1.20 * MEAN_W)
     assert one.together(10, RACK, 0.9) == pytest.approx(0.9 * 1.20 * MEAN_W + 9 * MEAN_W + 3 * 0.20 * MEAN_W, rel=1e-4)

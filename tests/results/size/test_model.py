@@ -211,7 +211,8 @@ def test_measured_published_and_modelled_lines_are_told_apart() -> None:
     assert kinds["power.rack.recommended"] == "modelled"
     assert kinds["fleet.units"] == "given"
     unseen = {line.key: line.kind for line in sized(request(entry(units=4))).lines}
-    assert unseen["power.unit.max"] == "published"
+    assert unseen["power.unit.vendor_max"] == "published"
+    assert unseen["power.unit.max"] == "modelled"
 
 
 def test_no_draws_no_bands() -> None:
