@@ -162,6 +162,7 @@ def other_lines() -> list[Line]:
         line("kpi.pue", PUE, "1", "modelled", "EDC/EIT, EN 50600-4-2 category 1", "PUE", 0.011),
         line("kpi.wue", 0.105, "m3/MWh", "modelled", "WIN/EIT, EN 50600-4-9", "WUE", 0.3),
         line("kpi.erf", 0.0, "1", "given", "EREUSE/EDC: nothing is handed over", "ERF"),
+        line("kpi.heat.available", 0.5 * IT_J, "J", "modelled", "what leaves with the coolant", "heat in the liquid"),
         line("kpi.heat.handed_over", 0.0, "J", "given", "nothing is handed over", "heat handed over (EREUSE)"),
         line("kpi.cue", 114.4e-3 * PUE, "kg/kWh", "modelled", "CO2/EIT, EN 50600-4-8", "CUE", 0.2),
         line("kpi.ref", 0.81, "1", "assumed", "ERES-TOT/EDC", "REF", 0.1),

@@ -147,18 +147,16 @@ def _beside(d: Draft, known: dict[str, float]) -> None:
     handed = d.found.get("kpi.heat.handed_over")
     if handed is not None:
         known["ereuse"] = handed = handed / J_PER_MWH
-        fraction = d.named("reuse.fraction", "reuse_fraction")
-        available = d.found.get("kpi.heat.available", 0.0) / J_PER_MWH
-        if fraction:
-            available = handed / fraction
-        if fraction is None:
+        fraction = d.inputs.get("site.reuse.fraction", 0.0)
+        available = handed / fraction if fraction else d.found.get("kpi.heat.available", 0.0) / J_PER_MWH
+        if available:
+            d.named("reuse.fraction", "reuse_fraction")
+            label = "heat that could be handed over, per MWh of EIT"
+            d.given("heat_per_mwh", label, available / base, "1", "the report")
+            formula = f"reuse_fraction*heat_per_mwh*{per}_mwh"
+        else:
             d.given("ereuse_per_mwh", "heat handed over per MWh of EIT", handed / base, "1", "the report")
             formula = f"ereuse_per_mwh*{per}_mwh"
-        else:
-            d.given(
-                "heat_per_mwh", "heat that could be handed over, per MWh of EIT", available / base, "1", "the report"
-            )
-            formula = f"reuse_fraction*heat_per_mwh*{per}_mwh"
         _add(d, "ereuse", "EREUSE, heat handed over", formula, handed, handed)
     co2 = d.found.get("kpi.co2")
     if co2 is not None and "edc" in known:

@@ -12,11 +12,11 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from perwatt.results.reports.sizing_beside import compared
 from perwatt.results.reports.sizing_cells import Book, Computed
 from perwatt.results.reports.sizing_chain import build
 from perwatt.results.reports.sizing_tables import KINDS, decision, headlines
-from perwatt.results.reports.sizing_values import ABSENT, spoken, text
+from perwatt.results.reports.sizing_values import spoken, text
+from perwatt.results.reports.sizing_xlsx_lines import beside, lines
 from perwatt.results.size.optional import library
 from perwatt.results.size.sizing import Sizing
 
@@ -27,7 +27,6 @@ COLOURS = {
     "assumed": "#C24A00",
     "given": "#59636C",
 }
-J_PER_MWH = 3.6e9
 # How far a formula may be from the report before the workbook says so.
 TOLERANCE = 0.001
 # The number format of a unit; W and J in the prefix that suits their size.
@@ -96,8 +95,8 @@ def render(sizing: Sizing, others: Sequence[Sizing] = ()) -> bytes:
     _inputs(sheets, sizing, book)
     _computed(sheets, book)
     if others:
-        _beside(sheets, [sizing, *others])
-    _lines(sheets, sizing)
+        beside(sheets, [sizing, *others])
+    lines(sheets, sizing)
     workbook.close()
     return buffer.getvalue()
 
@@ -217,45 +216,3 @@ def _formula(sheets: Sheets, sheet: Any, row: int, cell: Computed) -> int:
     sheet.write_string(row, 5, cell.formula, sheets.format(font_color="#5B656E"))
     sheets.workbook.define_name(cell.name, f"={sheet.get_name()}!$B${row + 1}")
     return row + 1
-
-
-def _beside(sheets: Sheets, sizings: Sequence[Sizing]) -> None:
-    heads = ["", *(sizing.title for sizing in sizings)]
-    sheet = sheets.sheet("Beside", (34, *(30 for _ in sizings)), heads)
-    for at, row in enumerate(compared(sizings), start=1):
-        sheet.write_string(at, 0, row.caption, sheets.format())
-        for column, word in enumerate(row.words, start=1):
-            sheet.write_string(at, column, word or ABSENT, sheets.format(align="right"))
-        for column, line in enumerate(row.lines, start=1):
-            if line is None or line.value is None:
-                sheet.write_string(at, column, ABSENT, sheets.format(align="right"))
-                continue
-            value, unit = line.value, line.unit
-            value, unit = (value / J_PER_MWH, "MWh") if unit == "J" else (value, unit)
-            sheet.write_number(at, column, value, sheets.number(unit))
-
-
-def _lines(sheets: Sheets, sizing: Sizing) -> None:
-    heads = ("figure", "value", "unit", "5 %", "95 %", "as read", "kind", "what it rests on", "section", "level", "key")
-    sheet = sheets.sheet("Lines", (44, 16, 10, 14, 14, 16, 12, 60, 14, 12, 36), heads)
-    for row, line in enumerate(sizing.lines, start=1):
-        sheet.write_string(row, 0, line.label, sheets.format())
-        # energies of a year; those of a storage stay in J
-        annual = line.unit == "J" and line.section in ("year", "kpi")
-        divisor, unit = (J_PER_MWH, "MWh") if annual else (1.0, line.unit)
-        for column, value in ((1, line.value), (3, line.low), (4, line.high)):
-            if value is not None:
-                sheet.write_number(row, column, value / divisor, sheets.format(num_format="General", align="right"))
-        told = (
-            (2, unit),
-            (5, text(line).whole),
-            (7, line.basis),
-            (8, line.section),
-            (9, line.level),
-            (10, line.key),
-        )
-        for column, words in told:
-            sheet.write_string(row, column, words, sheets.format(font_color="#5B656E"))
-        sheet.write_string(row, 6, line.kind, sheets.kind(line.kind))
-    if sizing.lines:
-        sheet.autofilter(0, 0, len(sizing.lines), len(heads) - 1)

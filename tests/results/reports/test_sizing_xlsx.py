@@ -149,7 +149,7 @@ def test_no_formula_of_the_chain_holds_a_figure_of_the_report(data: bytes) -> No
         ({"unit_count": 382, "ups_topology": "4N3R"}, "ups_units", 8),
         ({"continuous_factor": 1.0, "rack_breaker_a": 63.0}, "rack_breaker_verdict", "too small"),
         ({"voltage_v": 480.0}, "rack_a", 48_000 / (math.sqrt(3) * 480 * 0.98)),
-        ({"reuse_fraction": 0.5, "heat_per_mwh": sizings.PUE}, "ere", sizings.PUE / 2),
+        ({"reuse_fraction": 0.4}, "ere", sizings.PUE - 0.2 * sizings.DISTRIBUTION),
         ({"carbon_g_kwh": 200.0}, "cue", 0.2 * sizings.PUE),
         ({"renewable": 0.5}, "ref", 0.5),
         ({"distribution_loss": 0.0}, "row_loss_w", 0.0),
