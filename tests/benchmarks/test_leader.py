@@ -54,6 +54,7 @@ def test_each_device_has_its_record_of_each_case(tmp_path: Path, monkeypatch: py
     assert abs(first.start_ns - second.start_ns) < 5e9
 
 
+@pytest.mark.slow
 def test_a_device_that_is_lost_fails_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = create(tmp_path, "test")
     killed: list[int] = []
