@@ -24,7 +24,8 @@ def circuits(d: Draft, fleet: Sequence[Part]) -> None:
         return
     volts, pf, continuous, warm = (value or 0.0 for value in values)
     for level in ("rack", "row"):
-        loads = parts(d.sizing, f"feeds.{level}.load")
+        # of three paths and more each carries a share: the load of a path, where the report has it
+        loads = parts(d.sizing, f"feeds.{level}.load") | parts(d.sizing, f"feeds.{level}.path")
         for part, line in loads.items():
             title, tail = (f"{level} {part}", f"_{name(part)}") if len(loads) > 1 else (level, "")
             split_line, rating, failover = (

@@ -163,16 +163,21 @@ def _label(place: _Place, total: float) -> str:
     y = place.y + (place.height / 2 + 12 - LINE * len(place.told) if tall else 9)
     share = f"{percent(place.energy_j / total, 2 if place.energy_j < 0.1 * total else 3)} %"
     told = f"{shown(place.energy_j, 'J', digits=3)}, {share}"
-    # ribbons of other places may pass behind a label
-    halo = 'fill="var(--plot-fg)" stroke="var(--plot-ground)" stroke-width="3" paint-order="stroke"'
-    if place.height > 2 * PITCH:
-        halo = 'fill="var(--plot-fg)"'
+    ground = ""
+    if place.out and not tall:
+        # ribbons of other places may pass behind a label
+        wide = CHARACTER * max(*map(len, place.told), len(told) - 2)
+        ground = (
+            f'<rect class="ground" x="{x - 2:.1f}" y="{y - 12:.1f}" width="{wide:.1f}" '
+            f'height="{LINE * (len(place.told) + 1) + 2:.1f}" fill="var(--plot-ground)" fill-opacity="0.75"/>'
+        )
     name = "".join(
-        f'<text x="{x:.1f}" y="{y + LINE * at:.1f}" font-size="13" font-weight="600" {halo}>{escape(line)}</text>'
+        f'<text x="{x:.1f}" y="{y + LINE * at:.1f}" font-size="13" font-weight="600" '
+        f'fill="var(--plot-fg)">{escape(line)}</text>'
         for at, line in enumerate(place.told)
     )
     return (
         f'<rect x="{place.x:.1f}" y="{place.y:.1f}" width="{BAR:g}" height="{place.height:.1f}" '
-        f'fill="var(--plot-{place.ink})"/>{name}'
-        f'<text x="{x:.1f}" y="{y + LINE * len(place.told):.1f}" font-size="12" {halo}>{told}</text>'
+        f'fill="var(--plot-{place.ink})"/>{ground}{name}'
+        f'<text x="{x:.1f}" y="{y + LINE * len(place.told):.1f}" font-size="12" fill="var(--plot-fg)">{told}</text>'
     )
