@@ -28,6 +28,7 @@ from perwatt.results.size.windows import seconds_from
 
 MIXES = {"training": 1.0, "inference": 0.0}
 KEYS = ("name", "system", "units", "per_rack", "mix", "run", "trace", "format", "load", "cap_w")
+MOST = 10_000_000
 OF_A_GPU = ("gpu", "module")
 INHERITED = ("per_rack", "mix", "run", "trace", "format", "load", "cap_w")
 
@@ -101,9 +102,12 @@ def _entry(plain: Mapping[str, Any], node: dict[str, Any], where: str, directori
 
 
 def whole(value: Any, key: str, least: int) -> int:
-    """``value`` if it is a whole number of at least ``least``; else BadRequest naming ``key``."""
+    """``value`` if it is a whole number of at least ``least``, and none that no site has; else BadRequest naming
+    ``key``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise BadRequest(f"{key}: found {value!r}; allowed a whole number, {least} or more")
+    if value > MOST:
+        raise BadRequest(f"{key}: found {value}; allowed {MOST} at most")
     return value
 
 

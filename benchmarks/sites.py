@@ -64,7 +64,7 @@ def site_from(plain: object, where: str = "site") -> Site:
 def parameter_from(plain: object, where: str, low: float = -math.inf, high: float = math.inf) -> Parameter:
     """A figure between ``low`` and ``high`` from a number or from its keys and values, of the unit that the end of
     ``where`` states. Raises BadRequest."""
-    found = _converted(Parameter, _filled(Parameter, plain, "", "the request", where), where)
+    found = _converted(Parameter, _filled(Parameter, plain, "", "the request", where), f"{where}.")
     try:
         for value in (found.low, found.high):
             within(where, value, low, high)

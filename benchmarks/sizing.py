@@ -41,7 +41,8 @@ KEYS = (
 )
 PHASE = "{name: NAME, units: {name in the fleet: units}}"
 Seen = dict[tuple[str, int, Grid | None], tuple[tuple[Line, ...], tuple[Series, ...]]]
-LEAST_DRAWS = 100  # of which 5 and 95 % can be told
+LEAST_DRAWS, MOST_DRAWS = 100, 100_000  # of which 5 and 95 % can be told; that fit in a gigabyte
+MOST_MW = 100_000.0
 
 
 def size(arguments: Sequence[str]) -> int:
@@ -50,6 +51,8 @@ def size(arguments: Sequence[str]) -> int:
     plain = composed(overrides, directories, CONFIG)
     if unknown := [key for key in plain if key not in KEYS]:
         raise BadRequest(f"{unknown[0]}: no such key; choices: {', '.join(KEYS)}")
+    if absent := [key for key in KEYS if key not in plain]:
+        raise BadRequest(f"{absent[0]}: found nothing; allowed a value, or to leave the key as it is")
     site = site_from(plain["site"])
     climate, weather = _weather(site, directories)
     members = fleet(plain, directories)
@@ -124,8 +127,8 @@ def _request(plain: dict[str, Any], site: Site, climate: Climate, members: Seque
     entries = tuple(member.entry for member in members)
     units = " and ".join(f"{entry.units} {entry.system.title}" for entry in entries)
     draws = whole(plain["draws"], "draws", 0)
-    if 0 < draws < LEAST_DRAWS:
-        raise BadRequest(f"draws: found {draws}; allowed 0, or {LEAST_DRAWS} or more")
+    if draws and not LEAST_DRAWS <= draws <= MOST_DRAWS:
+        raise BadRequest(f"draws: found {draws}; allowed 0, or {LEAST_DRAWS} to {MOST_DRAWS}")
     return Request(
         title=str(plain["title"] or f"{units} at {site.title}"),
         site=site,
@@ -153,6 +156,8 @@ def _limited(plain: dict[str, Any], request: Request, weather: Weather) -> tuple
     """The best choice under the limit as the request, and all choices as lines."""
     if isinstance(plain["limit_mw"], bool) or not isinstance(plain["limit_mw"], int | float):
         raise BadRequest(f"limit_mw: found {plain['limit_mw']!r}; allowed a number of MW above 0")
+    if plain["limit_mw"] > MOST_MW:
+        raise BadRequest(f"limit_mw: found {plain['limit_mw']:g}; allowed {MOST_MW:g} MW at most")
     limit_w = float(plain["limit_mw"]) * 1e6
     found = limit.choices(request, weather, limit_w)
     best = found[0]
