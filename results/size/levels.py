@@ -112,8 +112,10 @@ def draw(entry: Entry, values: Mapping[str, Values]) -> Drawn:
     name, load = f"fleet.{entry.name}", entry.load
     together = values["site.electrical.correlation"] if load.correlation is None else load.correlation
     if load.observed:
-        mean_w = _lifted(entry, values) * values[f"{name}.load"]
-        return Drawn(entry, mean_w, load.mean_w / mean_w if load.lifted_from_w else 1.0, together)
+        # more host power lifts mean and peaks by as many watts; the meter's gain moves all of them alike
+        unscaled_w = _lifted(entry, values)
+        swing = load.mean_w / unscaled_w if load.lifted_from_w else 1.0
+        return Drawn(entry, unscaled_w * values[f"{name}.load"], swing, together)
     mean_w = values[f"{name}.vendor_max_w"] * values[f"{name}.mean_fraction"]
     likeliest = entry.system.peak_over_mean.mode - 1
     swing = (values[f"{name}.peak_over_mean"] - 1) / likeliest if likeliest else 1.0

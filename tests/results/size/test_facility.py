@@ -193,6 +193,32 @@ def test_a_chiller_behind_the_plant_is_told_with_its_share() -> None:
     assert told.endswith("a chiller behind it carries 100 % of the heat")
 
 
+def test_make_up_water_and_compressors_of_the_design_hour() -> None:
+    site = changed_site(cooling={"plant": "tower"})
+    found, line = point(request(GB200, site=site)), figures(request(GB200, site=site))
+    it_kw = found.facility.through["recommended"].it_w / 1e3
+    per_hour = line["cooling.make_up"] * 3600 * 1000
+    assert per_hour / it_kw == pytest.approx(found.facility.design.water_l_per_kwh)
+    assert 1 < per_hour / it_kw < 3
+    assert "cooling.make_up" not in figures(request(GB200))
+    dry = point(request(GB200), supply_liquid_c=20.0, supply_air_c=20.0)
+    all_of_it = dry.sheet.values()["cooling.chilled"]
+    assert all_of_it == pytest.approx(dry.facility.design.chilled_w * dry.facility.through["recommended"].it_w)
+    assert all_of_it > 0.9 * dry.facility.through["recommended"].it_w
+
+
+def test_apparent_power_is_real_power_over_the_power_factor() -> None:
+    found = figures(request(GB200), power_factor=0.95)
+    assert found["power.site.apparent"] == pytest.approx(found["power.site.recommended"] / 0.95)
+
+
+def test_heat_in_air_is_handed_over_to_nobody_and_that_is_told() -> None:
+    site = changed_site(reuse={"fraction": {"mode": 0.25, "unit": "1", "source": "test"}})
+    told = [w for w in point(request(site=site)).facility.warnings if w.startswith("reuse:")]
+    assert told == ["reuse: no heat is handed over: all of it is in air, and only heat in a liquid is modelled"]
+    assert not [w for w in point(request(GB200, site=site)).facility.warnings if w.startswith("reuse:")]
+
+
 def test_savings_at_the_site_are_the_columns_difference() -> None:
     found = figures(request(entry(units=64, load=measured())))
     assert found["savings.site.power"] == pytest.approx(found["power.site.nameplate"] - found["power.site.recommended"])

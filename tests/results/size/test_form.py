@@ -61,6 +61,20 @@ def test_redundancy_is_told_in_the_forms_own_words() -> None:
     assert value(found, "cooling redundancy, rack") == "N+1"
 
 
+def test_two_spares_are_told_as_one_for_want_of_a_word() -> None:
+    site = changed_site(electrical={"transformer_topology": "N+2", "ups_topology": "N"})
+    found = rows(request(entry("gb200_nvl72", units=100), site=site))
+    assert value(found, "electrical redundancy, high voltage") == "N+1"
+    assert value(found, "electrical redundancy, low voltage (line-up)") == "N"
+
+
+def test_a_rack_whose_supplies_do_not_outlive_a_path_has_no_redundancy() -> None:
+    # of 4+2 supplies on two paths three are left: a DGX H100 goes down
+    key = "electrical redundancy, rack"
+    assert value(rows(request(entry(units=8), site=SITE)), key) == "N"
+    assert value(rows(request(entry("gb200_nvl72", units=8), entry(units=8), site=SITE)), key) == "N"
+
+
 def test_what_a_sizing_cannot_know_is_empty_and_says_why() -> None:
     found = rows(request(entry("gb200_nvl72", units=100), site=SITE))
     for symbol in ("SDC", "CSERV", "EDC-BG", "WIN-POT"):

@@ -102,6 +102,28 @@ def test_the_gain_of_a_meter_moves_all_statistics_alike() -> None:
     assert one.together(4, RACK, 1.0) == pytest.approx(1.05 * 4 * 1.20 * MEAN_W)
 
 
+def test_a_load_lifted_from_its_gpus_moves_with_host_and_supplies() -> None:
+    gpu = measured(600.0, boundary="gpu", uncertainty=0.0)
+    plain = entry()
+    psu = plain.system.psu
+    assert psu is not None
+    made = entry(load=loads.lift(gpu, 8, plain.system.host_w.mode, psu))
+    assert {"fleet.dgx_h100.host_w", "fleet.dgx_h100.efficiency_offset"} <= inputs((made,)).keys()
+    assert "fleet.dgx_h100.host_w" not in inputs((entry(load=measured()),))
+    one = draw(made, exact(request(made)))
+    assert one.mean_w == pytest.approx(made.load.mean_w)
+    assert one.statistic(1.0, 1.0) == pytest.approx(made.load.statistics[1.0, 1.0])
+    # 500 W more at the DC side are 500 W over the efficiency at the input, in the mean as at the peak
+    more = draw(made, exact(request(made), host_w=plain.system.host_w.mode + 500))
+    assert 500 < float(more.mean_w) - float(one.mean_w) < 1.15 * 500
+    assert more.statistic(1.0, 1.0) - one.statistic(1.0, 1.0) == pytest.approx(more.mean_w - one.mean_w)
+    scaled = draw(made, exact(request(made), load=1.05))
+    for quantile in QUANTILES:
+        assert scaled.statistic(1.0, quantile) == pytest.approx(1.05 * one.statistic(1.0, quantile))
+    better = draw(made, exact(request(made), efficiency_offset=psu.efficiency_offset.high))
+    assert better.mean_w < one.mean_w
+
+
 def test_published_ratios_are_drawn_where_nothing_was_measured() -> None:
     made = entry()
     system = made.system

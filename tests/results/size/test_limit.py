@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from perwatt.results.size import limit
 from perwatt.results.size.limit import Choice, choices, sized
 from perwatt.results.size.request import Entry, Request
-from tests.fleets_of import bins, changed_site, entry, figures, measured, request
+from tests.fleets_of import bins, changed_site, entry, figures, measured, over_draws, request
 
 WET = changed_site(cooling={"plant": "tower", "water_limit_m3": 5000.0})
 
@@ -30,6 +31,19 @@ def test_so_many_fit_and_one_more_does_not(limit_w: float, system: str) -> None:
         assert best.site_w <= limit_w
     assert figures(sized(asked, system, best.units + 1))["power.site.recommended"] > limit_w
     assert best.binding == "power"
+
+
+def test_with_draws_the_limit_holds_in_95_of_100_of_them() -> None:
+    plain = request(entry(units=1, load=measured(8000.0, uncertainty=0.05)))
+    (likeliest,), (held,) = found(plain, 5e6), found(msgspec.structs.replace(plain, draws=1), 5e6)
+    assert 0 < held.units < likeliest.units
+    assert held.site_w <= 5e6
+    for more, within in ((0, True), (1, False)):
+        _, drawn = over_draws(sized(plain, "dgx_h100", held.units + more), limit.DRAWS)
+        site_w = np.asarray(drawn.sheet.values()["power.site.recommended"])
+        assert (float(np.quantile(site_w, 0.95)) <= 5e6) == within
+    told = limit.lines((held,), 5e6, draws=True)[0].basis
+    assert "in 95 of 100 draws" in told
 
 
 def test_not_one_fits() -> None:
