@@ -125,6 +125,12 @@ def test_chiller_hours_lie_within_the_year_and_grow_as_the_supply_cools() -> Non
     assert 8760 >= hours[0] > hours[1] >= hours[2] > 0
     free = figures(request(GB200), supply_liquid_c=60.0, supply_air_c=60.0, air_approach_k=0.0)
     assert (free["year.chiller_hours"], free["year.free_share"], free["year.compressors"]) == (0, 1, 0)
+    # warm water needs no chiller where the air beside it does
+    mixed = figures(request(GB200), supply_liquid_c=60.0, supply_air_c=20.0)
+    assert mixed["year.chiller_hours_liquid"] == 0 < mixed["year.chiller_hours"]
+    cold = figures(request(GB200), supply_liquid_c=15.0, supply_air_c=60.0, air_approach_k=0.0)
+    assert cold["year.chiller_hours_liquid"] == cold["year.chiller_hours"] > 4000
+    assert "year.chiller_hours_liquid" not in figures(request())
 
 
 def test_a_warmer_year_needs_more() -> None:

@@ -100,6 +100,8 @@ def test_the_pue_of_the_design_hour_is_power_before_the_transformers_over_it() -
     found = point(request(GB200))
     through = found.facility.through["recommended"]
     assert found.facility.design.pue == pytest.approx(through.low_voltage_w / through.it_w)
+    # what is told has the year's basis: from the grid, over the UPS outputs
+    assert found.sheet.values()["cooling.pue_peak"] == pytest.approx(through.grid_w / through.ups_out_w)
 
 
 def test_the_design_hour_is_the_plants_own_hour() -> None:
