@@ -80,6 +80,7 @@ def flows(y: Year) -> tuple[Flow, ...]:
         Flow("heat in liquid", "ambient", liquid - reused),
         Flow("heat in air", "ambient", it_j - liquid),
     ]
+    found += [Flow(f.target, "ambient", f.energy_j) for f in found if f.source == "grid" and f.target != "IT"]
     return tuple(f for f in found if f.energy_j > 0)
 
 
