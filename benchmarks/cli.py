@@ -147,6 +147,7 @@ fleet    fleet=[{system: dgx_h100, units: 100, mix: training}, {system: dgx_b200
 growth   phases=[{name: first, units: {dgx_h100: 64}}, {name: whole, units: {dgx_h100: 191}}]
 change   site.electrical.ups_topology=2N site.electrical.ups_efficiency=0.96 site.cooling.plant=tower per_rack=2
          every figure may be one number (exact) or {mode: , min: , max: , unit: , source: }
+cap      cap_w=8000 of a unit: below its nameplate only if the trace or run shows that it was reached and held
 trace    columns='{time: t_s, power: node_w, unit: t_s, start: 2026-01-31}'       what a table does not say itself
 beside   compare_site=phoenix compare_changes='{cooling: {plant: tower}}'
 draws    draws=10000 seed=0: every range at once; bands are 5 to 95 %. draws=0: the likeliest values alone
