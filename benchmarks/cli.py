@@ -152,7 +152,7 @@ trace    columns='{time: t_s, power: node_w, unit: t_s, start: 2026-01-31}'     
 beside   compare_site=phoenix compare_changes='{cooling: {plant: tower}}'
 draws    draws=10000 seed=0: every range at once; bands are 5 to 95 %. draws=0: the likeliest values alone
 out      out=results/sizings: a new folder there with report.html, report.pdf, sizing.xlsx, sizing.json, lines.csv,
-         inputs.csv, series.csv, flows.csv, eed.csv (the EU's reporting form); out=null: only what is printed
+         inputs.csv, series.csv, flows.csv, beside.csv, eed.csv (the EU's form); out=null: only what is printed
 
 exit codes: 0 sized   1 the site cannot hold it: the last line says which level, and by how much   2 wrong request
 """

@@ -66,7 +66,7 @@ def size(arguments: Sequence[str]) -> int:
     where = _write(plain, request, sizing, others)
     from perwatt.results.reports.sizing_console import show
 
-    show(sizing)
+    show(sizing, others=others)
     if where is not None:
         print(f"report: {where / 'report.html'}")
     site_line = sizing.line("power.site.recommended")
@@ -233,8 +233,9 @@ def _files(where: Path, request: Request, sizing: Sizing, others: Sequence[Sizin
         ("series.csv", lambda: sizing_csv.series(sizing)),
         ("flows.csv", lambda: sizing_csv.flows(sizing)),
         ("eed.csv", lambda: sizing_csv.rows(form(request, sizing))),
+        *([("beside.csv", lambda: sizing_csv.beside([sizing, *others]))] if others else []),
         ("report.html", lambda: sizing_html.render(sizing, others)),
-        ("sizing.xlsx", lambda: sizing_xlsx.render(sizing)),
+        ("sizing.xlsx", lambda: sizing_xlsx.render(sizing, others)),
         ("report.pdf", lambda: sizing_pdf.render(sizing, others)),
     )
     for file, render in made:

@@ -25,6 +25,17 @@ def outcomes_of(script: Path, folder: Path, sizes: Sequence[int]) -> dict[int, O
     return {n: [json.loads((folder / f"{n}-{rank}.json").read_text()) for rank in range(n)] for n in sizes}
 
 
+class Groups(dict[int, Outcomes]):
+    """The same, each number of ranks when it is asked for first."""
+
+    def __init__(self, script: Path, folder: Path) -> None:
+        self.script, self.folder = script, folder
+
+    def __missing__(self, ranks: int) -> Outcomes:
+        self[ranks] = outcomes_of(self.script, self.folder, (ranks,))[ranks]
+        return self[ranks]
+
+
 def named(groups: dict[int, Outcomes], ranks: int, prefix: str) -> dict[str, list[dict[str, Any]]]:
     """The scenarios whose name starts so, with the outcome of each rank."""
     found = {name: [rank[name] for rank in groups[ranks]] for name in groups[ranks][0] if name.startswith(prefix)}

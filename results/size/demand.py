@@ -175,9 +175,9 @@ def _level(
             total, basis = recommended
         elif column in MEASURED:
             total = drawn.of(units, level.window_s, MEASURED[column], coincidence)
-            basis = f"{units} units, means over {level.window_s:g} s: {TITLES[column]}"
+            basis = f"units: {units}, means over {level.window_s:g} s: {TITLES[column]}"
         else:
-            total, basis = units * value, f"{units} units at their {TITLES[column]}"
+            total, basis = units * value, f"units at their {TITLES[column]}: {units}"
         label = f"{entry.system.title}, one {level.name}: {TITLES[column]}"
         sheet.add(f"power{where}.{level.name}.{column}", "power", label, total, "W", basis, level=level.name)
 

@@ -149,6 +149,7 @@ def test_a_replayed_trace_is_marked_wherever_it_shows(tmp_path: Path, perwatt: P
     assert "replay" in (tmp_path / done.run / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_is_finished_by_resume(tmp_path: Path, perwatt: Perwatt) -> None:
     argv = [sys.executable, "-m", "perwatt.benchmarks.cli", *SMALL, "profile.window_s=0.3", "meter=none"]
     argv += ["kernels.matmul.m=[64,96,128,160,192]"]

@@ -18,7 +18,7 @@ import pytest
 import rank_groups
 import yaml
 from conftest import require
-from rank_groups import Outcomes, outcomes_of
+from rank_groups import Groups, Outcomes
 
 from perwatt.kernels.collectives import routing
 from perwatt.kernels.collectives.all_reduce import AllReduce
@@ -28,15 +28,14 @@ from perwatt.kernels.collectives.symmetric_all_gather import SymmetricAllGather
 from perwatt.kernels.collectives.symmetric_all_reduce import SymmetricAllReduce
 from perwatt.kernels.workload import Place, Unsupported, Workload
 
-RANKS = (2, 4)
+RANKS = (2, pytest.param(4, marks=pytest.mark.slow))
 SPECS: tuple[type[Workload], ...] = (Overlap, MoeAllToAll, SymmetricAllReduce, SymmetricAllGather)
 
 
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Outcomes]:
     """For each number of ranks, the outcomes by scenario of every rank."""
-    folder = tmp_path_factory.mktemp("groups")
-    return outcomes_of(Path(__file__).with_name("beyond_ranks.py"), folder, RANKS)
+    return Groups(Path(__file__).with_name("beyond_ranks.py"), tmp_path_factory.mktemp("groups"))
 
 
 def named(groups: dict[int, Outcomes], ranks: int, prefix: str) -> dict[str, list[Any]]:
