@@ -70,10 +70,7 @@ def size(arguments: Sequence[str]) -> int:
     if where is not None:
         print(f"report: {where / 'report.html'}")
     site_line = sizing.line("power.site.recommended")
-    failing = [
-        w for w in sizing.warnings if ": short by" in w or "no breaker is big enough" in w or "the grid offers" in w
-    ]
-    code = 1 if failing else 0
+    code = 1 if sizing.failing else 0
     last_line(
         sizing=str(where) if where else None,
         units=sum(entry.units for entry in request.fleet),

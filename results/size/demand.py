@@ -49,6 +49,7 @@ class Demand:
     rows: dict[str, int] = field(default_factory=dict)
     circuits: dict[str, Circuit] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    failing: list[str] = field(default_factory=list)
 
 
 def place(request: Request, entry: Entry) -> str:
@@ -200,7 +201,7 @@ def _feed(
     found.circuits[entry.name] = circuit
     _circuit_lines(entry, place(request, entry), "rack", circuit, sheet)
     if circuit.failing:
-        found.warnings.append(f"{entry.name}: {circuit.failing}")
+        found.failing.append(f"{entry.name}: {circuit.failing}")
     if entry.system.psu is not None and (lost := feeds.path_loss(entry.system.psu, circuit.paths)):
         found.warnings.append(f"{entry.name}: {lost}")
     return circuit
@@ -214,7 +215,7 @@ def _row(
     circuit = _circuit(electrical.feed, values, row_w, None, False, electrical.row_ratings_a, "row")
     _circuit_lines(entry, place(request, entry), "row", circuit, sheet)
     if circuit.failing:
-        found.warnings.append(f"{entry.name}: {circuit.failing}")
+        found.failing.append(f"{entry.name}: {circuit.failing}")
 
 
 def _circuit(

@@ -36,6 +36,7 @@ class Facility:
     through: dict[str, Through]
     loss: Values
     warnings: tuple[str, ...]
+    failing: tuple[str, ...]
 
 
 def cooling_values(values: Mapping[str, Values]) -> dict[str, Values]:
@@ -68,7 +69,8 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     ups_w = {name: chain.ups_in_w(w, built.ups_modules, design=True) for name, w in demand.ups_w.items()}
     sheet.add("cooling.design_db", "cooling", "dry bulb of the design hour", db_c, "degC", db_basis)
     _power(through, ups_w, sheet)
-    warnings = _electrical(request, chain, built, ups_it_w, through["recommended"], sheet)
+    warnings: list[str] = []
+    failing = _electrical(request, chain, built, ups_it_w, through["recommended"], sheet)
     _cooling(request, p, demand, design, through["recommended"], sheet)
     if (chilled := float(np.mean(1 - np.asarray(design.free_fraction)))) > 0 and site.cooling.plant != "chiller":
         held = bool(np.all(np.asarray(design.reachable)))
@@ -80,7 +82,7 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
         )
     if float(np.max(values["site.reuse.fraction"])) > 0 and float(np.max(demand.liquid)) <= 0:
         warnings.append("reuse: no heat is handed over: all of it is in air, and only heat in a liquid is modelled")
-    return Facility(chain, built, design, through, loss, tuple(warnings))
+    return Facility(chain, built, design, through, loss, tuple(warnings), failing)
 
 
 def _power(through: Mapping[str, Through], ups_w: Mapping[str, Values], sheet: Sheet) -> None:
@@ -105,7 +107,7 @@ def _power(through: Mapping[str, Through], ups_w: Mapping[str, Values], sheet: S
 
 def _electrical(
     request: Request, chain: Chain, built: Built, ups_it_w: Values, design: Through, sheet: Sheet
-) -> list[str]:
+) -> tuple[str, ...]:
     electrical = request.site.electrical
     out_w = chain.ups_out_w(ups_it_w)
     for key, title, count, load, unit, topology in (
@@ -123,7 +125,6 @@ def _electrical(
     sheet.add("power.site.apparent", "power", "site: apparent power at the racks' power factor",
               design.grid_w / chain.value("feed.power_factor"), "VA", "recommended, over the power factor",
               level="site")  # fmt: skip
-    warnings = []
     if electrical.available_w is not None:
         sheet.add("power.site.left", "power", "site: left of what the grid offers",
                   electrical.available_w - design.grid_w, "W", f"of {electrical.available_w / 1e6:.4g} MW",
@@ -133,10 +134,10 @@ def _electrical(
         if most > 0:
             share = float(np.mean(np.asarray(short_w) > 0))
             often = "" if share == 1 else f" in {100 * share:.2g} % of the draws"
-            warnings.append(
-                f"site: the grid offers {electrical.available_w / 1e6:.4g} MW, short by {most / 1e6:.3g} MW{often}"
+            return (
+                f"site: the grid offers {electrical.available_w / 1e6:.4g} MW, short by {most / 1e6:.3g} MW{often}",
             )
-    return warnings
+    return ()
 
 
 def _cooling(

@@ -65,6 +65,7 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
             DRIVEN, known, values, drawn_lines, lambda rows: evaluate(request, weather, rows).sheet.values()
         )
     lines = point.sheet.lines(found)
+    failing = (*point.demand.failing, *point.facility.failing)
     return Sizing(
         schema=SCHEMA,
         title=request.title,
@@ -75,7 +76,8 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
         series=(*pictures.series(request, likeliest, point.demand, point.facility, point.year), *extra),
         drivers=dominant,
         inputs=tuple((path, p.low, p.mode, p.high, p.unit, p.kind, p.source) for path, p in known.items()),
-        warnings=(*point.demand.warnings, *point.facility.warnings, *_leaning(lines)),
+        warnings=(*failing, *point.demand.warnings, *point.facility.warnings, *_leaning(lines)),
+        failing=failing,
         draws=request.draws,
         seed=request.seed,
     )

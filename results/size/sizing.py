@@ -87,6 +87,7 @@ class Sizing(msgspec.Struct, frozen=True):
     drivers: dict[str, tuple[Driver, ...]]
     inputs: tuple[tuple[str, float, float, float, str, str, str], ...]  # path, min, mode, max, unit, kind, source
     warnings: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()  # of the warnings: what the site as asked for cannot carry
     draws: int = 0
     seed: int = 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,27 +39,36 @@ def own_process(path: Path, tmp_path: Path, *arguments: str, triton: str = "", *
     print(done.stdout.strip().splitlines()[-1])
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(p, marks=pytest.mark.slow if p.stem in LONG else ()) for p in INTERPRETED],
-    ids=lambda path: path.stem,
-)
-def test_right_in_the_interpreter(path: Path, tmp_path: Path) -> None:
-    own_process(path, tmp_path, "-k", "not mutant", TRITON_INTERPRET="1")
+def side_by_side(paths: list[Path], tmp_path: Path, *arguments: str, triton: str = "") -> None:
+    """The same for several files in the interpreter, which works on one core: two at a time."""
+    alone = {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+    with ThreadPoolExecutor(2) as pool:
+        started = [
+            pool.submit(own_process, path, tmp_path / path.stem, *arguments, triton=triton, **alone) for path in paths
+        ]
+        for one in started:
+            one.result()
+
+
+def test_right_in_the_interpreter(tmp_path: Path) -> None:
+    side_by_side([path for path in INTERPRETED if path.stem not in LONG], tmp_path, "-k", "not mutant")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", MUTATED, ids=lambda path: path.stem)
-def test_no_mutant_survives_in_the_interpreter(path: Path, tmp_path: Path) -> None:
+def test_what_takes_long_is_right_in_the_interpreter(tmp_path: Path) -> None:
+    side_by_side([path for path in INTERPRETED if path.stem in LONG], tmp_path, "-k", "not mutant")
+
+
+@pytest.mark.slow
+def test_no_mutant_survives_in_the_interpreter(tmp_path: Path) -> None:
     """In the newest interpreter there is: an older one lacks scaled products."""
-    own_process(path, tmp_path, "-k", "mutant", triton=OTHERS[-1] if OTHERS else "", TRITON_INTERPRET="1")
+    side_by_side(MUTATED, tmp_path, "-k", "mutant", triton=OTHERS[-1] if OTHERS else "")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("triton", OTHERS, ids=lambda folder: Path(folder).name)
-@pytest.mark.parametrize("path", INTERPRETED, ids=lambda path: path.stem)
-def test_right_in_another_versions_interpreter(path: Path, triton: str, tmp_path: Path) -> None:
-    own_process(path, tmp_path, "-k", "not mutant", triton=triton, TRITON_INTERPRET="1")
+def test_right_in_another_versions_interpreter(triton: str, tmp_path: Path) -> None:
+    side_by_side(INTERPRETED, tmp_path, "-k", "not mutant", triton=triton)
 
 
 @pytest.mark.slow

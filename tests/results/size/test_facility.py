@@ -178,7 +178,7 @@ def test_a_grid_that_offers_too_little_is_told_by_how_much() -> None:
     for offered_w, short in ((needed_w - 1e6, True), (needed_w + 1e6, False)):
         site = changed_site(electrical={"available_w": offered_w})
         found = point(request(GB200, site=site))
-        told = [w for w in found.facility.warnings if w.startswith("site: the grid offers")]
+        told = [w for w in found.facility.failing if w.startswith("site: the grid offers")]
         assert len(told) == short
         left_w = found.sheet.values()["power.site.left"]
         assert left_w == pytest.approx(-1e6 if short else 1e6)
