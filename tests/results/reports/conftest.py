@@ -1,12 +1,24 @@
-"""What the tests of the reports share: made-up records, and one whole report rendered once."""
+"""What the tests of the reports share: made-up records, one whole report rendered once, a real browser."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 _spec = importlib.util.spec_from_file_location("synthetic_records", Path(__file__).with_name("synthetic.py"))
 assert _spec is not None
@@ -33,3 +45,25 @@ def page(whole: Any) -> str:
     from perwatt.results.reports import html
 
     return html.render(whole)
+
+
+def absent(what: str) -> None:
+    if "browser" in os.environ.get("PERWATT_REQUIRE", ""):
+        pytest.fail(f"{what} is missing, and PERWATT_REQUIRE asks for a browser")
+    pytest.skip(f"needs {what}")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium."""
+    at = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if at is None:
+        absent("chromium")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        absent("playwright")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=at, args=list(FLAGS))
+        yield started
+        started.close()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +13,6 @@ import sizings
 from perwatt.results.reports import sizing_html
 
 pytestmark = pytest.mark.browser
-
-
-def absent(what: str) -> None:
-    if "browser" in os.environ.get("PERWATT_REQUIRE", ""):
-        pytest.fail(f"{what} is missing, and PERWATT_REQUIRE asks for a browser")
-    pytest.skip(f"needs {what}")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    at = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if at is None:
-        absent("chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        absent("playwright")
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-        started = playwright.chromium.launch(executable_path=at, args=flags)
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,57 +2,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from html.parser import HTMLParser
 
 import msgspec
 import pytest
 import sizings
+from pages import Page
 
 from perwatt.results.reports import sizing_diagram, sizing_html, sizing_sankey
 from perwatt.results.size.sizing import Driver, Flow, Series, Stage
-
-VOID = {"meta", "br"}
-
-
-class Page(HTMLParser):
-    """Checks that tags nest, and collects text, ids and references."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.stack: list[str] = []
-        self.texts: list[str] = []
-        self.tags: Counter[str] = Counter()
-        self.ids: list[str] = []
-        self.references: list[str] = []
-        self.feed(source)
-        self.close()
-        assert self.stack == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        if tag not in VOID:
-            self.stack.append(tag)
-        self._attributes(attrs)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags[tag] += 1
-        self._attributes(attrs)
-
-    def _attributes(self, attrs: list[tuple[str, str | None]]) -> None:
-        self.ids += [value or "" for name, value in attrs if name == "id"]
-        self.references += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href")]
-        self.references += [ref for _, value in attrs for ref in re.findall(r"url\(([^)]*)\)", value or "")]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self.stack or self.stack[-1] != "style":
-            self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
 
 
 @pytest.fixture(scope="module")
