@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perwatt.results.record import Failed
+from perwatt.results.reports.document import captioned, document
 from perwatt.results.reports.html_about import environment, method, targets
 from perwatt.results.reports.html_cases import cases
 from perwatt.results.reports.html_energy import energy
@@ -25,21 +25,14 @@ from perwatt.results.reports.units import FACTORS, number, percent
 from perwatt.results.run import Run
 
 if TYPE_CHECKING:
-    from perwatt.results.reports.plots import Drawing
+    pass
 
 
 def render(run: Run) -> str:
     """The report on ``run`` as a complete HTML document."""
     tables = groups(run.records)
-    style = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
     body = "\n".join(part for part in _parts(run, tables) if part)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>perwatt: {escape(run.name)}</title>\n<style>\n{style}</style>\n</head>\n"
-        f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
-    )
+    return document(f"perwatt: {run.name}", ["report.css"], body)
 
 
 def _parts(run: Run, tables: list[Group]) -> Iterator[str]:
@@ -144,8 +137,8 @@ def _curves(tables: list[Group]) -> str:
         rate = by_size(group, "rate", f"r{at}")
         per_watt = by_size(group, "per_watt", f"w{at}")
         # a pair starts a row of its own, so that its two figures stand beside each other
-        figures += [_figure(rate, "first" if per_watt else "")] if rate else []
-        figures += [_figure(per_watt)] if per_watt else []
+        figures += [captioned(rate, "first" if per_watt else "")] if rate else []
+        figures += [captioned(per_watt)] if per_watt else []
     if not figures:
         return ""
     return f'<section>\n<h2>Against size</h2>\n<div class="figures">\n{"".join(figures)}</div>\n</section>'
@@ -159,7 +152,7 @@ def _samples(run: Run, tables: list[Group]) -> str:
     for record, drawing in panels(run, {group.kernel: group.rate_prefix for group in tables}):
         device = f", device {device_name(record, run.records)}" if several and not record.case.collective else ""
         titled = replace(drawing, title=one_line(drawing.title) + device)
-        by_kernel.setdefault(record.case.kernel, []).append(_figure(titled))
+        by_kernel.setdefault(record.case.kernel, []).append(captioned(titled))
     if not by_kernel:
         return ""
     signs = {"dot": "measured sample", "dot faint": "warm-up", "box": "measured window", "rule": "power"}
@@ -170,12 +163,6 @@ def _samples(run: Run, tables: list[Group]) -> str:
     )
     legend += "<span>horizontal: seconds since the first sample</span>"
     return f'<section>\n<h2>Samples over time</h2>\n<p class="legend">{legend}</p>\n{blocks}</section>'
-
-
-def _figure(drawing: Drawing, css: str = "") -> str:
-    remark = f" <small>{escape(drawing.remark)}</small>" if drawing.remark else ""
-    caption = f"<figcaption>{escape(drawing.title)}{remark}</figcaption>"
-    return f"<figure{f' class={css!r}' if css else ''}>{caption}{drawing.markup}</figure>\n"
 
 
 def _config(text: str) -> str:

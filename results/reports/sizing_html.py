@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perwatt.results.reports import sizing_diagram, sizing_sankey
+from perwatt.results.reports.document import captioned, document
 from perwatt.results.reports.sizing_html_tables import beside, inputs, kind_mark, levels, section
 from perwatt.results.reports.sizing_tables import KINDS, decision, headlines, kinds, sections
 from perwatt.results.reports.sizing_tables import levels as rows_of_levels
@@ -33,16 +33,8 @@ DOMINANT = (
 
 def render(sizing: Sizing, others: Sequence[Sizing] = ()) -> str:
     """The report as a complete HTML document; ``others`` (another site, another system) stand beside it."""
-    here = Path(__file__)
-    style = "".join(here.with_name(name).read_text(encoding="utf-8") for name in ("report.css", "sizing.css"))
     body = "\n".join(part for part in _parts(sizing, others) if part)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta name="color-scheme" content="light dark">\n'
-        f"<title>perwatt size: {escape(sizing.title)}</title>\n<style>\n{style}</style>\n</head>\n"
-        f'<body class="sizing">\n<main>\n{body}\n</main>\n</body>\n</html>\n'
-    )
+    return document(f"perwatt size: {sizing.title}", ["report.css", "sizing.css"], body, "sizing")
 
 
 def _parts(sizing: Sizing, others: Sequence[Sizing]) -> Iterator[str]:
@@ -142,11 +134,7 @@ def _dominant(sizing: Sizing) -> str:
 def _figures(title: str, drawings: Sequence[Drawing], intro: str = "") -> str:
     if not drawings:
         return ""
-    figures = "".join(
-        f"<figure><figcaption>{escape(d.title)}{f' <small>{escape(d.remark)}</small>' if d.remark else ''}</figcaption>"
-        f"{d.markup}</figure>\n"
-        for d in drawings
-    )
+    figures = "".join(captioned(drawing) for drawing in drawings)
     said = f'<p class="intro muted">{intro}</p>\n' if intro else ""
     return f'<section>\n<h2>{title}</h2>\n{said}<div class="figures">\n{figures}</div>\n</section>'
 
