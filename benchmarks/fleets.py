@@ -19,7 +19,7 @@ from perwatt.benchmarks.sites import parameter_from, system_from, system_named
 from perwatt.results.size import loads
 from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.load import Load
-from perwatt.results.size.loads_run import HELD, REACHED, from_run
+from perwatt.results.size.loads_run import DEVICE, HELD, REACHED, from_run
 from perwatt.results.size.parameter import Floats
 from perwatt.results.size.request import Entry
 from perwatt.results.size.system import System
@@ -29,7 +29,6 @@ from perwatt.results.size.windows import seconds_from
 MIXES = {"training": 1.0, "inference": 0.0}
 KEYS = ("name", "system", "units", "per_rack", "mix", "run", "trace", "format", "load", "cap_w")
 MOST = 10_000_000
-OF_A_GPU = ("gpu", "module")
 INHERITED = ("per_rack", "mix", "run", "trace", "format", "load", "cap_w")
 
 
@@ -153,7 +152,7 @@ def _load(
         load = _at_the_node(loads.from_traces(traces, system.name), system)
         longest = max(traces, key=lambda trace: len(trace.t_ns))
         power_w: Floats = longest.power_w
-        if longest.boundary in OF_A_GPU and system.psu is not None:
+        if longest.boundary in DEVICE and system.psu is not None:
             dc_w = system.gpus * power_w + system.host_w.mode
             power_w = np.asarray(psu_input_w(dc_w, system.psu, system.psu.efficiency_offset.mode))
         return load, (seconds_from(longest.t_ns), power_w)
@@ -180,7 +179,7 @@ def _at_the_node(load: Load, system: System) -> Load:
         raise BadRequest(f"{load.name}: found power of a rack; allowed that of one unit, node_ac, node_dc or gpu")
     if load.boundary in ("node_ac", "rack", "node_dc"):
         return load
-    if load.boundary not in OF_A_GPU:
+    if load.boundary not in DEVICE:
         raise BadRequest(f"{load.name}: found power of {load.boundary}; allowed node_ac, node_dc, rack, gpu or module")
     if system.psu is None:
         raise BadRequest(

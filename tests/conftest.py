@@ -43,6 +43,15 @@ def compiler() -> str:
     return found
 
 
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of published recordings and statistics; the test is skipped, saying so, where none is named."""
+    found = os.environ.get("PERWATT_DATA")
+    if not found:
+        pytest.skip("PERWATT_DATA is not set: no published recordings to test against")
+    return Path(found)
+
+
 class Finished:
     """A finished command: exit code, stdout, stderr, and the JSON of its last line."""
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from perwatt.results.size.elementwise import within
 from perwatt.results.size.indicator import INDICATORS
 from perwatt.results.size.kpi import J_PER_KWH, Annual, indicators
 
@@ -147,8 +148,7 @@ def size_class(pdit_w: float) -> str | None:
     """The category of Annex IV for an installed IT power in W; None below the smallest. The text lets neighbours share
     their bound: 500 kW is small since reporting begins there, 1 MW medium, 2 MW large; 10 MW is large, as very large is
     above it. Raises ValueError for a power that is not finite or negative."""
-    if not (math.isfinite(pdit_w) and pdit_w >= 0):
-        raise ValueError(f"pdit_w: found {pdit_w:g}; allowed a finite number of 0 or more")
+    within("pdit_w", pdit_w, 0)
     if pdit_w > VERY_LARGE_W:
         return "very large (> 10 MW)"
     return next((name for least, name in reversed(SIZES) if pdit_w >= least), None)

@@ -9,8 +9,9 @@ since is in here. This is a list to check, not advice.
 from __future__ import annotations
 
 import datetime
-import math
 from typing import NamedTuple
+
+from perwatt.results.size.elementwise import within
 
 REPORT_W = 500e3  # installed IT power
 CONDUCT_W = 1e6  # installed IT power
@@ -58,8 +59,7 @@ def duties(
     that are negative or not finite, and for a country that is no two-letter code.
     """
     for name, value in (("pdit_w", pdit_w), ("rated_input_w", rated_input_w)):
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name}: found {value:g}; allowed a finite number of 0 or more")
+        within(name, value, 0)
     code = country.strip().upper()
     if code and not (len(code) == 2 and code.isalpha() and code.isascii()):
         raise ValueError(f"country: found {country!r}; allowed a two-letter code such as DK, or nothing")

@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from perwatt.results.size.fluid import psychrometrics, standard_pressure_pa
+from perwatt.results.size.kpi import cdd
 from perwatt.results.size.optional import library
 from perwatt.results.size.parameter import Floats
 from perwatt.results.size.site import Climate
-from perwatt.results.size.weather import Weather, cdd21
+from perwatt.results.size.weather import Weather
 
 YEARS = (5, 10, 20, 50)
+BASE_C = 21.0  # of cooling degree days: every day above it counts, as in the climates that are shipped
 # what may stand in each column; EPW's codes for missing are 99.9, 999 and 999999
 COLUMNS = {"temp_air": ("dry bulb", -70.0, 70.0), "relative_humidity": ("relative humidity", 0.0, 110.0)}
 PRESSURES_PA = (31_000.0, 120_000.0)
@@ -57,7 +59,7 @@ def read(path: Path) -> tuple[Climate, Weather]:
         bins=_bins(dry, wet),
         db_max_c=float(dry.max()),
         wb_max_c=float(wet.max()),
-        cdd21=cdd21(np.bincount(day, weights=dry) / np.bincount(day)),
+        cdd21=float(cdd(np.bincount(day, weights=dry) / np.bincount(day), BASE_C, BASE_C)),
         n_year_max_c=n_year_max_c,
         altitude_m=altitude_m,
         extreme_wb_c=extreme_wb_c,

@@ -19,7 +19,7 @@ import numpy as np
 
 from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.load import QUANTILES, WINDOWS_S, Load
-from perwatt.results.size.loads_run import from_run
+from perwatt.results.size.loads_run import DEVICE, from_run
 from perwatt.results.size.parameter import Floats, Kind
 from perwatt.results.size.pool import Part, pool
 from perwatt.results.size.system import Psu, System
@@ -165,7 +165,7 @@ def lift(load_gpu: Load, gpus: int, host_w: float, psu: Psu) -> Load:
         raise ValueError(f"{load_gpu.name}: gpus: found {gpus}; allowed 1 or more")
     if not (math.isfinite(host_w) and host_w >= 0):
         raise ValueError(f"{load_gpu.name}: host_w: found {host_w:g} W; allowed 0 W or more")
-    if load_gpu.boundary not in ("gpu", "module"):
+    if load_gpu.boundary not in DEVICE:
         raise ValueError(f"{load_gpu.name}: boundary: found {load_gpu.boundary}; allowed gpu or module to be lifted")
 
     def ac(gpu_w: float) -> float:

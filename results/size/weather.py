@@ -21,8 +21,6 @@ from perwatt.results.size.elementwise import plain
 from perwatt.results.size.parameter import Floats, Values
 from perwatt.results.size.site import Climate
 
-BASE_C = 21.0  # of cooling degree days, by Delegated Regulation (EU) 2024/1364
-
 
 class Weather(NamedTuple):
     """Dry and wet bulb in degrees C and the ``hours`` that each lasts; shape (bins,), temperatures also
@@ -128,12 +126,6 @@ def design_wb_c(climate: Climate, db_c: Values, margin_k: Values, warming_k: Val
         highest = climate.wb_max_c + margin_k
         basis = f"highest wet bulb {climate.wb_max_c:g} degC of the typical year of {climate.station}, margin, warming"
     return plain(np.minimum(highest + warming_k, db_c)), basis
-
-
-def cdd21(daily_mean_c: Floats, threshold_c: float = BASE_C) -> float:
-    """Cooling degree days in K d: the sum of what daily means exceed 21 degrees C by. Eurostat's own series counts only
-    days that reach a ``threshold_c`` of 24; the other is the base that the regulation names."""
-    return float(np.sum(np.where(daily_mean_c >= threshold_c, np.maximum(daily_mean_c - BASE_C, 0.0), 0.0)))
 
 
 def _gumbel(years: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import msgspec
@@ -24,14 +23,6 @@ SYSTEMS = {
     "adiabatic": "Large | IT liquid cooling: dry cooler w adiabatic assist",
     "tower": "Large | IT liquid cooling: waterside economizer (WCC)",
 }
-
-
-@pytest.fixture
-def data() -> Path:
-    found = os.environ.get("PERWATT_DATA")
-    if not found:
-        pytest.skip("PERWATT_DATA is not set: no published quartiles to test against")
-    return Path(found)
 
 
 def at(value: Values) -> np.ndarray:

@@ -175,3 +175,9 @@ def test_work_per_water_is_none_where_none_is_used() -> None:
     assert kpi.work_rates(1.0, 1.0, None)["per_m3"] is None
     some = kpi.work_rates(6.0, 1.0, np.array([0.0, 3.0]))["per_m3"]
     assert some == pytest.approx([float("nan"), 2.0], nan_ok=True)
+
+
+def test_degree_days_are_of_daily_means_above_21() -> None:
+    days = [20.0, 22.0, 25.0]
+    assert kpi.cdd(days, 21, 21) == pytest.approx(5.0)
+    assert kpi.cdd(days, 21, 24) == pytest.approx(4.0)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import msgspec
@@ -16,14 +15,6 @@ from perwatt.results.traces.mlperf import read_node, read_run
 from perwatt.results.traces.trace import Trace
 
 T0 = 1_764_000_000_000_000_000
-
-
-@pytest.fixture
-def data() -> Path:
-    found = os.environ.get("PERWATT_DATA")
-    if not found:
-        pytest.skip("PERWATT_DATA is not set: no published recordings to test against")
-    return Path(found)
 
 
 def trace(power_w: np.ndarray, name: str = "node", start_s: float = 0.0, **changes: object) -> Trace:

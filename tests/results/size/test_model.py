@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,14 +30,6 @@ EQUIPMENT = ("redundancy.ups.count", "redundancy.transformer.count", "cooling.cd
              "cooling.air_flow", "cooling.pipe_dn", "feeds.rack.load", "feeds.row.load", "fleet.racks",
              "fleet.rows")  # fmt: skip
 BENCHMARKS = {"bert": 10_143, "llama2_70b_lora": 10_096, "retinanet": 10_358, "stable_diffusion": 10_251}
-
-
-@pytest.fixture
-def data() -> Path:
-    found = os.environ.get("PERWATT_DATA")
-    if not found:
-        pytest.skip("PERWATT_DATA is not set: no published recordings to test against")
-    return Path(found)
 
 
 def sized(asked: Request) -> Sizing:

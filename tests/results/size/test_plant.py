@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -216,14 +215,6 @@ def test_what_cannot_be_is_refused(kind: str, changes: dict[str, float], message
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(ValueError, match="cooling: found no pump"):
         plant.hour(30.0, 20.0, "dry", {name: value for name, value in P.items() if name != "pump"}, 0.8, 0.05)
-
-
-@pytest.fixture
-def data() -> Path:
-    found = os.environ.get("PERWATT_DATA")
-    if not found:
-        pytest.skip("PERWATT_DATA is not set: no published PUE or weather to test against")
-    return Path(found)
 
 
 @pytest.mark.parametrize("kind", SYSTEMS)

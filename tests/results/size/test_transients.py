@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from datetime import datetime
 from pathlib import Path
 
@@ -11,14 +10,6 @@ from hypothesis import strategies as st
 
 from perwatt.results.size.transients import RAMPS_S, floor, ramps, swing
 from perwatt.results.size.windows import cells
-
-
-@pytest.fixture
-def data() -> Path:
-    found = os.environ.get("PERWATT_DATA")
-    if not found:
-        pytest.skip("PERWATT_DATA is not set: no published recordings to test against")
-    return Path(found)
 
 
 def square(period_s: float = 20.0, duty: float = 0.5, step_s: float = 0.5) -> tuple[np.ndarray, np.ndarray]:

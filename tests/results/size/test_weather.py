@@ -103,12 +103,6 @@ def test_binning_keeps_hours_and_means() -> None:
     assert bins.mean(bins.wb_c) == pytest.approx(hours.mean(hours.wb_c))
 
 
-def test_degree_days_are_of_daily_means_above_21() -> None:
-    days = np.array([20.0, 22.0, 25.0])
-    assert weather.cdd21(days) == pytest.approx(5.0)
-    assert weather.cdd21(days, threshold_c=24.0) == pytest.approx(4.0)
-
-
 def test_fog_is_not_wetter_than_wet() -> None:
     foggy = weather.of(climates.climate(bins=((-4.0, 100.0, -3.2), (5.0, 8660.0, 4.0))))
     assert foggy.wb_c[0] == foggy.db_c[0] == -3.5

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import os
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,6 @@ from perwatt.results.size.load import QUANTILES, WINDOWS_S
 from perwatt.results.size.windows import cdf, cells, power_statistics, readings, seconds_from, spread
 
 NODE = {"llama2_70b_lora", "bert", "stable_diffusion", "retinanet"}
-
-
-@pytest.fixture
-def data() -> Path:
-    found = os.environ.get("PERWATT_DATA")
-    if not found:
-        pytest.skip("PERWATT_DATA is not set: no published recordings to test against")
-    return Path(found)
 
 
 def square(period_s: float = 20.0, seconds: int = 400) -> tuple[np.ndarray, np.ndarray]:
