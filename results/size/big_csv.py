@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from perwatt.results.traces.table import ABSENT, EARLIEST_NS, KINDS, SCALES, TIMES, _iso, _stamp
+from perwatt.results.traces.table import ABSENT, EARLIEST_NS, SCALES, TIMES, chosen, clock_of, stamp_ns
 from perwatt.results.traces.trace import Clock, Floats, Stamps, Trace, lines, refuse
 
 BLOCK = 1 << 24  # bytes of a CSV that are parsed at a time
@@ -85,18 +85,12 @@ def read_big(
         import pyarrow as pa
     except ImportError:
         raise ValueError("pyarrow: found no such library; allowed: pip install 'perwatt[sizing]'") from None
-    clock = Clock(timezone)
-    if unit and unit not in KINDS:
-        raise ValueError(f"unit: found {unit!r}; allowed {', '.join(KINDS)}")
-    origin_ns = _iso(clock, start, "start") if start else None
+    clock, origin_ns = clock_of(timezone, unit, start)
     parquet = _starts(path, 4) == b"PAR1"
 
     def about(names: list[str], line: int) -> _Source:
-        chosen = time or next((t for t in TIMES if t in names), "")
-        if chosen not in names or power not in names:
-            refuse(path, line, f"the columns {', '.join(names)}", f"one of {'|'.join(TIMES)}, and {power}")
-        kind = unit or (chosen if chosen in SCALES else "t_ms" if chosen == "t_ms_epoch" else "iso")
-        return _Source(path, tuple(names), names.index(chosen), names.index(power), kind, clock, origin_ns, parquet)
+        at_time, at_power, kind = chosen(path, line, names, time, power, unit)
+        return _Source(path, tuple(names), at_time, at_power, kind, clock, origin_ns, parquet)
 
     stamps, watts, dropped, row, last_ns = [], [], 0, 0, -(2**63)
     try:
@@ -250,9 +244,9 @@ def _stamps(source: _Source, time: Any, known: Mask, row: int) -> Stamps:
     for i, cell in enumerate(time.to_pylist()):
         text = "" if cell is None else str(cell).strip()
         try:
-            stamps[i] = _stamp(source.path, 0, text, source.unit, source.clock, source.origin_ns)
+            stamps[i] = stamp_ns(source.path, 0, text, source.unit, source.clock, source.origin_ns)
         except (ValueError, OverflowError):
-            _stamp(source.path, source.line(row + int(rows[i])), text, source.unit, source.clock, source.origin_ns)
+            stamp_ns(source.path, source.line(row + int(rows[i])), text, source.unit, source.clock, source.origin_ns)
             raise
     return stamps
 

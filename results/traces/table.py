@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import datetime
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,25 +45,18 @@ def read_table(
 
     Raises ValueError naming file, line, what was found and what is allowed.
     """
-    clock = Clock(timezone)
-    if unit and unit not in KINDS:
-        raise ValueError(f"unit: found {unit!r}; allowed {', '.join(KINDS)}")
-    origin_ns = _iso(clock, start, "start") if start else None
+    clock, origin_ns = clock_of(timezone, unit, start)
     numbers: list[int] = []
     stamps: list[int] = []
     watts: list[float] = []
-    columns: tuple[int, int] | None = None
+    columns: list[int] = []
     dropped = 0
     for number, text in lines(path):
         if text.lstrip().startswith("#"):
             continue
         cells = [cell.strip() for cell in next(csv.reader([text.removeprefix("\ufeff")]))]
-        if columns is None:
-            time = time or next((t for t in TIMES if t in cells), "")
-            unit = unit or (time if time in SCALES else "t_ms" if time == "t_ms_epoch" else "iso")
-            if time not in cells or power not in cells:
-                refuse(path, number, f"the columns {', '.join(cells)}", f"one of {'|'.join(TIMES)}, and {power}")
-            columns = cells.index(time), cells.index(power)
+        if not columns:
+            *columns, unit = chosen(path, number, cells, time, power, unit)
             continue
         if len(cells) <= max(columns):
             refuse(path, number, f"{len(cells)} cells", f"at least {max(columns) + 1}, as in the header")
@@ -76,9 +70,9 @@ def read_table(
         if not np.isfinite(power_w) or power_w < 0:
             refuse(path, number, f"{power} {value}", "watts, 0 or more")
         numbers.append(number)
-        stamps.append(_stamp(path, number, cells[columns[0]], unit, clock, origin_ns))
+        stamps.append(stamp_ns(path, number, cells[columns[0]], unit, clock, origin_ns))
         watts.append(power_w)
-    if columns is None:
+    if not columns:
         raise ValueError(f"{path}: found no header; allowed one of {'|'.join(TIMES)}, and {power}")
     t = np.array(stamps, dtype=np.int64)
     growing(path, numbers, t)
@@ -87,10 +81,30 @@ def read_table(
     return Trace(stem, t, p, boundary, accuracy_class, accuracy, str(path), dropped=dropped)
 
 
-def _stamp(path: Path, number: int, text: str, unit: str, clock: Clock, origin_ns: int | None) -> int:
+def clock_of(timezone: str, unit: str, start: str) -> tuple[Clock, int | None]:
+    """The clock of a table, and the moment in ns since 1970 that its times count from, None for 1970 itself. Raises
+    ValueError for a time zone, a unit of time or a start that is none."""
+    clock = Clock(timezone)
+    if unit and unit not in KINDS:
+        raise ValueError(f"unit: found {unit!r}; allowed {', '.join(KINDS)}")
+    return clock, iso_ns(clock, start, "start") if start else None
+
+
+def chosen(path: Path, number: int, names: Sequence[str], time: str, power: str, unit: str) -> tuple[int, int, str]:
+    """Where in the header ``names`` on line ``number`` the times and the powers stand, and the unit of the times.
+    Raises ValueError where one of them is missing."""
+    time = time or next((t for t in TIMES if t in names), "")
+    if time not in names or power not in names:
+        refuse(path, number, f"the columns {', '.join(names)}", f"one of {'|'.join(TIMES)}, and {power}")
+    kind = unit or (time if time in SCALES else "t_ms" if time == "t_ms_epoch" else "iso")
+    return names.index(time), names.index(power), kind
+
+
+def stamp_ns(path: Path, number: int, text: str, unit: str, clock: Clock, origin_ns: int | None) -> int:
+    """One time of a table, on line ``number``, in ns since 1970. Raises ValueError where it is none."""
     if unit == "iso":
         try:
-            return _iso(clock, text, "time")
+            return iso_ns(clock, text, "time")
         except ValueError as error:
             refuse(path, number, str(error), "an ISO time such as 2026-01-31T12:00:00.5Z")
     try:
@@ -104,7 +118,7 @@ def _stamp(path: Path, number: int, text: str, unit: str, clock: Clock, origin_n
     return t_ns
 
 
-def _iso(clock: Clock, text: str, what: str) -> int:
+def iso_ns(clock: Clock, text: str, what: str) -> int:
     """An ISO time in ns since 1970; digits beyond the microsecond are kept."""
     text = text.replace("/", "-")
     seconds = re.match(r"^(.*:\d\d)\.(\d+)(.*)$", text)
