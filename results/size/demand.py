@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from perwatt.results.size import feeds, fitting, savings
+from perwatt.results.size import feeds, fitting, redundancy
 from perwatt.results.size.feeds import Circuit
 from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Drawn, Level, draw
 from perwatt.results.size.parameter import Kind, Values
@@ -264,7 +264,7 @@ def _savings(entry: Entry, where: str, columns: Mapping[str, Values], recommende
     basis = "nameplate of all units less the recommended power of the fleet, both at the racks"
     title = entry.system.title
     sheet.add(f"savings{where}.fleet.power", "savings", f"{title}: below nameplate", saved_w, "W", basis, level="site")
-    hosted = savings.fits(nameplate_w, recommended_w / entry.units)
+    hosted = redundancy.fits(nameplate_w, recommended_w / entry.units)
     more = hosted - entry.units
     sheet.add(f"savings{where}.fleet.units", "savings", f"{title}: more units from the nameplates' power", more, "",
               basis, level="site")  # fmt: skip

@@ -93,3 +93,10 @@ def after_fault_load(load: Values, unit: Values, topology: Topology, units: Valu
     }[topology]
     with np.errstate(divide="ignore"):
         return np.divide(load, unit * np.maximum(left, 0.0))
+
+
+def fits(power: Values, unit: Values) -> Values:
+    """Whole units that ``power`` carries; one that is a multiple of ``unit`` to within rounding carries the multiple.
+    Raises ValueError for a unit that is not above 0."""
+    within("unit", unit)
+    return np.floor(power / unit * (1.0 + 1e-12))

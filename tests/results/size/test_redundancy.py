@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perwatt.results.size.redundancy import after_fault_load, count, describe, needed, normal_load
+from perwatt.results.size.redundancy import after_fault_load, count, describe, fits, needed, normal_load
 from perwatt.results.size.site import Topology
 
 TOPOLOGIES: tuple[Topology, ...] = get_args(Topology)
@@ -110,3 +110,9 @@ def test_a_load_or_unit_of_nothing_is_refused(load: float, unit: float) -> None:
             function(load, unit, "N+1")
         with pytest.raises(ValueError, match="allowed above 0"):
             function(load, unit, "N", 3.0) if function is not count else function(load, unit, "N")
+
+
+def test_four_machines_of_10_2_kw_fit_40_8_kw_exactly() -> None:
+    assert fits(4 * 10_200.0, 10_200.0) == 4.0
+    assert fits(3 * 0.1, 0.1) == 3.0
+    assert fits(40_799.0, 10_200.0) == 3.0
