@@ -1,0 +1,166 @@
+"""What ``perwatt size`` refuses, in one line and before anything is written, and a site that cannot hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from sizing_calls import NODES, SECONDS, SWING_W, Size, epw, trace
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["site.electrical.feed.ratings_a=[16]"], "rack: no breaker is big enough: 40.8 kW"),
+        (["site.electrical.row_ratings_a=[16]"], "row: no breaker is big enough: "),
+        (["site.electrical.available_w=50000"], "site: the grid offers 0.05 MW, short by 0.0"),
+    ],
+)
+def test_a_site_that_cannot_hold_it_says_which_level_and_by_how_much(
+    size: Size, overrides: list[str], said: str
+) -> None:
+    done = size(*NODES, *overrides)
+    assert (done.code, done.last["exit"], done.err) == (1, 1, "")
+    (warning,) = (w for w in done.last["warnings"] if said in w)
+    assert "short by" in warning
+    assert done.folder is not None  # the report shows where it fails
+    assert "short by" in done.out.replace("\n", " ")
+
+
+WRONG = [
+    ("nodes=0", "nodes: found 0; allowed a whole number, 1 or more"),
+    ("nodes=1.5", "nodes: found 1.5; allowed a whole number, 1 or more"),
+    ("nodes=null", "nodes: found nothing; allowed how many units"),
+    ("per_rack=0", "per_rack: found 0; allowed a whole number, 1 or more"),
+    ("site.electrical.racks_per_row=0", "site.electrical.racks_per_row: found 0; allowed 1 or more"),
+    ("site.electrical.distribution_loss=-0.01", "site.electrical.distribution_loss: found -0.01; allowed 0 to 0.5"),
+    ("site.electrical.ups_efficiency=1.2", "site.electrical.ups_efficiency: found 1.2; allowed above 0 to 1"),
+    ("site.electrical.feed.ratings_a=[32,16]", "site.electrical.feed.ratings_a: found [32.0, 16.0]; allowed numbers "),
+    ("site.electrical.ups_topology=3N", "site.electrical: ups_topology: found '3N'; allowed N, N+1, N+2, 2N, 4N3R"),
+    ("site.cooling.plant=wet", "site.cooling: plant: found 'wet'; allowed dry, adiabatic, tower, chiller"),
+    ("site.cooling.supply_liquid_c={mode: 50, min: 60, max: 70}", "site.cooling.supply_liquid_c.mode: found 50"),
+    ("site.reuse.fraction=1.5", "site.reuse.fraction: found 1.5; allowed 0 to 1"),
+    ("system.liquid_fraction=1.2", "system.liquid_fraction: found 1.2; allowed 0 to 1"),
+    ("system.gpus=0", "system.gpus: found 0; allowed 1 or more"),
+    ("site=copenhagn", "site=copenhagn: no such file in conf/site (did you mean copenhagen?); choices: billund, "),
+    ("system=dgx_h1000", "system=dgx_h1000: no such file in conf/system (did you mean dgx_h100?); choices: "),
+    ("preset=gefon", "preset=gefon: no such file in conf/preset (did you mean gefion?); choices: aarhus, "),
+    ("sitee=copenhagen", "sitee: no such key (did you mean site?); choices: title, "),
+    ("+foo=1", "foo: no such key; choices: title, "),
+    ("site.electrical.ups_eficiency=0.9", "site.electrical.ups_eficiency: no such key (did you mean ups_efficiency?)"),
+    ("+site.electrical.foo=1", "site.electrical: unknown key 'foo'; allowed: feed, "),
+    ("site.climate=nowhere", "climate=nowhere: no such file in conf/climate; choices: billund, "),
+    ("site.climate=nowhere.epw", "nowhere.epw: No such file or directory; allowed an EPW file"),
+    ("site=null", "site=null: found nothing; allowed a name in conf/site"),
+    ("run=nothing", "nothing: no run there (a folder with records.jsonl)"),
+    ("run=latest", "run=latest: results/runs holds no run"),
+    ("trace=nothing.csv", "trace: nothing.csv: No such file or directory; allowed the file of a power trace"),
+    ("trace=.", "trace: .: Is a directory; allowed the file of a power trace"),
+    ("draws=-1", "draws: found -1; allowed a whole number, 0 or more"),
+    ("draws=7", "draws: found 7; allowed 0, or 100 to 100000"),
+    ("draws=1000000", "draws: found 1000000; allowed 0, or 100 to 100000"),
+    ("~draws", "draws: found nothing; allowed a value, or to leave the key as it is"),
+    ("nodes=99999999999999999999", "nodes: found 99999999999999999999; allowed 10000000 at most"),
+    ("utilisation=nan", "utilisation.mode: found nan; allowed a finite number"),
+    ("utilisation=2", "utilisation: found 2; allowed 0 to 1"),
+    ("limit_mw=inf", "limit_mw: found inf; allowed 100000 MW at most"),
+    ("limit_mw=nan", "limit_mw: found nan; allowed above 0"),
+    ("draws=many", "draws: found 'many'; allowed a whole number"),
+    ("seed=-1", "seed: found -1; allowed a whole number, 0 or more"),
+    ("phases=[{name: a, units: {nope: 3}}]", "phases.a: found 'nope'; allowed dgx_h100"),
+    ("phases=[{name: a}]", "phases[0]: found {'name': 'a'}; allowed {name: NAME, units: "),
+    ("phases=[{name: a, units: {dgx_h100: -1}}]", "phases[0].units.dgx_h100: found -1; allowed a whole number, 0 "),
+    ("phases=3", "phases: found 3; allowed a list of {name: NAME, "),
+    ("mix=both", "mix: found 'both'; allowed training, inference, or the fraction in step, 0 to 1"),
+    ("limit_mw=0", "limit_mw: found 0; allowed above 0"),
+    ("limit_mw=much", "limit_mw: found 'much'; allowed a number of MW above 0"),
+    ("limit_mw=0.001", "limit_mw=0.001: not one unit of NVIDIA DGX H100 fits"),
+    ("compare_site=nowhere", "site=nowhere: no such file in conf/site; choices: billund, "),
+    ("--config-dir", "--config-dir: needs a value: a folder"),
+    ("--config-dir=nowhere", "--config-dir nowhere: no such folder"),
+    ("--fast", "--fast: no such flag; choices: --config-dir, --help"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "said"), WRONG, ids=lambda w: w[:40])
+def test_one_line_and_nothing_is_written(tmp_path: Path, size: Size, wrong: str, said: str) -> None:
+    done = size(*NODES, wrong)
+    assert (done.code, done.out) == (2, "")
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"perwatt size: {said}")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["run=a", "trace=b"], "system: found run and trace; allowed one of the two"),
+        (["format=excel"], "format: found 'excel'; allowed auto, csv, parquet, mlperf, spl, prometheus"),
+        (["format=mlperf"], "node.csv: found no :::MLLOG line; allowed :::MLLOG "),
+        (["columns.pwr=x"], "columns.pwr: no such key (did you mean power?); choices: time, power, "),
+        (["columns.power=x"], "node.csv line 1: found the columns t_s, power_w; allowed one of t_s|"),
+        (["columns.accuracy=good"], "columns.accuracy: found 'good'; allowed a fraction from 0 to 1"),
+        (["columns=3"], "columns: found 3; allowed keys and values: "),
+        (["compare_site=phoenix", "compare_changes={colling: {plant: tower}}"],
+         "site phoenix, changed: unknown key 'colling' (did you mean cooling?)"),
+    ],
+)  # fmt: skip
+def test_what_cannot_go_together(tmp_path: Path, size: Size, overrides: list[str], said: str) -> None:
+    trace(tmp_path / "node.csv")
+    done = size(*NODES, "trace=node.csv", *overrides)
+    assert (done.code, done.out) == (2, "")
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"perwatt size: {said}")
+
+
+def test_a_run_that_no_meter_watched(tmp_path: Path, size: Size, recorded: ModuleType) -> None:
+    (tmp_path / "run").mkdir()
+    with recorded.Store(tmp_path / "run") as store:
+        store.append(recorded.record("k0", recorded.measured(unmetered="no meter")))
+    done = size(*NODES, "run=run")
+    assert done.code == 2
+    assert done.err.startswith("perwatt size: run: found no case with a measured power; allowed a run with power at ")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("stamps", "watts", "said"),
+    [
+        (np.r_[0:100, 50, 101:200], SWING_W[:200], "line 102: found a stamp 49.000 s before the one above it"),
+        (np.r_[0:100, -3000:-2900], SWING_W[:200], "line 102: found a stamp 3099.000 s before the one above it"),
+        (SECONDS[:100], np.r_[SWING_W[:50], -3, SWING_W[51:100]], "line 52: found power_w -3; allowed watts"),
+        (SECONDS[:1], SWING_W[:1], "found 1 readings; allowed 2 or more"),
+        (np.zeros(9, int), SWING_W[:9], "found stamps that are all the same; allowed stamps that grow"),
+    ],
+    ids=["unsorted", "clock set back", "negative", "one reading", "one moment"],
+)  # fmt: skip
+def test_traces_that_cannot_be(tmp_path: Path, size: Size, stamps: np.ndarray, watts: np.ndarray, said: str) -> None:
+    done = size(*NODES, f"trace={trace(tmp_path / 'node.csv', stamps, watts)}")
+    assert (done.code, done.out) == (2, "")
+    (line,) = done.err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: rows.__delitem__(slice(4000, 4010)), "found no hour 06-16 17h, 10 such in all; allowed the 8760"),
+        (lambda rows: rows.insert(4000, rows[3999]), "found the hour 06-16 16h twice; allowed once"),
+        (lambda rows: rows[5000].__setitem__(6, "99.9"), "found dry bulb 99.9 at 07-28 09h and in 1 hours in all"),
+        (lambda rows: rows[5000].__setitem__(8, "999"), "found relative humidity 999 at 07-28 09h"),
+        (lambda rows: rows[5000].__setitem__(6, "warm"), "warm"),
+    ],
+    ids=["gap", "twice", "missing temperature", "missing humidity", "a word"],
+)
+def test_weather_that_is_no_whole_year(
+    tmp_path: Path, size: Size, change: Callable[[list[list[str]]], object], said: str
+) -> None:
+    path = epw(tmp_path / "odd.epw", change)
+    done = size(*NODES, f"site.climate={path}")
+    assert (done.code, done.out) == (2, "")
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"perwatt size: {path}: ")
+    assert said in line
