@@ -19,6 +19,7 @@ import math
 
 import numpy as np
 
+from perwatt.results.size.elementwise import refuse_unless
 from perwatt.results.size.parameter import Values
 from perwatt.results.size.site import Curve
 from perwatt.results.size.system import Psu
@@ -27,12 +28,10 @@ from perwatt.results.size.system import Psu
 def within(key: str, value: Values, most: float = math.inf, *, zero: bool = False) -> None:
     """Raise ValueError, naming ``key``, unless every element of ``value`` is finite, above 0 (or 0, where ``zero``),
     and not above ``most``."""
-    x = np.atleast_1d(np.asarray(value, dtype=np.float64))
-    fine = np.isfinite(x) & ((x >= 0) if zero else (x > 0)) & (x <= most)
-    if not np.all(fine):
-        least = "0" if zero else "above 0"
-        allowed = f"{least} to {most:g}" if math.isfinite(most) else f"{least} or more" if zero else least
-        raise ValueError(f"{key}: found {x[~fine].flat[0]:g}; allowed {allowed}")
+    x = np.asarray(value, dtype=np.float64)
+    least = "0" if zero else "above 0"
+    allowed = f"{least} to {most:g}" if math.isfinite(most) else f"{least} or more" if zero else least
+    refuse_unless(np.isfinite(x) & ((x >= 0) if zero else (x > 0)) & (x <= most), key, value, allowed)
 
 
 def efficiency(curve: Curve, load: Values, key: str = "efficiency") -> Values:

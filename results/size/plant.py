@@ -1,4 +1,4 @@
-"""One hour of a cooling plant, and a year of them: from the weather to PUE and water, per watt of IT load.
+"""One hour of a cooling plant: from the weather to PUE and water, per watt of IT load.
 
 Two loops leave the hall: the coolant's with ``liquid_fraction`` of the IT heat, the air's with the rest, the
 electrical losses inside the hall and the heat of its own fans. Each needs water of a certain temperature at the plant:
@@ -6,7 +6,7 @@ its supply, less the approaches of what lies between (the CDU or the air coil) a
 ambient and a chiller provide it is :mod:`perwatt.results.size.loop`'s.
 
     need = supply - approach - hx_approach
-    PUE  = 1 + electrical + room fans + pumps + compressors + fans of the plant       (of the hour, and of the year)
+    PUE  = 1 + electrical + room fans + pumps + compressors + fans of the plant
 
 Every watt that enters the hall, a pump or a compressor is rejected by the plant; only its own fans and the losses
 outside the hall are not. IT load is constant over the year. Fans run at their mean fraction all year. Heat handed over
@@ -23,7 +23,6 @@ import numpy as np
 from perwatt.results.size.elementwise import within
 from perwatt.results.size.loop import LIMITS, PLANTS, loop
 from perwatt.results.size.parameter import Values
-from perwatt.results.size.weather import Weather, column
 
 
 class Hour(NamedTuple):
@@ -48,35 +47,6 @@ class Hour(NamedTuple):
     free_fraction: Values
     reachable: Values
     source_liquid_c: Values
-
-
-class Year(NamedTuple):
-    """``mean``: every figure of :class:`Hour` as its mean over the hours, which is energy per energy of IT (``pue`` is
-    the year's, ``water_l_per_kwh`` its WUE, ``reachable`` the part of the hours). ``peak``: at the design hour.
-    ``bins``: by the hours of ``weather``, draws by bins. ``free_hours``: without any compressor;
-    ``liquid_free_hours``: without one for the coolant."""
-
-    mean: Hour
-    peak: Hour
-    bins: Hour
-    weather: Weather
-    free_hours: Values
-    liquid_free_hours: Values
-
-    @property
-    def pue(self) -> Values:
-        """Of the year."""
-        return self.mean.pue
-
-    @property
-    def wue(self) -> Values:
-        """Of the year, in L per kWh of IT."""
-        return self.mean.water_l_per_kwh
-
-    @property
-    def pue_peak(self) -> Values:
-        """At the design hour: the electrical capacity is sized on it."""
-        return self.peak.pue
 
 
 def facility_supply_c(p: Mapping[str, Values]) -> Values:
@@ -129,41 +99,6 @@ def hour(
         reachable=np.where(np.asarray(liquid.trim) <= 0, 1.0, 0.0),
         source_liquid_c=liquid.source_c + p["hx_approach_k"] + p["cdu_approach_k"],
     )
-
-
-def year(
-    weather: Weather,
-    plant: str,
-    p: Mapping[str, Values],
-    liquid_fraction: Values,
-    electrical_fraction: Values,
-    design_db_c: Values,
-    design_wb_c: Values,
-    hall_fraction: Values | None = None,
-) -> Year:
-    """The plant over a year and at its design hour.
-
-    Every value is one number or one a draw, shape (draws,); so are the outcomes, but ``bins`` is (draws, bins).
-    Ten thousand draws want bins, not 8760 hours. Raises ValueError as :func:`hour` does.
-    """
-    drawn = {name: column(value) for name, value in p.items()}
-    hall = None if hall_fraction is None else column(hall_fraction)
-    shares = column(liquid_fraction), column(electrical_fraction)
-    bins = hour(weather.db_c, weather.wb_c, plant, drawn, *shares, hall)
-    peak = hour(column(design_db_c), column(design_wb_c), plant, drawn, *shares, hall)
-    return Year(
-        mean=Hour(*(weather.mean(value) for value in bins)),
-        peak=Hour(*(_flat(value) for value in peak)),
-        bins=bins,
-        weather=weather,
-        free_hours=weather.total(np.where(np.asarray(bins.free_fraction) >= 1.0, 1.0, 0.0)),
-        liquid_free_hours=weather.total(bins.reachable),
-    )
-
-
-def _flat(value: Values) -> Values:
-    """One a draw, from (draws, 1)."""
-    return np.asarray(value)[..., 0] if np.ndim(value) else value
 
 
 def _check(

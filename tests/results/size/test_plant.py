@@ -7,6 +7,7 @@ from pathlib import Path
 import climates
 import msgspec
 import numpy as np
+import plant_years
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -160,11 +161,11 @@ def test_draws_at_once_are_draws_one_by_one(kind: str) -> None:
     p, share = _draws(7), np.linspace(0.7, 0.9, 7)
     year = weather.shifted(weather.of(climates.climate()), np.linspace(0, 3, 7))
     design = np.linspace(30, 40, 7)
-    whole = plant.year(year, kind, p, share, ELECTRICAL, design, 22.0)
+    whole = plant_years.year(year, kind, p, share, ELECTRICAL, design, 22.0)
     for i in range(7):
         one = {name: float(np.asarray(value)[i]) for name, value in p.items()}
         hours = weather.Weather(year.db_c[i], year.wb_c[i], year.hours)
-        alone = plant.year(hours, kind, one, float(share[i]), ELECTRICAL, float(design[i]), 22.0)
+        alone = plant_years.year(hours, kind, one, float(share[i]), ELECTRICAL, float(design[i]), 22.0)
         for figure in ("pue", "wue", "pue_peak", "free_hours", "liquid_free_hours"):
             assert isinstance(getattr(alone, figure), float)
             assert np.broadcast_to(getattr(whole, figure), 7)[i] == pytest.approx(getattr(alone, figure)), figure
@@ -172,7 +173,7 @@ def test_draws_at_once_are_draws_one_by_one(kind: str) -> None:
 
 def test_a_year_is_the_mean_of_its_hours_and_its_peak_the_design_hour() -> None:
     hours = weather.of(climates.climate())
-    year = plant.year(hours, "dry", P, LIQUID, ELECTRICAL, 35.0, 23.9)
+    year = plant_years.year(hours, "dry", P, LIQUID, ELECTRICAL, 35.0, 23.9)
     cold, warm = at(5.5, 4.0, "dry"), at(20.5, 16.0, "dry")
     assert year.pue == pytest.approx((8000 * cold.pue + 760 * warm.pue) / 8760)
     assert year.pue_peak == pytest.approx(at(35.0, 23.9, "dry").pue)
@@ -188,7 +189,7 @@ def test_bins_stand_for_their_hours() -> None:
     hours = weather.Weather(dry, wet, np.ones(8760))
     for kind in PLANTS:
         by_hours, by_bins = (
-            plant.year(w, kind, P, LIQUID, ELECTRICAL, 35.0, 24.0) for w in (hours, weather.binned(hours))
+            plant_years.year(w, kind, P, LIQUID, ELECTRICAL, 35.0, 24.0) for w in (hours, weather.binned(hours))
         )
         assert by_bins.pue == pytest.approx(by_hours.pue, abs=5e-4)
         assert by_bins.wue == pytest.approx(by_hours.wue, abs=0.01)
@@ -234,6 +235,6 @@ def test_the_years_pue_lies_between_the_published_quartiles(kind: str, data: Pat
     assert years["USA_AZ_Phoenix"].pue == max(year.pue for year in years.values())
 
 
-def _year(hours: weather.Weather, kind: str, electrical: float) -> plant.Year:
+def _year(hours: weather.Weather, kind: str, electrical: float) -> plant_years.Year:
     hottest: Floats = np.max(hours.db_c)
-    return plant.year(hours, kind, P, LIQUID, electrical, float(hottest) + 8.0, float(np.max(hours.wb_c)) + 3.0)
+    return plant_years.year(hours, kind, P, LIQUID, electrical, float(hottest) + 8.0, float(np.max(hours.wb_c)) + 3.0)
