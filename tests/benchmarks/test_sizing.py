@@ -11,6 +11,7 @@ from conftest import Perwatt
 from sizing_calls import FILES, NODES, SECONDS, SWING_W, Size, epw, trace
 
 from perwatt.benchmarks.cli import main
+from perwatt.results.reports.sizing_pdf import on_paper
 
 # -- what it makes ---------------------------------------------------------------------------------------------------
 
@@ -37,6 +38,24 @@ def test_presets_run_out_of_the_box(size: Size, preset: str, units: int) -> None
     assert last["site_w_5"] < last["site_w"] < last["site_w_95"]
     # nothing of a preset was measured here, and no line may say so
     assert "measured" not in {line["kind"] for line in done.sizing["lines"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["gefion", "gigafactory"])
+def test_no_word_of_the_pdf_passes_the_right_margin(size: Size, preset: str) -> None:
+    weasyprint = pytest.importorskip("weasyprint")
+    done = size(f"preset={preset}", "draws=1000", whole=True)
+    assert done.folder is not None
+    page = (done.folder / "report.html").read_text(encoding="utf-8")
+    widest = weasyprint.CSS(string="* { font-family: 'DejaVu Sans' !important }")
+    over: set[str] = set()
+    for sheet in weasyprint.HTML(string=on_paper(page)).render(stylesheets=[widest]).pages:
+        box = sheet._page_box  # WeasyPrint tells nowhere else where a word stands
+        right = box.content_box_x() + box.width
+        words = [inner for inner in box.descendants() if getattr(inner, "text", "")]
+        assert words
+        over |= {word.text for word in words if word.position_x + word.width > right + 1}
+    assert not over
 
 
 def test_from_the_shell_as_well(tmp_path: Path, perwatt: Perwatt) -> None:
