@@ -51,11 +51,6 @@ def system_from(plain: object, where: str = "system") -> System:
     return _read(System, plain, f"{where}.", "the request")
 
 
-def climate_from(plain: object, where: str = "climate") -> Climate:
-    """A climate from keys and values; errors as for systems."""
-    return _read(Climate, plain, f"{where}.", "the request")
-
-
 def site_from(plain: object, where: str = "site") -> Site:
     """A site from keys and values, for instance of a composed configuration; errors as for systems."""
     return _read(Site, plain, f"{where}.", "the request")

@@ -20,18 +20,6 @@ def flow_m3_s(heat_w: Values, rise_k: Values, intake_c: Values, altitude_m: floa
     return heat_w / (rho * cp * rise_k)
 
 
-def rise_k(heat_w: Values, flow_m3_s: Values, intake_c: Values, altitude_m: float) -> Values:
-    """By how much ``heat_w`` warms ``flow_m3_s`` of air, taken in at ``intake_c``."""
-    positive("air flow", flow_m3_s)
-    rho, cp = air(intake_c, altitude_m)
-    return heat_w / (rho * cp * flow_m3_s)
-
-
 def cfm(flow_m3_s: Values) -> Values:
     """In cubic feet per minute, as American data sheets state it."""
     return flow_m3_s / M3_S_PER_CFM
-
-
-def from_cfm(flow_cfm: Values) -> Values:
-    """Cubic feet per minute in m3/s."""
-    return flow_cfm * M3_S_PER_CFM

@@ -248,29 +248,6 @@ def pooled(parts: Sequence[Spread]) -> Spread:
     return Spread(seconds, parts[0].low_w, parts[0].high_w, max(p.max_w for p in parts))
 
 
-def power_statistics(
-    t_s: Floats, power_w: Floats, windows_s: Sequence[float], quantiles: Sequence[float]
-) -> dict[tuple[float, float], float]:
-    """(window in s, quantile) to W: quantiles, by time, of the means over every window; see the module's head.
-
-    ``t_s``, ``power_w``: shape (n,), s and W. Windows shorter than the period, or longer than any stretch without a
-    gap, are absent. :func:`cells` tells the gaps. Raises ValueError as that does, and for windows of 0 or less.
-    """
-    whole = cells(t_s, power_w)
-    found: dict[tuple[float, float], float] = {}
-    for window_s in windows_s:
-        if not window_s > 0:
-            raise ValueError(f"window: found {window_s} s; allowed above 0 s")
-        if (means := spread(whole, window_s)) is not None:
-            found.update(zip([(window_s, q) for q in quantiles], means.quantiles(quantiles), strict=True))
-    return found
-
-
 def levels(of: Spread) -> tuple[float, ...]:
     """Power in W that is not exceeded for 0, 1, ..., 100 % of the time: 101 values that never fall."""
     return tuple(of.quantiles([percent / 100 for percent in range(101)]))
-
-
-def cdf(t_s: Floats, power_w: Floats) -> tuple[float, ...]:
-    """:func:`levels` of readings in W at ``t_s`` in s, weighted by time. Raises ValueError as :func:`cells` does."""
-    return levels(readings(cells(t_s, power_w)))

@@ -313,19 +313,22 @@ def test_a_system_that_cannot_be_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(bins=[]), r"climate\.bins: found 0 bins"),
+        (lambda c: c.update(bins=[]), r"bins: found 0 bins"),
         (lambda c: c["bins"].pop(), r"bins: hours together: found 8752; allowed 8759 to 8785"),
         (lambda c: c["bins"].reverse(), r"bins: found 37 bins; allowed lower edges that grow"),
         (lambda c: c["bins"].__setitem__(0, [-10, 2, 5]), r"bins: wet bulb at -10: found 5; allowed -90 to -9"),
         (lambda c: c["bins"].__setitem__(0, [-10, -2, -11]), r"bins: hours at -10: found -2; allowed above 0"),
     ],
 )
-def test_a_climate_that_is_no_year_is_refused(change: Callable[[dict[str, Any]], object], message: str) -> None:
-    node = plain("climate", "copenhagen")
-    node["bins"] = list(node["bins"])
+def test_a_climate_that_is_no_year_is_refused(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], message: str
+) -> None:
+    node = yaml.safe_load((files("perwatt.conf") / "climate" / "copenhagen.yaml").read_text(encoding="utf-8"))
     change(node)
+    (tmp_path / "climate").mkdir()
+    (tmp_path / "climate" / "copenhagen.yaml").write_text(yaml.safe_dump(node))
     with pytest.raises(BadRequest, match=message):
-        sites.climate_from(node)
+        sites.climate_named("copenhagen", [tmp_path])
 
 
 @pytest.mark.parametrize(("low", "value"), [(0, 1.2), (0, -0.1), (0, "much")])
