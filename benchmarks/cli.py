@@ -149,6 +149,7 @@ change   site.electrical.ups_topology=2N site.electrical.ups_efficiency=0.96 sit
          every figure may be one number (exact) or {mode: , min: , max: , unit: , source: }
 cap      cap_w=8000 of a unit: below its nameplate only if the trace or run shows that it was reached and held
 trace    columns='{time: t_s, power: node_w, unit: t_s, start: 2026-01-31}'       what a table does not say itself
+         gaps=leave_out takes one whose clock jumps ahead, by more than 3 readings and 5 s, and leaves that out
 beside   compare_site=phoenix compare_changes='{cooling: {plant: tower}}'
 draws    draws=10000 seed=0: every range at once; bands are 5 to 95 %. draws=0: the likeliest values alone
 out      out=results/sizings: a new folder there with report.html, report.pdf, sizing.xlsx, sizing.json, lines.csv,

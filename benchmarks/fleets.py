@@ -19,7 +19,7 @@ from perwatt.benchmarks.sites import parameter_from, system_from, system_named
 from perwatt.results.size import loads
 from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.load import Load
-from perwatt.results.size.loads_run import DEVICE, HELD, REACHED, from_run
+from perwatt.results.size.loads_run import DEVICE, HELD, REACHED, Readings, from_run
 from perwatt.results.size.parameter import Floats
 from perwatt.results.size.request import Entry
 from perwatt.results.size.system import System
@@ -27,13 +27,13 @@ from perwatt.results.size.trace_file import read_traces
 from perwatt.results.size.windows import seconds_from
 
 MIXES = {"training": 1.0, "inference": 0.0}
-KEYS = ("name", "system", "units", "per_rack", "mix", "run", "trace", "format", "load", "cap_w")
+INHERITED = ("per_rack", "mix", "run", "trace", "format", "gaps", "load", "cap_w")
+KEYS = ("name", "system", "units", *INHERITED)
 MOST = 10_000_000
-INHERITED = ("per_rack", "mix", "run", "trace", "format", "load", "cap_w")
 
 
 class Fleet(NamedTuple):
-    """An entry of the fleet, and the trace of one unit behind its load: seconds and W; None if there is none."""
+    """An entry of the fleet, and what was read of one unit behind its load, if anything: seconds, W at its AC input."""
 
     entry: Entry
     trace: tuple[Floats, Floats] | None
@@ -142,35 +142,44 @@ def _load(
     if node["run"] is not None and node["trace"] is not None:
         raise BadRequest(f"{where}: found run and trace; allowed one of the two")
     if node["run"] is not None:
-        return _measured(plain, node, system), None
+        return _measured(plain, node, system)
     if node["trace"] is not None:
         traces = [
             trace
             for path in _many(node["trace"])
-            for trace in read_traces(Path(path), node["format"], plain["columns"])
+            for trace in read_traces(Path(path), node["format"], plain["columns"], node["gaps"])
         ]
         load = _at_the_node(loads.from_traces(traces, system.name), system)
         longest = max(traces, key=lambda trace: len(trace.t_ns))
-        power_w: Floats = longest.power_w
-        if longest.boundary in DEVICE and system.psu is not None:
-            dc_w = system.gpus * power_w + system.host_w.mode
-            power_w = np.asarray(psu_input_w(dc_w, system.psu, system.psu.efficiency_offset.mode))
-        return load, (seconds_from(longest.t_ns), power_w)
+        return load, (seconds_from(longest.t_ns), _input_w(longest.power_w, load, system))
     return loads.published(system), None
 
 
-def _measured(plain: Mapping[str, Any], node: Mapping[str, Any], system: System) -> Load:
-    """The case that draws the most of those that match, at the node's AC input."""
+def _measured(
+    plain: Mapping[str, Any], node: Mapping[str, Any], system: System
+) -> tuple[Load, tuple[Floats, Floats] | None]:
+    """The case that draws the most of those that match, at the node's AC input, with its readings."""
     pattern = node["load"]
-    found: list[Load] = []
+    found: list[tuple[Load, Readings | None]] = []
     for text in _many(node["run"]):
         run = folder.find(text, Path(str(plain["runs_dir"])))
-        found += [_at_the_node(load, system) for load in from_run(run)]
-    matching = [load for load in found if pattern is None or fnmatch.fnmatch(load.name, f"*{pattern}*")]
+        found += [(_at_the_node(load, system), readings) for load, readings in from_run(run)]
+    matching = [one for one in found if pattern is None or fnmatch.fnmatch(one[0].name, f"*{pattern}*")]
     if not matching:
-        names = ", ".join(sorted({load.name for load in found})[:8]) or "none of its cases was metered"
+        names = ", ".join(sorted({load.name for load, _ in found})[:8]) or "none of its cases was metered"
         raise BadRequest(f"run={node['run']}: load={pattern}: no metered case matches; there are: {names}")
-    return max(matching, key=lambda load: load.mean_w)
+    load, readings = max(matching, key=lambda one: one[0].mean_w)
+    if readings is None:
+        return load, None
+    return load, (seconds_from(readings.t_ns), _input_w(readings.power_w, load, system))
+
+
+def _input_w(power_w: Floats, load: Load, system: System) -> Floats:
+    """Readings behind a load at the node's AC input, lifted to it if the load was."""
+    if load.gpu is None or system.psu is None:
+        return power_w
+    dc_w = system.gpus * power_w + system.host_w.mode
+    return np.asarray(psu_input_w(dc_w, system.psu, system.psu.efficiency_offset.mode))
 
 
 def _at_the_node(load: Load, system: System) -> Load:

@@ -34,7 +34,7 @@ from perwatt.results.store import write_atomically
 CONFIG = "size"
 GROUPS = ("system", "site", "preset")
 KEYS = (
-    *("title", "system", "nodes", "per_rack", "mix", "run", "trace", "format", "columns", "load"),
+    *("title", "system", "nodes", "per_rack", "mix", "run", "trace", "format", "columns", "gaps", "load"),
     *("cap_w", "fleet", "phases"),
     *("utilisation", "idle_fraction", "limit_mw", "systems", "site", "compare_site", "compare_changes"),
     *("draws", "seed", "runs_dir", "out"),

@@ -182,7 +182,7 @@ def _provided(site: Line, found: Mapping[str, Line]) -> str:
 
 def _evidence(sizing: Sizing) -> str:
     """What of it was measured, where not all of the loads are a unit's own."""
-    if any(line.kind == "measured" for line in sizing.lines):
+    if any(line.kind == "measured" and line.level != "gpu" for line in sizing.lines):
         return ""
     fleet = sizing.request.get("fleet")
     entries = [entry for entry in fleet if isinstance(entry, dict)] if isinstance(fleet, list | tuple) else []

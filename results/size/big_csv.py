@@ -3,7 +3,7 @@
 The columns are those of :mod:`perwatt.results.traces.table`: a time (``t_s``, ``t_ms``, ``t_us``, ``t_ns`` since 1970,
 or ISO 8601) and a power in W, whatever else stands beside them; a cell that says that there was no reading is counted,
 not read as 0. Stamps are taken as exact decimal numbers of nanoseconds. What is refused, is refused with its line:
-power below 0 or endless, what is no number, stamps that go back. A jump ahead is a gap, which no statistic bridges.
+power below 0 or endless, what is no number, stamps that go back.
 
 Arrow converts whole columns at once. Only where that fails is a piece looked at cell by cell: for spaces, for words
 that mean absent, and for the first cell that nobody can read. A CSV needs as many cells on every line as its header

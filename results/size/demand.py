@@ -14,7 +14,7 @@ import numpy as np
 
 from perwatt.results.size import feeds, fitting, redundancy
 from perwatt.results.size.feeds import Circuit
-from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Drawn, Level, draw
+from perwatt.results.size.levels import GPU, RACK, ROW, SITE, UPS, Drawn, Level, draw, one_gpu
 from perwatt.results.size.parameter import Kind, Values
 from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.sheet import Sheet
@@ -25,11 +25,14 @@ TITLES = {
     "vendor_max": "vendor's maximum",
     "p50": "median",
     "p99": "99 %",
+    "p999": "99.9 %",
     "max": "maximum",
     "recommended": "recommended",
 }
 MEASURED = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 UNIT_S = 1.0  # the window of a unit's figures
+# Of a GPU, whose transients trip no breaker: window in s and quantile by column.
+OF_A_GPU = {key: (GPU.window_s, q) for key, q in MEASURED.items()} | {"p999": (RACK.window_s, RACK.quantile)}
 
 
 @dataclass
@@ -68,6 +71,7 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
         drawn = draw(entry, values)
         found.drawn[entry.name] = drawn
         where = place(request, entry)
+        _gpu(entry, where, values, sheet)
         columns = _unit(entry, where, drawn, values, sheet)
         racks = math.ceil(entry.units / entry.per_rack)
         in_row = min(entry.units, entry.per_rack * electrical.racks_per_row)
@@ -132,10 +136,8 @@ def _unit(entry: Entry, where: str, drawn: Drawn, values: Mapping[str, Values], 
     for column, quantile in MEASURED.items():
         columns[column] = drawn.statistic(UNIT_S, quantile)
         kind: Kind = load.kind if load.observed else "modelled"
-        kinds[column] = kind, f"{load.evidence}; means over {_window(entry, quantile):g} s"
-    sheet.add(f"power{where}.gpu.vendor_max", "power", f"{system.title}, one GPU: {TITLES['vendor_max']}",
-              system.gpu_max_w.mode, "W", f"{system.gpu_max_w.source}; for no breaker", level="gpu",
-              kind=system.gpu_max_w.kind)  # fmt: skip
+        window_s = load.window(UNIT_S, quantile)
+        kinds[column] = kind, f"{load.evidence}; means over {window_s or math.nan:g} s"
     if system.peak_w is not None:
         basis = f"{system.peak_w.source}; within milliseconds: for supplies and shelves, no statistic of a breaker"
         sheet.add(f"power{where}.unit.edpp", "power", f"{system.title}, one unit: electrical peak (EDPp)",
@@ -153,10 +155,17 @@ def _unit(entry: Entry, where: str, drawn: Drawn, values: Mapping[str, Values], 
     return columns
 
 
-def _window(entry: Entry, quantile: float) -> float:
-    """The window that :meth:`Drawn.statistic` takes for a unit."""
-    windows = sorted(w for w, q in entry.load.statistics if q == quantile)
-    return next((w for w in windows if w >= UNIT_S * (1 - 1e-9)), windows[-1] if windows else math.nan)
+def _gpu(entry: Entry, where: str, values: Mapping[str, Values], sheet: Sheet) -> None:
+    """What one GPU draws: as its vendor states it, and as it was metered where the load is of GPUs."""
+    system, key, title = entry.system, f"power{where}.gpu", f"{entry.system.title}, one GPU"
+    sheet.add(f"{key}.vendor_max", "power", f"{title}: {TITLES['vendor_max']}", system.gpu_max_w.mode, "W",
+              f"{system.gpu_max_w.source}; for no breaker", level="gpu", kind=system.gpu_max_w.kind)  # fmt: skip
+    for column, (window_s, quantile) in OF_A_GPU.items():
+        metered = one_gpu(entry, values, window_s, quantile)
+        if metered is not None and entry.load.gpu is not None:
+            basis = f"{entry.load.gpu.evidence}; means over {metered[1]:g} s; for no breaker"
+            sheet.add(f"{key}.{column}", "power", f"{title}: {TITLES[column]}", metered[0], "W", basis, level="gpu",
+                      kind=entry.load.gpu.kind)  # fmt: skip
 
 
 def _level(

@@ -18,7 +18,7 @@ import numpy as np
 
 from perwatt.results.size.aggregate import independent, synchronous, z_of
 from perwatt.results.size.electrical import psu_input_w
-from perwatt.results.size.load import QUANTILES
+from perwatt.results.size.load import MOST_UNCERTAINTY, QUANTILES
 from perwatt.results.size.parameter import Parameter, Values
 from perwatt.results.size.request import Entry
 
@@ -32,6 +32,7 @@ class Level(NamedTuple):
     quantile: float
 
 
+GPU = Level("gpu", "GPU", 0.1, 1.0)
 RACK = Level("rack", "rack", 1.0, 0.999)
 ROW = Level("row", "row, busway", 60.0, 1.0)
 UPS = Level("ups", "UPS", 10.0, 1.0)
@@ -54,10 +55,8 @@ class Drawn:
         """The quantile of window means in W: of the shortest known window that is long enough, else of the longest
         there is, which can only be higher."""
         load = self.entry.load
-        known = load.at(window_s, quantile)
-        if known is None:
-            longest = max((w for w, q in load.statistics if q == quantile), default=None)
-            known = load.mean_w if longest is None else load.statistics[longest, quantile]
+        window = load.window(window_s, quantile)
+        known = load.mean_w if window is None else load.statistics[window, quantile]
         return self.mean_w * (1 + (known / load.mean_w - 1) * self.swing)
 
     def together(self, units: int, level: Level, coincidence: Values) -> Values:
@@ -89,9 +88,9 @@ def inputs(entries: tuple[Entry, ...]) -> dict[str, Parameter]:
                 f"{name}.peak_over_mean": system.peak_over_mean,
             }
         else:
-            half = 6**0.5 * load.uncertainty  # of a triangle with that standard deviation
+            half = load.uncertainty / MOST_UNCERTAINTY  # of a triangle with that standard deviation
             found[f"{name}.load"] = Parameter(1.0, "1", load.evidence, 1 - half, 1 + half, kind=load.kind)
-            if load.lifted_from_w is not None and system.psu is not None:
+            if load.gpu is not None and system.psu is not None:
                 found[f"{name}.host_w"] = system.host_w
                 found[f"{name}.efficiency_offset"] = system.psu.efficiency_offset
         found |= {
@@ -114,7 +113,7 @@ def draw(entry: Entry, values: Mapping[str, Values]) -> Drawn:
     if load.observed:
         # more host power lifts mean and peaks by as many watts; the meter's gain moves all of them alike
         unscaled_w = _lifted(entry, values)
-        swing = load.mean_w / unscaled_w if load.lifted_from_w else 1.0
+        swing = load.mean_w / unscaled_w if load.gpu is not None else 1.0
         return Drawn(entry, unscaled_w * values[f"{name}.load"], swing, together)
     mean_w = values[f"{name}.vendor_max_w"] * values[f"{name}.mean_fraction"]
     likeliest = entry.system.peak_over_mean.mode - 1
@@ -125,12 +124,28 @@ def draw(entry: Entry, values: Mapping[str, Values]) -> Drawn:
 def _lifted(entry: Entry, values: Mapping[str, Values]) -> Values:
     """The mean of a unit in W: as metered, or round its GPUs' with host and supplies as ``values`` say."""
     load, psu, name = entry.load, entry.system.psu, f"fleet.{entry.name}"
-    if load.lifted_from_w is None or psu is None:
+    if load.gpu is None or psu is None:
         return load.mean_w
-    likeliest_w = psu_input_w(load.lifted_from_w + entry.system.host_w.mode, psu, psu.efficiency_offset.mode)
-    dc_w = load.lifted_from_w + values[f"{name}.host_w"]
+    gpus_w = entry.system.gpus * load.gpu.mean_w
+    likeliest_w = psu_input_w(gpus_w + entry.system.host_w.mode, psu, psu.efficiency_offset.mode)
+    dc_w = gpus_w + values[f"{name}.host_w"]
     # its statistics were lifted one by one: the ratio keeps their mean where the likeliest inputs put it
     return load.mean_w * psu_input_w(dc_w, psu, values[f"{name}.efficiency_offset"]) / likeliest_w
+
+
+def one_gpu(
+    entry: Entry, values: Mapping[str, Values], window_s: float, quantile: float
+) -> tuple[Values, float] | None:
+    """The quantile of window means of one GPU in W as it was metered, and the window in s that stands for
+    ``window_s``; None where no GPU was, or not that quantile. Its meter's gain moves it by more than the unit, of whose
+    power it tells a part."""
+    load = entry.load
+    window = None if load.gpu is None else load.gpu.window(window_s, quantile)
+    if load.gpu is None or window is None:
+        return None
+    gain = values[f"fleet.{entry.name}.load"] - 1
+    part = load.uncertainty / load.gpu.uncertainty if load.gpu.uncertainty else 1.0
+    return load.gpu.statistics[window, quantile] * (1 + gain / part), window
 
 
 def idle_w(entry: Entry, values: Mapping[str, Values]) -> Values:

@@ -12,6 +12,7 @@ from perwatt.results.size.parameter import Kind
 
 WINDOWS_S = (0.1, 1.0, 5.0, 10.0, 60.0, 900.0)
 QUANTILES = (0.5, 0.95, 0.99, 0.999, 1.0)
+MOST_UNCERTAINTY = 1 / 6**0.5  # the standard deviation of a triangle about 1 that reaches down to 0: no power at all
 
 
 class Load(msgspec.Struct, frozen=True):
@@ -21,7 +22,8 @@ class Load(msgspec.Struct, frozen=True):
     ``cdf``: power at 0, 1, ..., 100 % of the time, for sums of independent units. ``work_per_s`` and ``work_unit``: the
     rate that went with it (FLOP or token per s), None if the source counts no work. ``evidence`` names the record, file
     or default behind every figure. ``cap_w``: enforced power cap of the unit, proven by ``cap_proof``.
-    ``lifted_from_w``: mean DC power in W of the GPUs that all else was modelled round, None if a unit was metered."""
+    ``gpu``: what one GPU of the unit was metered at, where all else was modelled round it; None if a unit was metered.
+    Raises ValueError for an ``uncertainty`` that would let power fall to 0 and below."""
 
     name: str
     kind: Kind
@@ -40,7 +42,14 @@ class Load(msgspec.Struct, frozen=True):
     cap_w: float | None = None
     cap_proof: str = ""
     notes: tuple[str, ...] = ()
-    lifted_from_w: float | None = None
+    gpu: Load | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.uncertainty < MOST_UNCERTAINTY:
+            raise ValueError(
+                f"{self.name}: uncertainty: found {self.uncertainty:.3g}; allowed 0 to {MOST_UNCERTAINTY:.3g} "
+                f"(accuracy 0 to {3**0.5 * MOST_UNCERTAINTY:.3g}), beyond which power would be drawn below 0"
+            )
 
     @property
     def observed(self) -> bool:
@@ -49,5 +58,11 @@ class Load(msgspec.Struct, frozen=True):
 
     def at(self, window_s: float, quantile: float) -> float | None:
         """The statistic in W, of the shortest known window that is at least ``window_s``; None if there is none."""
-        known = sorted(w for w, q in self.statistics if q == quantile and w >= window_s * (1 - 1e-9))
-        return self.statistics[known[0], quantile] if known else None
+        known = self.window(window_s, quantile)
+        return None if known is None or known < window_s * (1 - 1e-9) else self.statistics[known, quantile]
+
+    def window(self, window_s: float, quantile: float) -> float | None:
+        """The shortest known window in s of at least ``window_s``, else the longest there is, over which power can only
+        be higher; None if the quantile is known over none."""
+        known = sorted(w for w, q in self.statistics if q == quantile)
+        return next((w for w in known if w >= window_s * (1 - 1e-9)), known[-1] if known else None)

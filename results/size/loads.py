@@ -67,8 +67,6 @@ def from_traces(
                 "allowed A to D, or uncertainty= its relative standard uncertainty"
             )
         uncertainty = max(g for g in gains if g is not None)
-    elif not 0 <= uncertainty < 1:
-        raise ValueError(f"{name}: uncertainty: found {uncertainty:g}; allowed 0 to 1, relative")
     parts = [Part(t.t_ns, t.power_w, f"{i} {t.source}", f"{i} {t.name}") for i, t in enumerate(traces)]
     try:
         found = pool(parts, windows_s, quantiles, seed)
@@ -158,8 +156,8 @@ def lift(load_gpu: Load, gpus: int, host_w: float, psu: Psu) -> Load:
 
     The GPUs are taken in step, as they are inside one job; the rest as steady. The supplies share the load, all that
     are built in; their efficiency is that of the published curve. A cap on GPUs is no cap on the unit, whose fans and
-    processors it does not hold. Raises ValueError for no GPU, a negative ``host_w``, and a load of another boundary
-    than a GPU's.
+    processors it does not hold. ``load_gpu`` stays with it. Raises ValueError for no GPU, a negative ``host_w``, and a
+    load of another boundary than a GPU's.
     """
     if gpus < 1:
         raise ValueError(f"{load_gpu.name}: gpus: found {gpus}; allowed 1 or more")
@@ -171,8 +169,8 @@ def lift(load_gpu: Load, gpus: int, host_w: float, psu: Psu) -> Load:
     def ac(gpu_w: float) -> float:
         return float(psu_input_w(gpus * gpu_w + host_w, psu, psu.efficiency_offset.mode))
 
-    lifted_from_w = gpus * load_gpu.mean_w
-    share = lifted_from_w / (lifted_from_w + host_w)
+    gpus_w = gpus * load_gpu.mean_w
+    share = gpus_w / (gpus_w + host_w)
     cap = "" if load_gpu.cap_w is None else f"; the cap of {load_gpu.cap_w:g} W on each GPU is none on the unit"
     return msgspec.structs.replace(
         load_gpu,
@@ -188,7 +186,7 @@ def lift(load_gpu: Load, gpus: int, host_w: float, psu: Psu) -> Load:
         work_per_s=None if load_gpu.work_per_s is None else load_gpu.work_per_s * gpus,
         cap_w=None,
         cap_proof="",
-        lifted_from_w=lifted_from_w,
+        gpu=load_gpu,
         notes=(
             *load_gpu.notes,
             f"modelled: {gpus} GPUs in step and {host_w:g} W for the rest, over the supplies' efficiency; the ranges "

@@ -2,7 +2,8 @@
 
 The samples of the measured windows count, warm-up and rest do not: power and work are then of the same time. Meters of
 the whole node come first, the GPU's own after them. Each window is one run to the bootstrap. Devices that were read at
-the same time (ranks of a collective case) are units: pooled, and correlated.
+the same time (ranks of a collective case) are units: pooled, and correlated. A reading that is itself a mean, over
+longer than the meter was polled, tells nothing of shorter windows.
 
 A cap counts as proven if its limit was enforced in every window, if power came up to it (or the driver says that it
 held the clocks down), and if power never went beyond. A limit that was never reached proves nothing.
@@ -11,16 +12,20 @@ held the clocks down), and if power never went beyond. A limit that was never re
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from perwatt.results.energy import slopes
 from perwatt.results.record import Energy, Measured, Record
 from perwatt.results.run import read
 from perwatt.results.size.load import QUANTILES, WINDOWS_S, Load
-from perwatt.results.size.pool import Part, pool
+from perwatt.results.size.parameter import Floats
+from perwatt.results.size.pool import NEAR, Part, pool
+from perwatt.results.size.windows import SHORTEST
 from perwatt.results.store import latest
 from perwatt.results.uncertainty import gain_term
 
@@ -35,8 +40,17 @@ DIFFER = 0.05  # between samples and energies of the same windows, from which on
 HELD_DOWN = 0.05  # of the time that a power cap throttles, from which on it was reached
 
 
-def from_run(run_folder: Path, boundary: str | None = None, *, seed: int = 0) -> list[Load]:
-    """One load for each metered case of the run in ``run_folder``, in the order of its records.
+class Readings(NamedTuple):
+    """What was read of one unit in the measured windows, with gaps between these: ``t_ns`` on the host's clock, never
+    going back, and ``power_w`` in W, both of shape (n,)."""
+
+    t_ns: npt.NDArray[np.int64]
+    power_w: Floats
+
+
+def from_run(run_folder: Path, boundary: str | None = None, *, seed: int = 0) -> list[tuple[Load, Readings | None]]:
+    """One load for each metered case of the run in ``run_folder``, in the order of its records, with the readings of
+    its first unit; None where no samples were kept.
 
     ``boundary``: which to take (``node_ac``, ``gpu``, ...), the outermost of a node that was metered if None; ``seed``
     of the bootstrap. Raises ValueError for a folder that is no run, and where no case has such a measurement; modelled
@@ -70,8 +84,11 @@ def _metered(measured: Measured) -> list[Energy]:
     return sorted(whole, key=lambda e: e.source != "integrated")
 
 
-def _load(record: Record, measured: Measured, energy: Energy, telemetry: DataFrame | None, seed: int) -> Load:
+def _load(
+    record: Record, measured: Measured, energy: Energy, telemetry: DataFrame | None, seed: int
+) -> tuple[Load, Readings | None]:
     parts = [] if telemetry is None else _parts(telemetry, record, energy)
+    readings: Readings | None = None
     name, evidence = record.case.label, f"run {record.run}, case {record.case.label}, meter {energy.meter}"
     units = len({p.unit for p in parts}) or len(energy.packages) or 1
     notes = []
@@ -91,9 +108,13 @@ def _load(record: Record, measured: Measured, energy: Energy, telemetry: DataFra
             raise ValueError(f"{evidence}: {error}") from None
         figures = found._asdict()
         notes += figures.pop("notes")
+        averaging_s = _averaging_s(measured, energy.meter)
+        figures |= {key: _averaged(figures[key], averaging_s) for key in ("statistics", "bands")}
+        readings = _readings(parts, averaging_s)
         ratio = _mean_w(measured, energy.meter, units) / found.mean_w if found.mean_w > 0 else 1.0
         if energy.calibration:  # samples are kept as the sensor said them, energies are corrected
             figures = _scaled(figures, ratio)
+            readings = Readings(readings.t_ns, readings.power_w * ratio)
             notes.append(f"samples times {ratio:.4f}, as the calibration {energy.calibration} has it of their energy")
         elif abs(ratio - 1) > DIFFER:
             notes.append(f"the windows' energy says {100 * (ratio - 1):+.1f} % of the samples' mean power")
@@ -101,7 +122,7 @@ def _load(record: Record, measured: Measured, energy: Energy, telemetry: DataFra
         figures = _means(measured, energy.meter, units)
         notes.append("no samples were kept: only the means of whole windows are known")
     cap_w, proof, why = _cap(measured, energy, figures["statistics"], evidence)
-    return Load(
+    load = Load(
         name=name,
         kind="measured",
         evidence=evidence,
@@ -114,6 +135,7 @@ def _load(record: Record, measured: Measured, energy: Energy, telemetry: DataFra
         notes=(*notes, *([why] if why else [])),
         **figures,
     )
+    return load, readings
 
 
 def _parts(telemetry: DataFrame, record: Record, energy: Energy) -> list[Part]:
@@ -144,6 +166,36 @@ def _parts(telemetry: DataFrame, record: Record, energy: Energy) -> list[Part]:
             if len(t_ns) > 1 and t_ns[-1] > t_ns[0]:
                 parts.append(Part(t_ns, value, str(repetition), str(rank)))
     return parts
+
+
+def _averaging_s(measured: Measured, meter: str) -> float:
+    """Over how long each reading of a gauge is a mean, in s; 0 where nobody knows."""
+    powers = [e.power for r in measured.repetitions for e in r.energies if e.meter == meter]
+    return max((p.averaging_s for p in powers if p is not None), default=0.0)
+
+
+def _averaged(by: dict[tuple[float, float], Any], averaging_s: float) -> dict[tuple[float, float], Any]:
+    """Figures by window and quantile of readings that are means over ``averaging_s``: what the shortest window shows is
+    theirs, of that length, and shorter ones are not known."""
+    windows = sorted({w for w, _ in by})
+    shorter = [w for w in windows if w < SHORTEST * averaging_s]
+    if not shorter:
+        return by
+    own = next((w for w in windows if SHORTEST * averaging_s <= w <= averaging_s * (1 + NEAR)), averaging_s)
+    longer = {key: value for key, value in by.items() if key[0] not in shorter}
+    return longer | {(own, q): value for (w, q), value in by.items() if w == shorter[0]}
+
+
+def _readings(parts: Sequence[Part], averaging_s: float) -> Readings:
+    """All windows of the first unit as one, with a reading each ``averaging_s``, over which it is a mean: those between
+    two of them show no change that is faster."""
+    mine = [part for part in parts if part.unit == parts[0].unit]
+    t_ns = np.concatenate([part.t_ns for part in mine])
+    order = np.argsort(t_ns, kind="stable")
+    if averaging_s > 0:
+        turn = np.floor((t_ns[order] - t_ns[order[0]]) / (averaging_s * 1e9) + 0.5)
+        order = order[np.diff(turn, prepend=-1.0) > 0]
+    return Readings(t_ns[order], np.concatenate([part.power_w for part in mine])[order])
 
 
 def _mean_w(measured: Measured, meter: str, units: int) -> float:

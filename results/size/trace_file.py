@@ -2,18 +2,30 @@
 
 CSV and Parquet with a column of time and one of power, the node logs of MLPerf training, PTDaemon's ``spl.txt``, and
 the answer of Prometheus to a range query.
+
+Whatever wrote it: where the clock goes back, or jumps ahead, nobody knows what the stamps mean, and the trace is
+refused. A *jump ahead* is a step from one reading to the next of more than ``GAP_PERIODS`` periods (the median step)
+and more than ``JUMP_S``: one or two lost readings are none, nor is a short stall of a fast meter. A stretch in which
+the meter had no reading looks the same. ``gaps=leave_out`` takes the trace as it is: no statistic reaches across any
+gap, and they are told with the load.
 """
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from perwatt.results.traces.trace import Trace
+import numpy as np
 
+from perwatt.results.energy import GAP_PERIODS
+from perwatt.results.traces.trace import EPOCH, Trace
+
+GAPS = ("refuse", "leave_out")
+JUMP_S = 5.0
 FORMATS = ("auto", "csv", "parquet", "mlperf", "spl", "prometheus")
 HEAD = 4096  # bytes by which a format is told, of a packed file once it is unpacked
 # What a table does not say itself, by the keys of the request, with what is taken where that is silent either.
@@ -30,11 +42,42 @@ COLUMNS: dict[str, Any] = {
 OF_A_METER = ("boundary", "accuracy_class", "accuracy")
 
 
-def read_traces(path: Path, kind: str = "auto", columns: Mapping[str, Any] | None = None) -> list[Trace]:
+def read_traces(
+    path: Path, kind: str = "auto", columns: Mapping[str, Any] | None = None, gaps: str = "refuse"
+) -> list[Trace]:
     """The traces in ``path``. ``columns``: what a table does not say, by the keys of :data:`COLUMNS`, None
-    where it does. Raises ValueError, in one line that names the file or the key."""
-    if kind not in FORMATS:
-        raise ValueError(f"format: found {kind!r}; allowed {', '.join(FORMATS)}")
+    where it does; ``gaps``: one of :data:`GAPS`, what to do where the clock jumps ahead. Raises ValueError, in one line
+    that names the file or the key."""
+    for key, value, allowed in (("format", kind, FORMATS), ("gaps", gaps, GAPS)):
+        if value not in allowed:
+            raise ValueError(f"{key}: found {value!r}; allowed {', '.join(allowed)}")
+    found = _read(path, kind, columns)
+    if gaps == "refuse":
+        for trace in found:
+            _refuse_jumps(trace)
+    return found
+
+
+def _refuse_jumps(trace: Trace) -> None:
+    """Raise ValueError at the first jump ahead."""
+    ahead = np.flatnonzero(np.diff(trace.t_ns) > JUMP_S * 1e9)
+    if not len(ahead):
+        return
+    period_s = trace.period_s
+    step_s = (trace.t_ns[ahead + 1] - trace.t_ns[ahead]) * 1e-9
+    jumps = np.flatnonzero(step_s > GAP_PERIODS * period_s)
+    if len(jumps):
+        at = int(ahead[jumps[0]])
+        when = f"{EPOCH + datetime.timedelta(seconds=int(trace.t_ns[at]) // 10**9):%Y-%m-%d %H:%M:%S}"
+        more = f", the first of {len(jumps)}" if len(jumps) > 1 else ""
+        raise ValueError(
+            f"{trace.source}: found a jump of {step_s[jumps[0]]:.6g} s ahead after reading {at + 1}, {when} UTC{more}; "
+            f"allowed steps of {GAP_PERIODS:g} times the {period_s:.4g} s between readings or of {JUMP_S:g} s, or "
+            "gaps=leave_out, by which no window reaches across"
+        )
+
+
+def _read(path: Path, kind: str, columns: Mapping[str, Any] | None) -> list[Trace]:
     if kind == "auto":
         kind = _told(path)
     if kind == "mlperf":

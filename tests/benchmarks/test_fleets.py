@@ -98,6 +98,51 @@ def test_each_format_is_told_by_what_it_holds_and_means_the_same(
     assert trace[1].max() == 9500
 
 
+@pytest.mark.parametrize("written", FORMATS, ids=lambda f: f.__name__)
+def test_in_each_format_a_clock_that_jumps_ahead_is_refused_unless_it_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: Callable[[Path], Path]
+) -> None:
+    monkeypatch.setattr(f"{__name__}.SECONDS", SECONDS + np.where(SECONDS < 500, 0, 3600))
+    path = written(tmp_path)
+    with pytest.raises(
+        ValueError, match=r": found a jump of 3601 s ahead after reading 500, 2026-01-01 00:08:19"
+    ) as no:
+        asked(*NODE, f"trace={path}")
+    assert str(path) in str(no.value)
+    assert "allowed steps of 3 times the 1 s between readings or of 5 s, or gaps=leave_out" in str(no.value)
+    assert "\n" not in str(no.value)
+    node = f"{{system: dgx_h100, units: 8, trace: {path}, gaps: leave_out}}"
+    for ((entry, _),) in (asked(*NODE, f"trace={path}", "gaps=leave_out"), asked(f"fleet=[{node}]")):
+        assert entry.load.seconds == pytest.approx(1000)
+        assert "1 gap of 3600 s in all of 4600 s, the longest 3600 s, not bridged" in entry.load.notes
+
+
+@pytest.mark.parametrize(
+    ("period_s", "step_s", "refused"),
+    [
+        (1, 2, False),  # a lost reading
+        (1, 5, False),
+        (1, 6, True),
+        (60, 180, False),  # two lost readings
+        (60, 181, True),
+        (900, 4500, True),  # summer time begins
+        (0.01, 4.9, False),  # a stall
+        (0.01, 5.1, True),
+    ],
+)
+def test_a_jump_is_longer_than_three_periods_and_than_five_seconds(
+    tmp_path: Path, period_s: float, step_s: float, refused: bool
+) -> None:
+    t_s = T0 + np.arange(200) * period_s + np.where(np.arange(200) < 100, 0, step_s - period_s)
+    path = tmp_path / "node.csv"
+    path.write_text("t_s,power_w\n" + "".join(f"{t:.3f},9000\n" for t in t_s.tolist()))
+    if refused:
+        with pytest.raises(ValueError, match="after reading 100, 2026"):
+            asked(*NODE, f"trace={path}")
+    else:
+        assert asked(*NODE, f"trace={path}")
+
+
 @pytest.mark.parametrize(
     ("path", "highest_w"),
     [
@@ -200,13 +245,18 @@ def test_a_run_of_gpus_is_lifted_and_carries_its_work(tmp_path: Path) -> None:
     assert (entry.load.kind, entry.load.boundary) == ("modelled", "node_ac")
     assert entry.load.work_per_s == pytest.approx(8 * 200 * 4_000_000 / WINDOW_S)
     assert entry.load.work_unit == "FLOP"
-    assert trace is None
+    assert trace is not None
+    assert trace[1].max() == entry.load.statistics[0.1, 1.0]  # both lifted to the node
+    assert trace[1].min() == pytest.approx(entry.load.cdf[0], rel=1e-3)
+    assert trace[0][:3] == pytest.approx([0, 0.1, 0.2])
 
 
 def test_a_run_of_the_nodes_own_input_is_taken_as_it_is(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", {"k0": 16.0}, "node_ac", "pdu")
-    ((entry, _),) = asked(*NODE, f"run={run}")
+    ((entry, trace),) = asked(*NODE, f"run={run}")
     assert (entry.load.kind, entry.load.boundary) == ("measured", "node_ac")
+    assert trace is not None
+    assert trace[1].max() == 9600
     assert entry.load.mean_w == pytest.approx(8000)
     assert entry.load.statistics[0.1, 1.0] == 9600
 
@@ -299,6 +349,7 @@ def test_systems_to_choose_from() -> None:
         ([*NODE, "run=x", "trace=y"], "system: found run and trace; allowed one of the two"),
         ([*NODE, "run=x"], "x: no run there"),
         ([*NODE, "trace=[]"], "found no trace; allowed one or more"),
+        ([*NODE, "trace=x", "gaps=bridge"], "gaps: found 'bridge'; allowed refuse, leave_out"),
     ],
 )
 def test_what_is_refused(overrides: list[str], said: str) -> None:

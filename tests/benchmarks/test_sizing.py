@@ -132,6 +132,8 @@ def test_a_run_of_gpus_is_modelled_and_its_work_is_counted(tmp_path: Path, size:
     lines = {line["key"]: line for line in done.sizing["lines"]}
     assert lines["power.unit.max"]["kind"] == "modelled"
     assert "lifted to the AC input by a model" in lines["power.unit.max"]["basis"]
+    assert (lines["power.gpu.max"]["value"], lines["power.gpu.max"]["kind"]) == (600, "measured")
+    assert lines["transients.ramp_up.0.1"]["kind"] == "modelled"
     # 8 units of 8 GPUs, 0.85 of the time, over all that the site takes
     rate = 8 * 8 * 200 * 4_000_000 / 20.0 * 0.85
     per_joule = rate * 8760 * 3600 / lines["year.edc"]["value"]
@@ -165,7 +167,11 @@ def test_a_branch_circuit_is_below_the_nameplate_only_under_a_proven_cap(tmp_pat
 
 def test_a_trace_shows_its_transients_and_its_gaps(tmp_path: Path, size: Size) -> None:
     t_s = np.where(SECONDS < 500, SECONDS, SECONDS + 3600)
-    done = size(*NODES, f"trace={trace(tmp_path / 'node.csv', t_s)}", "site.grid.ramp_w_s=2000")
+    path = trace(tmp_path / "node.csv", t_s)
+    refused = size(*NODES, f"trace={path}")
+    assert (refused.code, refused.out, refused.err.count("\n")) == (2, "", 1)
+    assert "node.csv: found a jump of 3601 s ahead after reading 500" in refused.err
+    done = size(*NODES, f"trace={path}", "gaps=leave_out", "site.grid.ramp_w_s=2000")
     found = done.values()
     assert found["transients.ramp_up.1"] == pytest.approx(8 * 2300)
     assert found["transients.ramp_up.0.1"] is None
@@ -173,8 +179,24 @@ def test_a_trace_shows_its_transients_and_its_gaps(tmp_path: Path, size: Size) -
     assert (found["transients.storage.capacity"] or 0) > 0
     assert any("1 gap of" in warning and "not bridged" in warning for warning in done.last["warnings"])
     # units that serve independently do not ramp together
-    assert not [key for key in size(*NODES, f"trace={tmp_path / 'node.csv'}", "mix=inference").values()
+    assert not [key for key in size(*NODES, f"trace={path}", "gaps=leave_out", "mix=inference").values()
                 if key.startswith("transients")]  # fmt: skip
+
+
+def test_a_run_shows_its_transients_as_far_as_it_was_sampled(tmp_path: Path, size: Size, recorded: ModuleType) -> None:
+    run = recorded.write_run(tmp_path / "run", {"k0": 16.0}, "node_ac", "pdu")
+    done = size(*NODES, f"run={run}", "site.grid.ramp_w_s=2000")
+    lines = {line["key"]: line for line in done.sizing["lines"]}
+    # 6400 and 9600 W, one second each, read ten times a second in three windows of 20 s
+    assert lines["transients.ramp_up.0.1"]["value"] == pytest.approx(8 * 3200 / 0.1)
+    assert lines["transients.ramp_down.1"]["value"] == pytest.approx(8 * 3200)
+    assert lines["transients.ramp_up.60"]["value"] is None
+    assert lines["transients.swing.range"]["value"] == pytest.approx(8 * 3200, rel=0.001)
+    assert lines["transients.swing.period"]["value"] == pytest.approx(2)
+    assert lines["transients.spectrum.peak"]["value"] == pytest.approx(0.5, abs=0.1)
+    assert lines["transients.spectrum.rms"]["value"] == pytest.approx(8 * 1600, rel=0.05)
+    assert "above 5 Hz (one reading every 0.1 s)" in lines["transients.spectrum.rms"]["basis"]
+    assert lines["transients.storage.trace"]["value"] > 0
 
 
 def test_any_station_of_the_world(tmp_path: Path, size: Size) -> None:

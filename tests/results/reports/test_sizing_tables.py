@@ -121,7 +121,10 @@ def test_a_band_of_great_work_has_its_own_powers_of_ten() -> None:
 
 
 def test_the_power_of_gpus_was_measured_only_where_a_load_was_lifted() -> None:
-    lines = tuple(i for i in sizings.whole().lines if i.kind != "measured")
+    lines = (
+        *(i for i in sizings.whole().lines if i.kind != "measured"),
+        Line("power.gpu.max", "power", "gpu", "one GPU", 700.0, "W", "measured", "gpu.csv"),
+    )
     for load, said in (("not measured: published", tables.UNMEASURED), ("trace; lifted by a model", tables.LIFTED)):
         fleet = {"fleet": [{"kind": "modelled", "load": load}]}
         assert tables.decision(msgspec.structs.replace(sizings.whole(), lines=lines, request=fleet)).endswith(said)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from perwatt.results.size import loads
 from perwatt.results.size.demand import demand
 from perwatt.results.size.request import Request
 from perwatt.results.size.sheet import Sheet
@@ -169,6 +170,27 @@ def test_the_electrical_peak_and_the_gpu_are_told_beside_and_sized_on_by_nobody(
     assert found["power.unit.edpp"] == 192_000
     assert found["power.gpu.vendor_max"] == 1200
     assert found["power.unit.recommended"] == found["feeds.rack.load"] == 132_000
+
+
+def test_metered_gpus_stand_beside_their_vendors_maximum_and_the_unit_is_modelled() -> None:
+    fast = {(0.1, 0.5): 610.0, (0.1, 0.99): 690.0, (0.1, 1.0): 705.0}
+    gpu = measured(600.0, boundary="gpu", evidence="gpu.csv")
+    gpu = msgspec.structs.replace(gpu, statistics=gpu.statistics | fast)
+    plain = entry()
+    assert plain.system.psu is not None
+    made = entry(load=loads.lift(gpu, 8, plain.system.host_w.mode, plain.system.psu))
+    lines = point(request(made)).sheet.entries
+    found = {key.rpartition(".")[2]: line for key, line in lines.items() if line.level == "gpu"}
+    assert {key: line.value for key, line in found.items()} == {
+        "vendor_max": 700.0, "p50": 610.0, "p99": 690.0, "p999": pytest.approx(1.20 * 600), "max": 705.0,
+    }  # fmt: skip
+    assert {key for key, line in found.items() if line.kind == "measured"} == {"p50", "p99", "p999", "max"}
+    assert (found["max"].basis, found["p999"].basis) == (
+        "gpu.csv; means over 0.1 s; for no breaker",
+        "gpu.csv; means over 1 s; for no breaker",
+    )
+    assert lines["power.unit.max"].kind == "modelled"
+    assert [key for key in point(request()).sheet.entries if ".gpu." in key] == ["power.gpu.vendor_max"]
 
 
 def test_a_statistic_says_over_which_window_it_was_taken() -> None:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perwatt.results.size import loads
-from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Z, draw, idle_w, inputs
+from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Z, draw, idle_w, inputs, one_gpu
 from perwatt.results.size.load import QUANTILES, WINDOWS_S
 from perwatt.results.size.parameter import Parameter
-from tests.fleets_of import MEAN_W, entry, exact, measured, request
+from tests.fleets_of import MEAN_W, entry, exact, measured, over_draws, request
 
 LEVELS = (RACK, ROW, UPS, SITE)
 
@@ -100,6 +100,28 @@ def test_the_gain_of_a_meter_moves_all_statistics_alike() -> None:
     assert (found.high - found.low) / 2 / 6**0.5 == pytest.approx(0.02)
     one = draw(entry(load=load), exact(request(entry(load=load)), load=1.05))
     assert one.together(4, RACK, 1.0) == pytest.approx(1.05 * 4 * 1.20 * MEAN_W)
+
+
+def test_no_power_that_is_drawn_is_negative() -> None:
+    load = measured(uncertainty=0.408)
+    values, found = over_draws(request(entry(load=load)), 2000)
+    assert np.min(values["fleet.dgx_h100.load"]) > 0
+    assert np.min(found.sheet.values()["power.unit.p50"]) > 0
+
+
+def test_a_gpu_is_told_as_metered_and_its_gain_moves_it_more_than_the_unit() -> None:
+    gpu = measured(600.0, boundary="gpu", uncertainty=0.06)
+    plain = entry()
+    psu = plain.system.psu
+    assert psu is not None
+    made = entry(load=loads.lift(gpu, 8, 1200.0, psu))
+    values = exact(request(made))
+    assert one_gpu(made, values, 0.1, 1.0) == (pytest.approx(1.25 * 600), 1.0)  # no shorter window is known
+    assert one_gpu(made, values, 1.0, 0.999) == (pytest.approx(1.20 * 600), 1.0)
+    # 8 x 600 W of 6000 W at the DC side: 4 % more of the unit are 5 % more of its GPUs
+    more = one_gpu(made, values | {"fleet.dgx_h100.load": 1.04}, 0.1, 1.0)
+    assert more == (pytest.approx(1.05 * 1.25 * 600), 1.0)
+    assert one_gpu(entry(load=measured()), exact(request(entry(load=measured()))), 0.1, 1.0) is None
 
 
 def test_a_load_lifted_from_its_gpus_moves_with_host_and_supplies() -> None:

@@ -115,6 +115,12 @@ def test_gaps_and_lost_samples_are_told() -> None:
         ([trace(np.ones(3), accuracy_class="E")], {}, "found E, whose error nobody knows"),
         ([trace(np.ones(3))], {"cap_w": 900.0}, "found 900 W without proof"),
         ([trace(np.ones(3))], {"uncertainty": -0.1}, r"uncertainty: found -0\.1"),
+        (
+            [trace(np.ones(3))],
+            {"uncertainty": 0.42},
+            r"uncertainty: found 0\.42; allowed 0 to 0\.408 \(accuracy 0 to 0\.7",
+        ),
+        ([trace(np.ones(3), accuracy=0.75)], {}, r"uncertainty: found 0\.433; allowed 0 to 0\.408"),
     ],
 )
 def test_what_is_refused(traces: list[Trace], options: dict[str, float], found: str) -> None:

@@ -77,7 +77,7 @@ SWING = np.where(np.arange(200) % 20 < 10, 400.0, 600.0)
 def test_samples_of_the_measured_windows_are_the_load(tmp_path: Path) -> None:
     write(tmp_path / "run", outcome(gpu(500 * WINDOW_S)))
     write_part(tmp_path / "run", "k0", 0, {"power_w:nvml": windows(SWING)})
-    (found,) = from_run(tmp_path / "run")
+    ((found, _),) = from_run(tmp_path / "run")
     assert (found.kind, found.boundary, found.name) == ("measured", "gpu", "fp32 k0")
     assert found.mean_w == pytest.approx(500)
     assert found.statistics[0.1, 1.0] == 600
@@ -93,11 +93,11 @@ def test_samples_of_the_measured_windows_are_the_load(tmp_path: Path) -> None:
 def test_the_node_comes_before_its_gpus_unless_asked_otherwise(tmp_path: Path) -> None:
     write(tmp_path / "run", outcome(gpu(500 * WINDOW_S), node(1000 * WINDOW_S)))
     write_part(tmp_path / "run", "k0", 0, {"power_w:nvml": windows(SWING), "power_w:pdu": windows(2 * SWING)})
-    (found,) = from_run(tmp_path / "run")
+    ((found, _),) = from_run(tmp_path / "run")
     assert (found.boundary, found.mean_w) == ("node_ac", pytest.approx(1000))
     assert found.uncertainty == pytest.approx(0.01 / np.sqrt(3))
     assert "1 rank worked while node_ac was metered" in found.notes[0]
-    assert from_run(tmp_path / "run", "gpu")[0].mean_w == pytest.approx(500)
+    assert from_run(tmp_path / "run", "gpu")[0][0].mean_w == pytest.approx(500)
     with pytest.raises(ValueError, match=r"run: found power of gpu, node_ac only; allowed a run with power at rack"):
         from_run(tmp_path / "run", "rack")
 
@@ -109,7 +109,7 @@ def test_a_counter_gives_power_between_its_renewals(tmp_path: Path) -> None:
         watts = np.where(np.arange(200) < 100, 400.0, 600.0)
         columns.append(samples(np.cumsum(watts) * EVERY_S + 1e6 * i, i, i * 10**11))
     write_part(tmp_path / "run", "k0", 0, {"energy_j:nvml": joined(*columns)})
-    (found,) = from_run(tmp_path / "run")
+    ((found, _),) = from_run(tmp_path / "run")
     assert found.mean_w == pytest.approx(500, rel=0.02)
     assert found.statistics[1.0, 1.0] == pytest.approx(600)
 
@@ -122,7 +122,7 @@ def test_devices_of_a_collective_case_are_units(tmp_path: Path) -> None:
     for rank in range(3):
         watts = windows(500 + job + rng.normal(0, 50, 200))
         write_part(tmp_path / "run", "k0", rank, {"power_w:nvml": watts})
-    (found,) = from_run(tmp_path / "run")
+    ((found, _),) = from_run(tmp_path / "run")
     assert found.mean_w == pytest.approx(500, rel=0.02)
     assert found.correlation == pytest.approx(0.5, abs=0.15)
     assert found.work_per_s == pytest.approx(200 * 4_000_000 / WINDOW_S / 3)
@@ -134,15 +134,41 @@ def test_ranks_that_share_what_is_metered_are_one_unit(tmp_path: Path) -> None:
     write(tmp_path / "run", outcome(shared), ranks=2, collective=True)
     for rank in range(2):
         write_part(tmp_path / "run", "k0", rank, {"power_w:rapl": windows(np.full(200, 100.0))})
-    (found,) = from_run(tmp_path / "run")
+    ((found, _),) = from_run(tmp_path / "run")
     assert (found.boundary, found.seconds) == ("cpu_package", pytest.approx(60))
     assert found.work_per_s == pytest.approx(200 * 4_000_000 / WINDOW_S)
+
+
+def test_the_readings_of_one_unit_go_with_its_load(tmp_path: Path) -> None:
+    write(tmp_path / "run", outcome(gpu(525 * WINDOW_S, packages=("0", "1"), calibration="a.json")), ranks=2)
+    for rank in range(2):
+        write_part(tmp_path / "run", "k0", rank, {"power_w:nvml": windows(SWING + rank)})
+    ((found, readings),) = from_run(tmp_path / "run")
+    assert readings is not None
+    assert len(readings.t_ns) == 3 * 200
+    assert np.all(np.diff(readings.t_ns) > 0)
+    assert readings.power_w.max() / found.mean_w == pytest.approx(600 / 500.5)  # calibrated as the load is
+
+
+@pytest.mark.parametrize(("averaging_s", "windows_s"), [(0.1, {0.1, 1, 5, 10}), (1.0, {1, 5, 10}), (2.5, {2.5, 5, 10})])
+def test_a_reading_that_is_a_mean_tells_nothing_of_shorter_windows(
+    tmp_path: Path, averaging_s: float, windows_s: set[float]
+) -> None:
+    power = Power(500.0, 600.0, 600.0, 600.0, averaging_s)
+    write(tmp_path / "run", outcome(gpu(500 * WINDOW_S, power=power)))
+    write_part(tmp_path / "run", "k0", 0, {"power_w:nvml": windows(SWING)})
+    ((found, readings),) = from_run(tmp_path / "run")
+    assert {w for w, _ in found.statistics} == {w for w, _ in found.bands} == windows_s
+    # what was polled as 600 W was 600 W for so long
+    assert found.statistics[min(windows_s), 1.0] == 600
+    assert readings is not None
+    assert np.median(np.diff(readings.t_ns)) == pytest.approx(averaging_s * 1e9)
 
 
 def test_a_calibration_reaches_the_samples(tmp_path: Path) -> None:
     write(tmp_path / "run", outcome(gpu(525 * WINDOW_S, calibration="gpu-0.json")))
     write_part(tmp_path / "run", "k0", 0, {"power_w:nvml": windows(SWING)})
-    (found,) = from_run(tmp_path / "run")
+    ((found, _),) = from_run(tmp_path / "run")
     assert found.mean_w == pytest.approx(525)
     assert found.statistics[0.1, 1.0] == pytest.approx(630)
     assert found.cdf[100] == pytest.approx(630)
@@ -152,13 +178,14 @@ def test_a_calibration_reaches_the_samples(tmp_path: Path) -> None:
 def test_samples_and_energies_that_differ_are_told(tmp_path: Path) -> None:
     write(tmp_path / "run", outcome(gpu(600 * WINDOW_S)))
     write_part(tmp_path / "run", "k0", 0, {"power_w:nvml": windows(SWING)})
-    assert any("energy says +20.0 %" in n for n in from_run(tmp_path / "run")[0].notes)
+    assert any("energy says +20.0 %" in n for n in from_run(tmp_path / "run")[0][0].notes)
 
 
 def test_without_samples_the_windows_speak(tmp_path: Path) -> None:
     power = Power(480.0, 590.0, 595.0, 605.0, 0.1)
     write(tmp_path / "run", outcome(gpu(500 * WINDOW_S, power=power)))
-    (found,) = from_run(tmp_path / "run")
+    ((found, readings),) = from_run(tmp_path / "run")
+    assert readings is None
     assert found.mean_w == pytest.approx(500)
     assert found.statistics[0.1, 1.0] == 605
     assert found.statistics[WINDOW_S, 1.0] == pytest.approx(500)
@@ -186,7 +213,7 @@ def test_a_cap_counts_when_the_run_proves_it(
 ) -> None:
     write(tmp_path / "run", outcome(gpu(500 * WINDOW_S), conditions=conditions))
     write_part(tmp_path / "run", "k0", 0, {"power_w:nvml": windows(np.full(200, 500.0))})
-    (found,) = from_run(tmp_path / "run")
+    ((found, _),) = from_run(tmp_path / "run")
     assert found.cap_w == cap_w
     assert said in (found.cap_proof if cap_w else " ".join(found.notes))
     assert bool(found.cap_proof) == (cap_w is not None)
@@ -195,7 +222,7 @@ def test_a_cap_counts_when_the_run_proves_it(
 def test_a_cap_on_gpus_is_none_on_the_node(tmp_path: Path) -> None:
     write(tmp_path / "run", outcome(node(500 * WINDOW_S), conditions=limited(505.0, held=0.9)))
     write_part(tmp_path / "run", "k0", 0, {"power_w:pdu": windows(np.full(200, 500.0))})
-    (found,) = from_run(tmp_path / "run")
+    ((found, _),) = from_run(tmp_path / "run")
     assert found.cap_w is None
     assert "it is no cap on node_ac" in found.notes[-1]
 
