@@ -1,11 +1,13 @@
 """The fleet of a sizing: each kind of hardware with its units and with what one of them draws, from the request.
 
 What a unit draws comes from the first of: runs of ``perwatt run``, power traces, the published ratios of its system.
+Under a limit each entry is a candidate, and a run is as many as it holds proven power caps of the same case.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +20,7 @@ from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.sites import parameter_from, system_from, system_named
 from perwatt.results.size import loads
 from perwatt.results.size.electrical import psu_input_w
+from perwatt.results.size.limit import cap
 from perwatt.results.size.load import Load
 from perwatt.results.size.loads_run import DEVICE, HELD, REACHED, Readings, from_run
 from perwatt.results.size.parameter import Floats
@@ -27,7 +30,7 @@ from perwatt.results.size.trace_file import read_traces
 from perwatt.results.size.windows import seconds_from
 
 MIXES = {"training": 1.0, "inference": 0.0}
-INHERITED = ("per_rack", "mix", "run", "trace", "format", "gaps", "load", "cap_w")
+INHERITED = ("per_rack", "mix", "run", "trace", "format", "gaps", "load", "cap_w", "work_per_s", "work_unit")
 KEYS = ("name", "system", "units", *INHERITED)
 MOST = 10_000_000
 
@@ -46,12 +49,25 @@ def fleet(plain: Mapping[str, Any], directories: Sequence[str]) -> list[Fleet]:
         raise BadRequest(f"load: found {plain['load']!r} without a run; allowed with run=RUN, whose cases it chooses")
     found = []
     for index, node in enumerate(asked):
-        where = f"fleet[{index}]" if plain["fleet"] else "systems" if plain["systems"] else ""
-        found.append(_entry(plain, node, where, directories))
+        where = f"fleet[{index}]" if plain["fleet"] else f"systems[{index}]" if plain["systems"] else ""
+        found += _entries(plain, node, where, directories)
+    found = _apart(found)
     names = [member.entry.name for member in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise BadRequest(f"fleet: found {twice[0]!r} twice; allowed names of their own: {{name: ..., system: ...}}")
     return found
+
+
+def _apart(found: list[Fleet]) -> list[Fleet]:
+    """The same with those of one name told apart by their power caps, where these are known."""
+    names = [member.entry.name for member in found]
+    apart = []
+    for entry, trace in found:
+        name = entry.name
+        if names.count(name) > 1 and (held := cap(entry.load)) is not None:
+            name += f"_{'gpu_' if held.of == 'GPU' else ''}{held.power_w:.0f}w"
+        apart.append(Fleet(msgspec.structs.replace(entry, name=name), trace))
+    return apart
 
 
 def _asked(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -59,16 +75,22 @@ def _asked(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
     if plain["fleet"]:
         if not isinstance(plain["fleet"], list):
             raise BadRequest(f"fleet: found {plain['fleet']!r}; allowed a list of {{system: NAME, units: N, ...}}")
-        for index, node in enumerate(plain["fleet"]):
-            if not isinstance(node, dict) or "system" not in node:
-                raise BadRequest(f"fleet[{index}]: found {node!r}; allowed {{system: NAME, units: N, ...}}")
-            if unknown := [key for key in node if key not in KEYS]:
-                raise BadRequest(f"fleet[{index}].{unknown[0]}: no such key; choices: {', '.join(KEYS)}")
-        return [dict(node) for node in plain["fleet"]]
+        return [_node(node, f"fleet[{index}]", "{system: NAME, units: N, ...}", KEYS)
+                for index, node in enumerate(plain["fleet"])]  # fmt: skip
     if plain["systems"]:
         if plain["limit_mw"] is None:
             raise BadRequest("systems: found systems to choose from without a limit; allowed with limit_mw=MW")
-        return [{"system": name, "units": 1} for name in _many(plain["systems"])]
+        listed = plain["systems"] if isinstance(plain["systems"], list) else [plain["systems"]]
+        keys = [key for key in KEYS if key != "units"]
+        return [
+            {"units": 1}
+            | (
+                {"system": node}
+                if isinstance(node, str)
+                else _node(node, f"systems[{index}]", "NAME or {system: NAME, ...}", keys)
+            )
+            for index, node in enumerate(listed)
+        ]
     if plain["system"] is None:
         raise BadRequest(
             "system: found nothing; allowed system=NAME nodes=N, fleet=[...], or preset=gefion|gigafactory"
@@ -79,25 +101,37 @@ def _asked(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"system": plain["system"], "units": units}]
 
 
-def _entry(plain: Mapping[str, Any], node: dict[str, Any], where: str, directories: Sequence[str]) -> Fleet:
+def _node(node: Any, where: str, allowed: str, keys: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(node, dict) or "system" not in node:
+        raise BadRequest(f"{where}: found {node!r}; allowed {allowed}")
+    if unknown := [key for key in node if key not in keys]:
+        raise BadRequest(f"{where}.{unknown[0]}: no such key; choices: {', '.join(keys)}")
+    return dict(node)
+
+
+def _entries(plain: Mapping[str, Any], node: dict[str, Any], where: str, directories: Sequence[str]) -> list[Fleet]:
+    """One entry; of a run under a limit one for each power cap."""
     node = {key: plain[key] for key in INHERITED} | node
     named = node["system"]
     system = system_named(named, directories) if isinstance(named, str) else system_from(named)
     name = str(node.get("name", system.name))
-    load, trace = _load(plain, node, system, where or "system")
+    dot = f"{where}." if where else ""
+    found = _loads(plain, node, system, where or "system")
+    if node["work_per_s"] is not None:
+        found = [(_working(load, node, dot), trace) for load, trace in found]
     if node["cap_w"] is not None:
-        load = _capped(load, node["cap_w"], f"{where}.cap_w" if where else "cap_w")
+        found = [(_capped(load, node["cap_w"], f"{dot}cap_w"), trace) for load, trace in found]
     entry = Entry(
         name=name,
         system=system,
         units=whole(node.get("units"), f"{where}.units" if where else "nodes", 1),
         per_rack=system.per_rack if node["per_rack"] is None else whole(node["per_rack"], "per_rack", 1),
-        load=load,
+        load=found[0][0],
         training=_mix(node["mix"]),
         utilisation=parameter_from(plain["utilisation"], "utilisation", 0.0, 1.0),
         idle_fraction=parameter_from(plain["idle_fraction"], "idle_fraction", 0.0, 1.0),
     )
-    return Fleet(entry, trace)
+    return [Fleet(msgspec.structs.replace(entry, load=load), trace) for load, trace in found]
 
 
 def whole(value: Any, key: str, least: int) -> int:
@@ -132,13 +166,27 @@ def _capped(load: Load, cap_w: Any, key: str) -> Load:
     return msgspec.structs.replace(load, cap_w=float(cap_w), cap_proof=proof)
 
 
+def _working(load: Load, node: Mapping[str, Any], dot: str) -> Load:
+    """The load with the work that a unit did meanwhile, as the request says."""
+    rate, unit = node["work_per_s"], node["work_unit"]
+    if node["trace"] is None:
+        raise BadRequest(
+            f"{dot}work_per_s: found {rate!r} without a trace; allowed with one: a run counts its own work"
+        )
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
+        raise BadRequest(f"{dot}work_per_s: found {rate!r}; allowed the work of one unit in a second, above 0")
+    if not isinstance(unit, str) or not unit.isalpha():
+        raise BadRequest(f"{dot}work_unit: found {unit!r}; allowed one word, what work_per_s counts: token, FLOP")
+    return msgspec.structs.replace(load, work_per_s=float(rate), work_unit=unit, work_kind="given")
+
+
 def _many(value: Any) -> list[str]:
     return [str(one) for one in (value if isinstance(value, list) else [value])]
 
 
-def _load(
+def _loads(
     plain: Mapping[str, Any], node: Mapping[str, Any], system: System, where: str
-) -> tuple[Load, tuple[Floats, Floats] | None]:
+) -> list[tuple[Load, tuple[Floats, Floats] | None]]:
     if node["run"] is not None and node["trace"] is not None:
         raise BadRequest(f"{where}: found run and trace; allowed one of the two")
     if node["run"] is not None:
@@ -151,14 +199,15 @@ def _load(
         ]
         load = _at_the_node(loads.from_traces(traces, system.name), system)
         longest = max(traces, key=lambda trace: len(trace.t_ns))
-        return load, (seconds_from(longest.t_ns), _input_w(longest.power_w, load, system))
-    return loads.published(system), None
+        return [(load, (seconds_from(longest.t_ns), _input_w(longest.power_w, load, system)))]
+    return [(loads.published(system), None)]
 
 
 def _measured(
     plain: Mapping[str, Any], node: Mapping[str, Any], system: System
-) -> tuple[Load, tuple[Floats, Floats] | None]:
-    """The case that draws the most of those that match, at the node's AC input, with its readings."""
+) -> list[tuple[Load, tuple[Floats, Floats] | None]]:
+    """The case that draws the most of those that match, at the node's AC input, with its readings; under a limit that
+    case at each power cap."""
     pattern = node["load"]
     found: list[tuple[Load, Readings | None]] = []
     for text in _many(node["run"]):
@@ -168,10 +217,25 @@ def _measured(
     if not matching:
         names = ", ".join(sorted({load.name for load, _ in found})[:8]) or "none of its cases was metered"
         raise BadRequest(f"run={node['run']}: load={pattern}: no metered case matches; there are: {names}")
-    load, readings = max(matching, key=lambda one: one[0].mean_w)
-    if readings is None:
-        return load, None
-    return load, (seconds_from(readings.t_ns), _input_w(readings.power_w, load, system))
+    chosen = [max(matching, key=lambda one: one[0].mean_w)]
+    if plain["limit_mw"] is not None and node["cap_w"] is None:
+        chosen = _by_cap(chosen[0], matching)
+    return [
+        (load, None if read is None else (seconds_from(read.t_ns), _input_w(read.power_w, load, system)))
+        for load, read in chosen
+    ]
+
+
+def _by_cap(
+    hungriest: tuple[Load, Readings | None], matching: Sequence[tuple[Load, Readings | None]]
+) -> list[tuple[Load, Readings | None]]:
+    """The case that draws the most, and the same case at each power cap that is proven; of several at one cap that
+    which draws the most."""
+    found = {None if (held := cap(hungriest[0])) is None else (held.of, round(held.power_w)): hungriest}
+    for one in sorted(matching, key=lambda one: -one[0].mean_w):
+        if one[0].name == hungriest[0].name and (held := cap(one[0])) is not None:
+            found.setdefault((held.of, round(held.power_w)), one)
+    return list(found.values())
 
 
 def _input_w(power_w: Floats, load: Load, system: System) -> Floats:

@@ -35,11 +35,12 @@ CONFIG = "size"
 GROUPS = ("system", "site", "preset")
 KEYS = (
     *("title", "system", "nodes", "per_rack", "mix", "run", "trace", "format", "columns", "gaps", "load"),
-    *("cap_w", "fleet", "phases"),
+    *("cap_w", "work_per_s", "work_unit", "fleet", "phases"),
     *("utilisation", "idle_fraction", "limit_mw", "systems", "site", "compare_site", "compare_changes"),
     *("draws", "seed", "runs_dir", "out"),
 )
 PHASE = "{name: NAME, units: {name in the fleet: units}}"
+Extra = tuple[tuple[Line, ...], tuple[Series, ...]]
 Seen = dict[tuple[str, int, Grid | None], tuple[tuple[Line, ...], tuple[Series, ...]]]
 LEAST_DRAWS, MOST_DRAWS = 100, 100_000  # of which 5 and 95 % can be told; that fit in a gigabyte
 MOST_MW = 100_000.0
@@ -57,7 +58,7 @@ def size(arguments: Sequence[str]) -> int:
     climate, weather = _weather(site, directories)
     members = fleet(plain, directories)
     request = _request(plain, site, climate, members)
-    extra: tuple[Line, ...] = ()
+    extra: Extra = (), ()
     if plain["limit_mw"] is not None:
         request, extra = _limited(plain, request, weather)
     seen: Seen = {}
@@ -149,8 +150,8 @@ def _phases(asked: Any) -> tuple[tuple[str, dict[str, int]], ...]:
     return tuple(grown)
 
 
-def _limited(plain: dict[str, Any], request: Request, weather: Weather) -> tuple[Request, tuple[Line, ...]]:
-    """The best choice under the limit as the request, and all choices as lines."""
+def _limited(plain: dict[str, Any], request: Request, weather: Weather) -> tuple[Request, Extra]:
+    """The best choice under the limit as the request, and all choices as lines and curves."""
     if isinstance(plain["limit_mw"], bool) or not isinstance(plain["limit_mw"], int | float):
         raise BadRequest(f"limit_mw: found {plain['limit_mw']!r}; allowed a number of MW above 0")
     if plain["limit_mw"] > MOST_MW:
@@ -159,18 +160,18 @@ def _limited(plain: dict[str, Any], request: Request, weather: Weather) -> tuple
     found = limit.choices(request, weather, limit_w)
     best = found[0]
     if best.units == 0:
-        raise BadRequest(f"limit_mw={plain['limit_mw']}: not one unit of {best.entry.system.title} fits")
+        first = best.binding.name
+        at = f"{first}={plain['limit_mw'] if first == 'limit_mw' else f'{best.binding.most:g}'}"
+        raise BadRequest(f"{at}: not one unit of {limit.titled(best.entry)} fits")
     entry = msgspec.structs.replace(best.entry, units=best.units)
-    title = plain["title"] or f"{best.units} {best.entry.system.title}: most work under {plain['limit_mw']:g} MW"
-    return msgspec.structs.replace(request, fleet=(entry,), title=title), limit.lines(found, limit_w, request.draws > 0)
+    title = plain["title"] or f"{best.units} {limit.titled(best.entry)}: most work under {plain['limit_mw']:g} MW"
+    chosen = msgspec.structs.replace(request, fleet=(entry,), title=title)
+    return chosen, (limit.lines(found, limit_w, request.draws > 0), limit.series(found))
 
 
-def _sized(
-    request: Request, weather: Weather, members: Sequence[Fleet], seen: Seen, extra: tuple[Line, ...] = ()
-) -> Sizing:
+def _sized(request: Request, weather: Weather, members: Sequence[Fleet], seen: Seen, extra: Extra = ((), ())) -> Sizing:
     """``seen``: transients that are known already; of a year of seconds they take long."""
-    lines: list[Line] = [*extra]
-    curves: list[Series] = []
+    lines, curves = list(extra[0]), list(extra[1])
     for entry in request.fleet:
         member = next(m for m in members if m.entry.name == entry.name)
         if member.trace is not None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from perwatt.results.reports.console import LEAST_WIDTH, PLAIN, WIDTH
 from perwatt.results.reports.sizing_beside import compared
+from perwatt.results.reports.sizing_candidates import COLUMNS, Candidate, candidates
 from perwatt.results.reports.sizing_tables import decision, headlines, kinds, levels, sections
 from perwatt.results.reports.sizing_values import ABSENT, NARROW, shown, text
 from perwatt.results.size.sizing import Line, Sizing
@@ -76,10 +77,14 @@ def _print(console: Console, sizing: Sizing, others: Sequence[Sizing]) -> None:
     if others:
         console.print()
         console.print(_beside([sizing, *others]))
+    if rows := candidates(sizing):
+        console.print()
+        console.print(_candidates(rows))
     if table := _levels(sizing, console.width):
         console.print()
         console.print(table)
-    side_by_side = {line.key for row in levels(sizing)[1] for line in row.lines.values()}
+    tables = [row.lines for row in rows] + [row.lines for row in levels(sizing)[1]]
+    side_by_side = {line.key for lines in tables for line in lines.values()}
     for _, title, lines in sections(sizing):
         rest = [line for line in lines if line.key not in side_by_side]
         if rest:
@@ -126,6 +131,22 @@ def _beside(sizings: Sequence[Sizing]) -> Table:
         words = [word or ABSENT for word in row.words]
         words += [text(line).whole if line else ABSENT for line in row.lines]
         table.add_row(row.caption, *(Text(word) for word in words))
+    return table
+
+
+def _candidates(rows: Sequence[Candidate]) -> Table:
+    """What could stand under the limit: a row each."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    table.add_column(Text("Under the limit", style="bold"), overflow="fold")
+    for title in COLUMNS.values():
+        table.add_column(Text(title, style="dim"), justify="right", overflow="fold")
+    table.add_column(Text("binds", style="dim"), overflow="fold")
+    table.add_column("")
+    for row in rows:
+        table.add_row(row.name, *map(Text, row.cells()))
     return table
 
 

@@ -8,6 +8,7 @@ from html import escape
 from itertools import groupby, pairwise
 
 from perwatt.results.reports.sizing_beside import compared
+from perwatt.results.reports.sizing_candidates import COLUMNS, candidates
 from perwatt.results.reports.sizing_tables import KINDS
 from perwatt.results.reports.sizing_tables import levels as rows_of_levels
 from perwatt.results.reports.sizing_values import ABSENT, exact, scale, spoken, text
@@ -55,6 +56,26 @@ def levels(sizing: Sizing) -> str:
     )
     more = '<p class="more"><a href="#power">what each figure rests on</a></p>'
     return f"<section>\n<h2>Power, side by side</h2>\n{_scroll('Power by level', table)}\n{more}\n</section>"
+
+
+def under_limit(sizing: Sizing) -> str:
+    """What could stand under a limit, the most work first; nothing where no limit was asked for."""
+    rows = candidates(sizing)
+    if not rows:
+        return ""
+    heads = "".join(f'<th scope="col">{title}</th>' for title in (*COLUMNS.values(), "binds", ""))
+    body = ""
+    for row in rows:
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row.cells())
+        body += f'<tr><th scope="row" class="case">{escape(row.name)}</th>{cells}</tr>'
+    table = (
+        f'<table class="levels"><thead><tr><th scope="col" class="case">candidate</th>{heads}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+    more = '<p class="more"><a href="#work">what each figure rests on</a></p>'
+    return (
+        f"<section>\n<h2>Under the limit, the most work first</h2>\n{_scroll('Candidates', table)}\n{more}\n</section>"
+    )
 
 
 def section(name: Section, title: str, lines: Sequence[Line], seen: Container[str] = ()) -> str:

@@ -2,8 +2,9 @@
 
 How a series is drawn follows from how its name begins: ``load_duration`` as an area from 0, ``year`` as panels one
 below the other on one axis (hours and PUE share no scale), ``ramps`` as bars side by side, ``spectrum`` on two
-logarithmic axes, any other as lines. Curves in W get the prefix that suits the largest value. What the meter cannot see
-is said by the series' note, beside the title. matplotlib is imported on use, without global state.
+logarithmic axes, ``caps`` as points, between which nothing is known, any other as lines. Curves in W get the prefix
+that suits the largest value. What the meter cannot see is said by the series' note, beside the title. matplotlib is
+imported on use, without global state.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ TITLES = {
     "ramps": "Steepest change by window",
     "spectrum": "Spectrum of the power",
     "trace": "Power over time",
+    "caps": "Work by power cap",
 }
 
 
@@ -79,7 +81,7 @@ def _spoken(label: str) -> str:
 def _unit(label: str, values: Sequence[float]) -> tuple[float, str]:
     """What to divide by and what to write above the axis: ``power in W`` (or ``power, W``) is ``power in MW``."""
     name, separator, unit = _spoken(label).partition(" in ")
-    if unit in ("W", "J", "W/s"):
+    if unit in ("W", "J", "W/s") or name.startswith("work "):
         factor, scaled = scale(max((abs(v) for v in values), default=0.0), unit)
         return factor, f"{name}{separator}{scaled}"
     if "as a fraction" in label:
@@ -94,7 +96,9 @@ def _lines(axes: Axes, series: Series, known: dict[str, tuple[float, ...]], fact
     for index, (_, values) in enumerate(known.items()):
         ink = svg.INK[f"c{index % svg.SERIES}"]
         y = [value / factor for value in values]
-        axes.plot(series.x, y, color=ink, linewidth=1.7, label=list(known)[index], zorder=3)
+        line, mark = ("none", "o") if series.name.startswith("caps") else ("-", "")
+        axes.plot(series.x, y, color=ink, linewidth=1.7, linestyle=line, marker=mark, label=list(known)[index],
+                  clip_on=not mark, zorder=3)  # fmt: skip
         if duration and index == 0:
             axes.fill_between(series.x, y, color=ink, alpha=0.12, linewidth=0, zorder=1)
     axes.margins(x=0)

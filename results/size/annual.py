@@ -16,6 +16,7 @@ from perwatt.results.size import kpi
 from perwatt.results.size.chain import Built, Chain, Through
 from perwatt.results.size.demand import Demand
 from perwatt.results.size.facility import Facility, cooling_values, cooling_w
+from perwatt.results.size.finding import Finding, beyond
 from perwatt.results.size.indicator import INDICATORS
 from perwatt.results.size.levels import idle_w
 from perwatt.results.size.parameter import Values
@@ -42,6 +43,7 @@ class Year:
     liquid_j: Values
     reused: Reused
     work: dict[str, Values]
+    failing: tuple[Finding, ...]
 
 
 def year(
@@ -80,7 +82,11 @@ def year(
         own_cooling=0.0,
     )
     work = _work(request, values)
-    found = Year(bins, plant, through, it_w, edc_j, eit_j, win_m3, liquid_j, reused, work)
+    most_m3 = request.site.cooling.water_limit_m3
+    failing = beyond(
+        "water", f"the site may use {most_m3 or 0.0:g} m3 a year", win_m3, most_m3, lambda m3: f"{m3:.4g} m3"
+    )
+    found = Year(bins, plant, through, it_w, edc_j, eit_j, win_m3, liquid_j, reused, work, failing)
     _lines(request, values, found, source_c, sheet)
     return found
 

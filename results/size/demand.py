@@ -14,6 +14,7 @@ import numpy as np
 
 from perwatt.results.size import feeds, fitting, redundancy
 from perwatt.results.size.feeds import Circuit
+from perwatt.results.size.finding import Finding
 from perwatt.results.size.levels import GPU, RACK, ROW, SITE, UPS, Drawn, Level, draw, one_gpu
 from perwatt.results.size.parameter import Kind, Values
 from perwatt.results.size.request import Entry, Request
@@ -52,7 +53,7 @@ class Demand:
     rows: dict[str, int] = field(default_factory=dict)
     circuits: dict[str, Circuit] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
-    failing: list[str] = field(default_factory=list)
+    failing: list[Finding] = field(default_factory=list)
 
 
 def place(request: Request, entry: Entry) -> str:
@@ -209,8 +210,7 @@ def _feed(
     circuit = _circuit(feed, values, design_w, nameplate_w, capped, feed.ratings_a, "rack")
     found.circuits[entry.name] = circuit
     _circuit_lines(entry, place(request, entry), "rack", circuit, sheet)
-    if circuit.failing:
-        found.failing.append(f"{entry.name}: {circuit.failing}")
+    _short(entry, circuit, found)
     if entry.system.psu is not None and (lost := feeds.path_loss(entry.system.psu, circuit.paths)):
         found.warnings.append(f"{entry.name}: {lost}")
     return circuit
@@ -223,8 +223,13 @@ def _row(
     electrical = request.site.electrical
     circuit = _circuit(electrical.feed, values, row_w, None, False, electrical.row_ratings_a, "row")
     _circuit_lines(entry, place(request, entry), "row", circuit, sheet)
+    _short(entry, circuit, found)
+
+
+def _short(entry: Entry, circuit: Circuit, found: Demand) -> None:
     if circuit.failing:
-        found.failing.append(f"{entry.name}: {circuit.failing}")
+        share = float(np.mean(np.asarray(circuit.circuits) > 1))
+        found.failing.append(Finding(f"{entry.name}.{circuit.level}", f"{entry.name}: {circuit.failing}", share))
 
 
 def _circuit(

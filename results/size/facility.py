@@ -16,6 +16,7 @@ import numpy as np
 from perwatt.results.size import air, liquid, redundancy
 from perwatt.results.size.chain import Built, Chain, Through
 from perwatt.results.size.demand import TITLES, Demand
+from perwatt.results.size.finding import Finding, beyond, in_draws
 from perwatt.results.size.levels import SITE, UPS
 from perwatt.results.size.parameter import Values
 from perwatt.results.size.plant import Hour, facility_supply_c, hour
@@ -35,8 +36,8 @@ class Facility:
     design: Hour
     through: dict[str, Through]
     loss: Values
-    warnings: tuple[str, ...]
-    failing: tuple[str, ...]
+    warnings: tuple[Finding, ...]
+    failing: tuple[Finding, ...]
 
 
 def cooling_values(values: Mapping[str, Values]) -> dict[str, Values]:
@@ -69,20 +70,32 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     ups_w = {name: chain.ups_in_w(w, built.ups_modules, design=True) for name, w in demand.ups_w.items()}
     sheet.add("cooling.design_db", "cooling", "dry bulb of the design hour", db_c, "degC", db_basis)
     _power(through, ups_w, sheet)
-    warnings: list[str] = []
-    failing = _electrical(request, chain, built, ups_it_w, through["recommended"], sheet)
-    _cooling(request, p, demand, design, through["recommended"], sheet)
-    if (chilled := float(np.mean(1 - np.asarray(design.free_fraction)))) > 0 and site.cooling.plant != "chiller":
-        held = bool(np.all(np.asarray(design.reachable)))
-        only_air = held or float(np.max(demand.liquid)) <= 0
-        which = "the air's supply" if only_air else "the coolant's and the air's supply"
-        warnings.append(
-            f"cooling: the {site.cooling.plant} plant alone does not hold {which} at the design hour; "
-            f"a chiller behind it carries {100 * chilled:.0f} % of the heat"
-        )
+    failing = (
+        *_electrical(request, chain, built, ups_it_w, through["recommended"], sheet),
+        *_cooling(request, p, demand, design, through["recommended"], sheet),
+    )
+    warnings = _chilled(request, demand, design)
     if float(np.max(values["site.reuse.fraction"])) > 0 and float(np.max(demand.liquid)) <= 0:
-        warnings.append("reuse: no heat is handed over: all of it is in air, and only heat in a liquid is modelled")
-    return Facility(chain, built, design, through, loss, tuple(warnings), failing)
+        said = "reuse: no heat is handed over: all of it is in air, and only heat in a liquid is modelled"
+        warnings = (*warnings, Finding("reuse", said, 1.0))
+    return Facility(chain, built, design, through, loss, warnings, failing)
+
+
+def _chilled(request: Request, demand: Demand, design: Hour) -> tuple[Finding, ...]:
+    """Whether the plant needs a chiller behind it at the design hour, where it is none itself."""
+    plant = request.site.cooling.plant
+    chilled = np.atleast_1d(1 - np.asarray(design.free_fraction))
+    share = float(np.mean(chilled > 0))
+    if share == 0 or plant == "chiller":
+        return ()
+    only_air = bool(np.all(np.asarray(design.reachable))) or float(np.max(demand.liquid)) <= 0
+    which = "the air's supply" if only_air else "the coolant's and the air's supply"
+    up_to = "" if chilled.size == 1 else "up to "
+    text = (
+        f"cooling: the {plant} plant alone does not hold {which} at the design hour{in_draws(share)}; "
+        f"a chiller behind it carries {up_to}{100 * float(np.max(chilled)):.0f} % of the heat"
+    )
+    return (Finding("chiller", text, share),)
 
 
 def _power(through: Mapping[str, Through], ups_w: Mapping[str, Values], sheet: Sheet) -> None:
@@ -107,7 +120,7 @@ def _power(through: Mapping[str, Through], ups_w: Mapping[str, Values], sheet: S
 
 def _electrical(
     request: Request, chain: Chain, built: Built, ups_it_w: Values, design: Through, sheet: Sheet
-) -> tuple[str, ...]:
+) -> tuple[Finding, ...]:
     electrical = request.site.electrical
     out_w = chain.ups_out_w(ups_it_w)
     for key, title, count, load, unit, topology in (
@@ -129,20 +142,17 @@ def _electrical(
         sheet.add("power.site.left", "power", "site: left of what the grid offers",
                   electrical.available_w - design.grid_w, "W", f"of {electrical.available_w / 1e6:.4g} MW",
                   level="site")  # fmt: skip
-        short_w = design.grid_w - electrical.available_w
-        most = float(np.max(short_w))
-        if most > 0:
-            share = float(np.mean(np.asarray(short_w) > 0))
-            often = "" if share == 1 else f" in {100 * share:.2g} % of the draws"
-            return (
-                f"site: the grid offers {electrical.available_w / 1e6:.4g} MW, short by {most / 1e6:.3g} MW{often}",
-            )
-    return ()
+    offered = f"the grid offers {(electrical.available_w or 0.0) / 1e6:.4g} MW"
+    return beyond("site", offered, design.grid_w, electrical.available_w, _mw)
+
+
+def _mw(power_w: float) -> str:
+    return f"{power_w / 1e6:.3g} MW"
 
 
 def _cooling(
     request: Request, p: Mapping[str, Values], demand: Demand, design: Hour, peak: Through, sheet: Sheet
-) -> None:
+) -> tuple[Finding, ...]:
     site, cooling = request.site, request.site.cooling
     it_w = peak.it_w
     liquid_w, air_w = design.liquid_w * it_w, design.air_w * it_w
@@ -153,7 +163,11 @@ def _cooling(
 
     add("liquid_heat", "heat into the liquid", liquid_w, "W", "the systems' liquid fraction of the recommended power")
     add("air_heat", "heat into the air", air_w, "W", "the rest, losses in the hall and its fans")
-    add("rejected", "heat rejected at the design hour", design.rejected_w * it_w, "W", "all that the plant rejects")
+    rejected_w = design.rejected_w * it_w
+    add("rejected", "heat rejected at the design hour", rejected_w, "W", "all that the plant rejects")
+    most_w = cooling.heat_limit_w
+    if most_w is not None:
+        add("left", "left of the heat that the plant may reject", most_w - rejected_w, "W", f"of {most_w / 1e6:.4g} MW")
     add("pue_peak", "PUE of the design hour", peak.grid_w / peak.ups_out_w, "1",
         "grid over UPS outputs, as the year's: the electrical capacity is sized on it")  # fmt: skip
     add("chilled", "of it through compressors", design.chilled_w * it_w, "W", "by chillers behind the plant")
@@ -167,7 +181,18 @@ def _cooling(
     add("air_flow_cfm", "air flow", air.cfm(flow_air), "CFM", "the same")
     if float(np.max(liquid_w)) <= 0:
         add("liquid_flow", "coolant flow", None, "m3/s", "no system of the fleet gives heat to a liquid")
-        return
+    else:
+        _liquid(request, p, demand, liquid_w, sheet)
+    return beyond("cooling", f"the plant may reject {(most_w or 0.0) / 1e6:.4g} MW", rejected_w, most_w, _mw)
+
+
+def _liquid(request: Request, p: Mapping[str, Values], demand: Demand, liquid_w: Values, sheet: Sheet) -> None:
+    """Lines of the coolant and of the pipes and units that move it."""
+    cooling = request.site.cooling
+
+    def add(key: str, label: str, value: Values | None, unit: str, basis: str) -> None:
+        sheet.add(f"cooling.{key}", "cooling", label, value, unit, basis)
+
     flow = liquid.flow_m3_s(liquid_w, p["liquid_rise_k"], cooling.fluid, p["supply_liquid_c"])
     per_kw = liquid.l_min_per_kw(p["liquid_rise_k"], cooling.fluid, p["supply_liquid_c"])
     add("liquid_flow", "coolant flow", flow, "m3/s", f"{cooling.fluid} at its supply and rise")

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from perwatt.results.size.electrical import within
+from perwatt.results.size.finding import in_draws
 from perwatt.results.size.parameter import Values
 from perwatt.results.size.redundancy import ROUNDING
 from perwatt.results.size.site import Feed
@@ -190,7 +191,7 @@ def _failing(
     worst = np.unravel_index(np.argmax(amps / carried), amps.shape)
     need_a, have_a = float(amps[worst]), float(carried[worst])
     kw, n = float(watts[worst]) / 1e3, int(many[worst])
-    share = "" if np.all(short) else f" in {100 * np.mean(short):.2g} % of the draws"
+    share = in_draws(float(np.mean(short))) + (", at worst" if short.size > 1 else "")
     last = {1: "on its one path", 2: "with the other path lost"}.get(
         feed.paths, f"on each path with one of {feed.paths} lost"
     )

@@ -1,89 +1,149 @@
-"""The other way round: under a limit of the site, how many units of which hardware do the most work.
+"""The other way round: under the limits of the site, how many units of which hardware, at which cap, do the most work.
 
-For each choice (a system as measured, or as published, at its cap if one was enforced) the largest number of units is
-sought whose site still takes no more than the limit from the grid at the design hour, and no more water in a year, in
-95 of 100 draws of what is not known (with every input at its likeliest, where no draws are asked for). The
-demand never falls with one more unit, so bisection finds it. Choices are then ranked by the work that they do in a
-year; only like work is compared, and published peaks are not work that was measured.
+A candidate is one kind of hardware as it was recorded, at one power cap, or as it was published, without any. A cap is
+one that was enforced and that the recording proves: on the whole unit, or on each of its GPUs alone. Between two caps
+nothing is interpolated: what was not recorded is no candidate.
+
+For each candidate the largest number of units is sought whose site stays within all limits that are stated, in 95 of
+100 draws of what is not known (with every input at its likeliest, where no draws are asked for): the power from the
+grid at the design hour, the heat that the plant rejects then, the water of a year. None of them falls with one more
+unit, so bisection finds it. The limit that one unit more would pass by the most binds. Candidates are ranked by the
+work that they do in a year; only like work is compared, and published peaks are not work that was measured.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from perwatt.results.size.levels import inputs
+from perwatt.results.size.load import Load
 from perwatt.results.size.model import evaluate, parameters
 from perwatt.results.size.montecarlo import HIGH, drawn, modes
 from perwatt.results.size.parameter import Kind, Values
 from perwatt.results.size.request import Entry, Request
-from perwatt.results.size.sizing import Line
+from perwatt.results.size.sizing import Line, Series
 from perwatt.results.size.weather import Weather
 
 MOST_UNITS = 10_000_000
 DRAWS = 400  # of all inputs, for each count that is tried
 S_PER_YEAR = 8760 * 3600.0
+SITE, HEAT, WATER = "power.site.recommended", "cooling.rejected", "year.water"
+
+
+class Limit(NamedTuple):
+    """``most`` of the line ``key``, as ``name`` of the request states it; ``what`` it is."""
+
+    name: str
+    what: str
+    key: str
+    most: float
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One kind of hardware under the limit: ``units`` of it (0: not one fits), what the site then takes in W and m3,
-    the work of a year, of ``work_unit`` and ``kind`` (None: nothing to count), and which limit binds."""
+    """A candidate under the limits: ``units`` of it (0: not one fits), what the site then takes in W and m3 and rejects
+    in W, the work of a year, of ``work_unit`` and ``kind`` (None: nothing to count), and which limit ``binding``."""
 
     entry: Entry
     units: int
     site_w: float
+    heat_w: float
     water_m3: float
     work: float | None
     work_unit: str
     kind: Kind
-    binding: str
+    binding: Limit
+
+    @property
+    def work_per_w(self) -> float | None:
+        """Work of a year per W from the grid; None where no work is counted or not one unit fits."""
+        return None if self.work is None or not self.site_w else self.work / self.site_w
+
+
+class Cap(NamedTuple):
+    """A cap that held, in W, ``of`` the unit or each GPU, and what proves it."""
+
+    power_w: float
+    of: str
+    proof: str
+
+
+def cap(load: Load) -> Cap | None:
+    """The cap under which ``load`` was recorded; None if none is proven."""
+    if load.cap_w is not None:
+        return Cap(load.cap_w, "unit", load.cap_proof)
+    if load.device_cap_w is not None:
+        return Cap(load.device_cap_w, "GPU", load.device_cap_proof)
+    return None
+
+
+def limits(request: Request, limit_w: float) -> tuple[Limit, ...]:
+    """What binds the request: ``limit_w`` and all that its site states."""
+    site = request.site
+    stated: tuple[tuple[str, str, str, float | None], ...] = (
+        ("limit_mw", "electrical", SITE, limit_w),
+        ("site.electrical.available_w", "electrical", SITE, site.electrical.available_w),
+        ("site.cooling.heat_limit_w", "cooling", HEAT, site.cooling.heat_limit_w),
+        ("site.cooling.water_limit_m3", "water", WATER, site.cooling.water_limit_m3),
+    )
+    return tuple(Limit(name, what, key, most) for name, what, key, most in stated if most is not None)
 
 
 def choices(request: Request, weather: Weather, limit_w: float) -> tuple[Choice, ...]:
-    """Every entry of the fleet alone under ``limit_w`` and the site's water limit, the most work first.
+    """Every entry of the fleet alone under ``limit_w`` and the site's own limits, the most work first.
 
     Raises ValueError for a limit that is not above 0, and for entries whose work cannot be compared.
     """
     if not limit_w > 0:
         raise ValueError(f"limit_mw: found {limit_w / 1e6:g}; allowed above 0")
-    found = [_most(msgspec.structs.replace(request, fleet=(entry,)), weather, limit_w) for entry in request.fleet]
-    units = {choice.work_unit or "nothing that is counted" for choice in found}
+    rates = [work_rate(entry) for entry in request.fleet]
+    for entry, (rate, _, _) in zip(request.fleet, rates, strict=True):
+        if rate is None and cap(entry.load) is not None and len(request.fleet) > 1:
+            raise ValueError(f"{entry.name}: work_per_s: found nothing; allowed what a unit did at its cap, to compare")
+    units = {unit or "nothing that is counted" for _, unit, _ in rates}
     if len(units) > 1:
         raise ValueError(f"systems: found work in {' and '.join(sorted(units))}; allowed one unit, to be comparable")
-    return tuple(sorted(found, key=lambda c: -(c.work or 0.0)))
+    binding = limits(request, limit_w)
+    found = [_most(msgspec.structs.replace(request, fleet=(entry,)), weather, binding) for entry in request.fleet]
+    return tuple(sorted(found, key=lambda c: (-(c.work or 0.0), c.site_w)))
 
 
-def _most(request: Request, weather: Weather, limit_w: float) -> Choice:
+def _most(request: Request, weather: Weather, binding: Sequence[Limit]) -> Choice:
     entry = request.fleet[0]
-    water_limit = request.site.cooling.water_limit_m3
+    seen: dict[int, dict[str, float]] = {0: dict.fromkeys((SITE, HEAT, WATER), 0.0)}
 
-    def at(units: int) -> tuple[float, float]:
-        asked = sized(request, entry.name, units)
-        known = parameters(asked)
-        values = drawn(known, DRAWS, request.seed) if request.draws else modes(known)
-        lines = evaluate(asked, weather, values).sheet.values()
-        return _high(lines["power.site.recommended"]), _high(lines["year.water"])
+    def at(units: int) -> Mapping[str, float]:
+        if units not in seen:
+            asked = sized(request, entry.name, units)
+            known = parameters(asked)
+            values = drawn(known, DRAWS, request.seed) if request.draws else modes(known)
+            lines = evaluate(asked, weather, values).sheet.values()
+            seen[units] = {key: _high(lines[key]) for key in (SITE, HEAT, WATER)}
+        return seen[units]
 
-    def fits(units: int) -> bool:
-        site_w, water_m3 = at(units)
-        return site_w <= limit_w and (water_limit is None or water_m3 <= water_limit)
+    def used(units: int, limit: Limit) -> float:
+        """The part of the limit that is used: beyond 1 it does not hold. All of it, if there is none of it."""
+        need = at(units)[limit.key]
+        return need / limit.most if limit.most else math.inf if need else 0.0
 
     low, high = 0, 1
-    while high < MOST_UNITS and fits(high):
+    while high < MOST_UNITS and all(used(high, limit) <= 1 for limit in binding):
         low, high = high, 2 * high
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    site_w, water_m3 = at(low) if low else (0.0, 0.0)
-    next_w, _ = at(low + 1)
+        low, high = (middle, high) if all(used(middle, limit) <= 1 for limit in binding) else (low, middle)
     rate, unit, kind = work_rate(entry)
     busy = inputs((entry,))[f"fleet.{entry.name}.utilisation"].mode
     work = None if rate is None else rate * low * busy * S_PER_YEAR
-    return Choice(entry, low, site_w, water_m3, work, unit, kind, "power" if next_w > limit_w else "water")
+    needs = at(low)
+    first = max(binding, key=lambda limit: used(low + 1, limit))
+    return Choice(entry, low, needs[SITE], needs[HEAT], needs[WATER], work, unit, kind, first)
 
 
 def _high(value: Values | None) -> float:
@@ -92,10 +152,10 @@ def _high(value: Values | None) -> float:
 
 
 def work_rate(entry: Entry) -> tuple[float | None, str, Kind]:
-    """Work per second of one unit: measured where it was, else the published dense peak."""
+    """Work per second of one unit: measured where it was, else the published dense peak, which is none under a cap."""
     if entry.load.work_per_s is not None:
-        return entry.load.work_per_s, entry.load.work_unit, entry.load.kind
-    if entry.system.peak_flops is not None:
+        return entry.load.work_per_s, entry.load.work_unit, entry.load.work_kind or entry.load.kind
+    if entry.system.peak_flops is not None and cap(entry.load) is None:
         return entry.system.peak_flops.mode, "FLOP at the dense peak", "published"
     return None, "", "assumed"
 
@@ -108,23 +168,86 @@ def sized(request: Request, name: str, units: int) -> Request:
     return msgspec.structs.replace(request, fleet=fleet)
 
 
+def titled(entry: Entry) -> str:
+    """The hardware and its cap, as a person calls it."""
+    held = cap(entry.load)
+    if held is None:
+        return entry.system.title
+    each = "" if held.of == "unit" else "with each GPU "
+    return f"{entry.system.title} {each}at {_told_w(held.power_w)}"
+
+
+def _told_w(power_w: float) -> str:
+    return f"{power_w / 1e3:.4g} kW" if power_w >= 1e3 else f"{power_w:.4g} W"
+
+
 def lines(found: Sequence[Choice], limit_w: float, draws: bool) -> tuple[Line, ...]:
-    """The choices side by side; ``draws``: whether they hold in 95 of 100 draws."""
+    """The candidates side by side, and the best cap of each system that was recorded at several; ``draws``: whether
+    they hold in 95 of 100 draws."""
     made = []
     held = "in 95 of 100 draws" if draws else "with every input at its likeliest"
     for choice in found:
-        name, title = choice.entry.name, choice.entry.system.title
-        cap = choice.entry.load.cap_w
-        basis = f"under {limit_w / 1e6:g} MW from the grid at the design hour, {held}; {choice.binding} binds"
-        if cap is not None:
-            basis += f"; each at {cap / 1e3:.4g} kW, {choice.entry.load.cap_proof}"
+        name, title = choice.entry.name, titled(choice.entry)
+        at, first = cap(choice.entry.load), choice.binding
+        basis = (
+            f"under {limit_w / 1e6:g} MW from the grid at the design hour, {held}; {first.what} binds ({first.name})"
+        )
+        unit = choice.work_unit
+        if at is not None:
+            what = f"power cap on each {at.of}"
+            made.append(_line(f"{name}.cap", f"{title}: {what}", at.power_w, "W", "measured", at.proof))
         rows: tuple[tuple[str, str, float | None, str, Kind], ...] = (
             ("units", "units", choice.units, "", "modelled"),
             ("gpus", "GPUs", choice.units * choice.entry.system.gpus, "", "modelled"),
             ("site", "power from the grid", choice.site_w, "W", "modelled"),
+            ("heat", "heat rejected at the design hour", choice.heat_w, "W", "modelled"),
             ("water", "water a year", choice.water_m3, "m3", "modelled"),
-            ("work", f"{choice.work_unit or 'work'} a year", choice.work, choice.work_unit, choice.kind),
+            ("work", f"{unit or 'work'} a year", choice.work, unit, choice.kind),
+            ("work_per_w", f"{unit or 'work'} a year per W from the grid", choice.work_per_w, f"{unit}/W", choice.kind),
         )
-        for key, label, value, unit, kind in rows:
-            made.append(Line(f"limit.{name}.{key}", "work", "site", f"{title}: {label}", value, unit, kind, basis))
+        made += [_line(f"{name}.{key}", f"{title}: {label}", value, of, kind, basis)
+                 for key, label, value, of, kind in rows]  # fmt: skip
+    for (title, of), capped in _by_system(found).items():
+        best, at = capped[0], cap(capped[0].entry.load)
+        assert at is not None
+        others = ", ".join(_told_w(power_w) for power_w, _ in sorted(_points(capped)))
+        basis = f"the most work of the caps recorded, {others}; nothing is known between them"
+        made.append(_line(f"{best.entry.name}.best_cap", f"{title}: best cap on each {of}", at.power_w, "W",
+                          "modelled", basis))  # fmt: skip
     return tuple(made)
+
+
+def _line(key: str, label: str, value: float | None, unit: str, kind: Kind, basis: str) -> Line:
+    return Line(f"limit.{key}", "work", "site", label, value, unit, kind, basis)
+
+
+def series(found: Sequence[Choice]) -> tuple[Series, ...]:
+    """Work against cap of each system that was recorded at two caps or more, with the limits filled at each."""
+    made = []
+    for (title, of), capped in _by_system(found).items():
+        points = sorted(_points(capped))
+        made.append(
+            Series(
+                name=f"caps_{capped[0].entry.system.name}_{of.lower()}",
+                x_label=f"cap on each {of} in W",
+                y_label=f"work a year in {capped[0].work_unit}",
+                x=tuple(power_w for power_w, _ in points),
+                y={title: tuple(work for _, work in points)},
+                note=f"{title}, the limits filled at each cap; nothing is known between caps that were recorded",
+            )
+        )
+    return tuple(made)
+
+
+def _points(capped: Sequence[Choice]) -> list[tuple[float, float]]:
+    """(cap in W, work of a year)."""
+    return [(at.power_w, choice.work or 0.0) for choice in capped if (at := cap(choice.entry.load)) is not None]
+
+
+def _by_system(found: Sequence[Choice]) -> dict[tuple[str, str], list[Choice]]:
+    """The candidates with a cap by title and what is capped, the best first; of those with two caps and work alone."""
+    by: dict[tuple[str, str], list[Choice]] = {}
+    for choice in found:
+        if (at := cap(choice.entry.load)) is not None and choice.work is not None:
+            by.setdefault((choice.entry.system.title, at.of), []).append(choice)
+    return {key: capped for key, capped in by.items() if len(capped) > 1}

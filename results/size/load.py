@@ -22,6 +22,8 @@ class Load(msgspec.Struct, frozen=True):
     ``cdf``: power at 0, 1, ..., 100 % of the time, for sums of independent units. ``work_per_s`` and ``work_unit``: the
     rate that went with it (FLOP or token per s), None if the source counts no work. ``evidence`` names the record, file
     or default behind every figure. ``cap_w``: enforced power cap of the unit, proven by ``cap_proof``.
+    ``device_cap_w``, ``device_cap_proof``: the same of each of its GPUs alone. ``work_kind``: that of the work, where
+    it is not the load's own.
     ``gpu``: what one GPU of the unit was metered at, where all else was modelled round it; None if a unit was metered.
     Raises ValueError for an ``uncertainty`` that would let power fall to 0 and below."""
 
@@ -41,6 +43,9 @@ class Load(msgspec.Struct, frozen=True):
     work_unit: str = ""
     cap_w: float | None = None
     cap_proof: str = ""
+    device_cap_w: float | None = None
+    device_cap_proof: str = ""
+    work_kind: Kind | None = None
     notes: tuple[str, ...] = ()
     gpu: Load | None = None
 

@@ -186,6 +186,8 @@ def lift(load_gpu: Load, gpus: int, host_w: float, psu: Psu) -> Load:
         work_per_s=None if load_gpu.work_per_s is None else load_gpu.work_per_s * gpus,
         cap_w=None,
         cap_proof="",
+        device_cap_w=load_gpu.cap_w,
+        device_cap_proof=load_gpu.cap_proof,
         gpu=load_gpu,
         notes=(
             *load_gpu.notes,

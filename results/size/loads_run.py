@@ -50,7 +50,7 @@ class Readings(NamedTuple):
 
 def from_run(run_folder: Path, boundary: str | None = None, *, seed: int = 0) -> list[tuple[Load, Readings | None]]:
     """One load for each metered case of the run in ``run_folder``, in the order of its records, with the readings of
-    its first unit; None where no samples were kept.
+    its first unit; None where no two were kept.
 
     ``boundary``: which to take (``node_ac``, ``gpu``, ...), the outermost of a node that was metered if None; ``seed``
     of the bootstrap. Raises ValueError for a folder that is no run, and where no case has such a measurement; modelled
@@ -110,18 +110,21 @@ def _load(
         notes += figures.pop("notes")
         averaging_s = _averaging_s(measured, energy.meter)
         figures |= {key: _averaged(figures[key], averaging_s) for key in ("statistics", "bands")}
-        readings = _readings(parts, averaging_s)
         ratio = _mean_w(measured, energy.meter, units) / found.mean_w if found.mean_w > 0 else 1.0
         if energy.calibration:  # samples are kept as the sensor said them, energies are corrected
             figures = _scaled(figures, ratio)
-            readings = Readings(readings.t_ns, readings.power_w * ratio)
             notes.append(f"samples times {ratio:.4f}, as the calibration {energy.calibration} has it of their energy")
         elif abs(ratio - 1) > DIFFER:
             notes.append(f"the windows' energy says {100 * (ratio - 1):+.1f} % of the samples' mean power")
+        readings = _readings(parts, averaging_s, ratio if energy.calibration else 1.0)
     else:
         figures = _means(measured, energy.meter, units)
         notes.append("no samples were kept: only the means of whole windows are known")
     cap_w, proof, why = _cap(measured, energy, figures["statistics"], evidence)
+    device = next((e for e in _metered(measured) if e.boundary in DEVICE), None)
+    if why and device is not None and energy.boundary not in DEVICE:
+        of_device, _ = _load(record, measured, device, telemetry, seed)
+        figures |= {"device_cap_w": of_device.cap_w, "device_cap_proof": of_device.cap_proof}
     load = Load(
         name=name,
         kind="measured",
@@ -186,16 +189,17 @@ def _averaged(by: dict[tuple[float, float], Any], averaging_s: float) -> dict[tu
     return longer | {(own, q): value for (w, q), value in by.items() if w == shorter[0]}
 
 
-def _readings(parts: Sequence[Part], averaging_s: float) -> Readings:
-    """All windows of the first unit as one, with a reading each ``averaging_s``, over which it is a mean: those between
-    two of them show no change that is faster."""
+def _readings(parts: Sequence[Part], averaging_s: float, by: float) -> Readings | None:
+    """All windows of the first unit as one, in W times ``by``, with a reading each ``averaging_s``, over which it is a
+    mean: those between two of them show no change that is faster. None where only one is left."""
     mine = [part for part in parts if part.unit == parts[0].unit]
     t_ns = np.concatenate([part.t_ns for part in mine])
     order = np.argsort(t_ns, kind="stable")
     if averaging_s > 0:
         turn = np.floor((t_ns[order] - t_ns[order[0]]) / (averaging_s * 1e9) + 0.5)
         order = order[np.diff(turn, prepend=-1.0) > 0]
-    return Readings(t_ns[order], np.concatenate([part.power_w for part in mine])[order])
+    power_w = np.concatenate([part.power_w for part in mine]) * by
+    return Readings(t_ns[order], power_w[order]) if len(order) > 1 else None
 
 
 def _mean_w(measured: Measured, meter: str, units: int) -> float:

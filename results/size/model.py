@@ -9,6 +9,7 @@ from perwatt.results.size import annual, levels, pictures
 from perwatt.results.size.annual import Year
 from perwatt.results.size.demand import Demand, demand
 from perwatt.results.size.facility import Facility, facility
+from perwatt.results.size.finding import Finding, doubtful
 from perwatt.results.size.montecarlo import bands, drawn, drivers, modes
 from perwatt.results.size.parameter import Parameter, Values, leaves
 from perwatt.results.size.request import Request
@@ -31,6 +32,11 @@ class Evaluated:
     demand: Demand
     facility: Facility
     year: Year
+
+    @property
+    def failing(self) -> tuple[Finding, ...]:
+        """What the site as asked for cannot carry."""
+        return (*self.demand.failing, *self.facility.failing, *self.year.failing)
 
 
 def parameters(request: Request) -> dict[str, Parameter]:
@@ -57,15 +63,19 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
     point = evaluate(request, weather, likeliest)
     found: dict[str, tuple[float, float, float]] = {}
     dominant: dict[str, tuple[Driver, ...]] = {}
+    doubts: tuple[str, ...] = ()
     if request.draws:
         values = drawn(known, request.draws, request.seed)
-        drawn_lines = evaluate(request, weather, values).sheet.values()
+        over = evaluate(request, weather, values)
+        doubts = doubtful((*point.failing, *point.facility.warnings), (*over.failing, *over.facility.warnings))
+        drawn_lines = over.sheet.values()
         found = bands(drawn_lines)
         dominant = drivers(
             DRIVEN, known, values, drawn_lines, lambda rows: evaluate(request, weather, rows).sheet.values()
         )
     lines = point.sheet.lines(found)
-    failing = (*point.demand.failing, *point.facility.failing)
+    failing = tuple(finding.text for finding in point.failing)
+    told = tuple(finding.text for finding in point.facility.warnings)
     return Sizing(
         schema=SCHEMA,
         title=request.title,
@@ -76,7 +86,7 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
         series=(*pictures.series(request, likeliest, point.demand, point.facility, point.year), *extra),
         drivers=dominant,
         inputs=tuple((path, p.low, p.mode, p.high, p.unit, p.kind, p.source) for path, p in known.items()),
-        warnings=(*failing, *point.demand.warnings, *point.facility.warnings, *_leaning(lines)),
+        warnings=(*failing, *doubts, *point.demand.warnings, *told, *_leaning(lines)),
         failing=failing,
         draws=request.draws,
         seed=request.seed,

@@ -111,8 +111,9 @@ _FOOTPRINT = "SiteFootprint params, a constant there"
 class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The plant. ``plant``: what rejects the heat at last, with a chiller behind it for the hours in which it alone
     does not reach the supply. Temperatures in degrees C, differences in K, powers as fractions of the heat moved.
-    ``liquid_loop``: there are pipes for cold plates. ``derating_from_m``: altitude above which the warmest air that
-    machines stand falls, by 1 K each ``derating_m``."""
+    ``heat_limit_w``: the most heat that the plant may reject, in W, ``water_limit_m3`` the most water that it may take
+    in a year, None if nobody said. ``liquid_loop``: there are pipes for cold plates. ``derating_from_m``: altitude
+    above which the warmest air that machines stand falls, by 1 K each ``derating_m``."""
 
     plant: Literal["dry", "adiabatic", "tower", "chiller"]
     fluid: Literal["PG25", "water"]
@@ -146,6 +147,7 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     warming_k: Parameter
     recirculation_k: Parameter
     water_limit_m3: float | None = None
+    heat_limit_w: float | None = None
     dry_condenser_k: Parameter = Parameter(12.0, "K", f"{_FOOTPRINT}, over dry bulb; the range is assumed", 10.0, 16.0)
     tower_condenser_k: Parameter = Parameter(
         6.0, "K", f"{_FOOTPRINT}, over tower water; the range is assumed", 4.0, 8.0
@@ -163,6 +165,7 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         checks.within("return_years", self.return_years, 1, checks.ANY)
         checks.within("water_limit_m3", self.water_limit_m3, 0, checks.ANY)
+        checks.within("heat_limit_w", self.heat_limit_w, checks.ABOVE_0, checks.ANY)
         if self.water_class not in _WATER:
             raise ValueError(f"water_class: found {self.water_class!r}; allowed {', '.join(_WATER)}")
         # a tower that never bleeds, or bleeds all that it takes in, is none; flows need a rise to carry heat

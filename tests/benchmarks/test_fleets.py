@@ -327,6 +327,40 @@ def test_systems_to_choose_from() -> None:
     assert [member.entry.name for member in asked("limit_mw=2", "systems=dgx_h100")] == ["dgx_h100"]
 
 
+def test_one_system_may_be_chosen_at_several_caps(tmp_path: Path) -> None:
+    path = as_csv(tmp_path)
+    capped = f"{{system: dgx_h100, trace: {path}, cap_w: CAP, work_per_s: 100, work_unit: token}}"
+    found = asked("limit_mw=2", f"systems=[{capped.replace('CAP', '9500')}, {capped.replace('CAP', '9400')}, dgx_b200]")
+    assert [member.entry.name for member in found] == ["dgx_h100_9500w", "dgx_h100_9400w", "dgx_b200"]
+    first = found[0].entry.load
+    assert (first.cap_w, first.work_per_s, first.work_unit, first.work_kind) == (9500, 100, "token", "given")
+
+
+def test_a_run_is_a_candidate_at_each_cap_that_it_proves(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    for name, cases, limit_w in (
+        ("full", {"k0": 1.2, "other": 0.4}, None),
+        ("a", {"k0": 1.0}, 600.0),
+        ("again", {"k0": 0.99}, 600.0),
+        ("b", {"k0": 0.8, "other": 0.8}, 480.0),
+        ("never_reached", {"k0": 0.9}, 700.0),
+        ("broken", {"k0": 0.85}, 300.0),
+    ):
+        write_run(runs / name, cases, limit_w=limit_w)
+    every = f"run=[{','.join(sorted(path.name for path in runs.iterdir()))}]"
+    found = asked("system=dgx_h100", "limit_mw=2", every, f"runs_dir={runs}")
+    caps = {member.entry.name: member.entry.load.device_cap_w for member in found}
+    assert caps == {"dgx_h100": None, "dgx_h100_gpu_600w": 600, "dgx_h100_gpu_480w": 480}
+    assert {member.entry.load.name for member in found} == {"fp32 k0"}
+    by_name = {member.entry.name: member.entry.load for member in found}
+    assert "limit of 480 W enforced in all 3 windows" in by_name["dgx_h100_gpu_480w"].device_cap_proof
+    assert by_name["dgx_h100_gpu_600w"].gpu is not None
+    assert by_name["dgx_h100_gpu_600w"].gpu.mean_w == pytest.approx(500)
+    # without a limit there is one load: the hungriest
+    ((entry, _),) = asked(*NODE, every, f"runs_dir={runs}")
+    assert entry.load == by_name["dgx_h100"]
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
@@ -342,6 +376,19 @@ def test_systems_to_choose_from() -> None:
         (["fleet=[{system: dgx_h10, units: 8}]"], r"system=dgx_h10: no such file .*\(did you mean dgx_h100\?\)"),
         (["fleet=[{system: dgx_h100, units: 8}, {system: dgx_h100, units: 1}]"], "fleet: found 'dgx_h100' twice"),
         (["systems=[dgx_h100]"], "systems: found systems to choose from without a limit"),
+        (["limit_mw=2", "systems=[{units: 8}]"], r"systems\[0\]: found {'units': 8}; allowed NAME or {system: NAME"),
+        (
+            ["limit_mw=2", "systems=[dgx_h100,{system: dgx_h100, units: 8}]"],
+            r"systems\[1\].units: no such key; choices",
+        ),
+        (["limit_mw=2", "systems=[{system: dgx_h100, cap_w: 7000}]"], r"systems\[0\].cap_w: found 7000 W and no proof"),
+        (["limit_mw=2", "systems=[dgx_h100,dgx_h100]"], "fleet: found 'dgx_h100' twice"),
+        ([*NODE, "work_per_s=5"], "work_per_s: found 5 without a trace; allowed with one: a run counts its own work"),
+        (
+            [*NODE, "trace=TRACE", "work_per_s=0", "work_unit=token"],
+            "work_per_s: found 0; allowed the work of one unit",
+        ),
+        ([*NODE, "trace=TRACE", "work_per_s=5"], "work_unit: found None; allowed one word"),
         ([*NODE, "mix=2"], "mix: found 2; allowed training, inference"),
         ([*NODE, "utilisation=1.5"], "utilisation: found 1.5; allowed 0 to 1"),
         ([*NODE, "idle_fraction=often"], "idle_fraction: found 'often'; allowed a number"),
@@ -352,7 +399,8 @@ def test_systems_to_choose_from() -> None:
         ([*NODE, "trace=x", "gaps=bridge"], "gaps: found 'bridge'; allowed refuse, leave_out"),
     ],
 )
-def test_what_is_refused(overrides: list[str], said: str) -> None:
+def test_what_is_refused(tmp_path: Path, overrides: list[str], said: str) -> None:
+    overrides = [override.replace("TRACE", str(as_csv(tmp_path))) for override in overrides]
     with pytest.raises(ValueError, match=said) as caught:
         asked(*overrides)
     assert "\n" not in str(caught.value)

@@ -240,13 +240,39 @@ def test_the_most_units_under_a_limit(size: Size) -> None:
     assert size("system=dgx_b200", f"nodes={units + 1}", "draws=0").last["site_w"] > 2e6
 
 
+def test_the_best_cap_under_a_limit(tmp_path: Path, size: Size) -> None:
+    of_caps = []
+    for cap_w, rate in ((9500, 100), (7000, 90), (5000, 50)):
+        path = trace(tmp_path / f"{cap_w}.csv", power_w=SWING_W * cap_w / SWING_W.max())
+        of_caps.append(f"{{system: dgx_h100, trace: {path}, cap_w: {cap_w}, work_per_s: {rate}}}")
+    done = size("limit_mw=2", f"systems=[{','.join(of_caps)}]", "work_unit=token", "draws=0", whole=True)
+    assert done.folder is not None
+    found = done.values()
+    work = {cap_w: found[f"limit.dgx_h100_{cap_w}w.work"] for cap_w in (5000, 7000, 9500)}
+    assert work[7000] == max(work.values(), key=lambda value: value or 0)
+    assert found["limit.dgx_h100_7000w.best_cap"] == 7000
+    assert done.last["units"] == found["limit.dgx_h100_7000w.units"]
+    assert found["feeds.rack.load"] < found["power.rack.nameplate"]  # type: ignore[operator]
+    (drawn,) = (curve for curve in done.sizing["series"] if curve["name"].startswith("caps_"))
+    assert drawn["x"] == [5000, 7000, 9500]
+    assert list(drawn["y"].values()) == [list(work.values())]
+    (row,) = (line for line in done.out.splitlines() if "best cap" in line and "electrical" in line)
+    assert row.split()[:3] == ["NVIDIA", "DGX", "H100"]
+    page = (done.folder / "report.html").read_text()
+    assert "Work by power cap" in page
+    assert page.index("DGX H100 at 7 kW</th>") < page.index("DGX H100 at 9.5 kW</th>")
+
+
 def test_water_may_bind_before_power(size: Size) -> None:
     tower = ("system=dgx_h100", "limit_mw=2", "site.cooling.plant=tower", "draws=0")
     free, dry = size(*tower), size(*tower, "site.cooling.water_limit_m3=500")
     assert dry.last["units"] < free.last["units"]
     assert dry.values()["limit.dgx_h100.water"] <= 500  # type: ignore[operator]
     (line,) = (line for line in dry.sizing["lines"] if line["key"] == "limit.dgx_h100.units")
-    assert "water binds" in line["basis"]
+    assert "water binds (site.cooling.water_limit_m3)" in line["basis"]
+    none = size("system=dgx_h100", "limit_mw=2", "site.cooling.heat_limit_w=100", "draws=0")
+    assert (none.code, none.err) == (
+        2, "perwatt size: site.cooling.heat_limit_w=100: not one unit of NVIDIA DGX H100 fits\n")  # fmt: skip
 
 
 def test_another_site_stands_beside_with_its_changes(tmp_path: Path, size: Size) -> None:

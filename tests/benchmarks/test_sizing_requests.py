@@ -78,6 +78,7 @@ WRONG = [
     ("limit_mw=0", "limit_mw: found 0; allowed above 0"),
     ("limit_mw=much", "limit_mw: found 'much'; allowed a number of MW above 0"),
     ("limit_mw=0.001", "limit_mw=0.001: not one unit of NVIDIA DGX H100 fits"),
+    ("site.cooling.heat_limit_w=0", "site.cooling.heat_limit_w: found 0; allowed above 0"),
     ("compare_site=nowhere", "site=nowhere: no such file in conf/site; choices: billund, "),
     ("--config-dir", "--config-dir: needs a value: a folder"),
     ("--config-dir=nowhere", "--config-dir nowhere: no such folder"),

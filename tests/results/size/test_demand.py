@@ -39,9 +39,10 @@ def test_a_rack_that_no_breaker_carries_says_so_and_by_how_much() -> None:
     site = changed_site(electrical={"feed": {"ratings_a": [16, 32]}})
     asked = request(entry(units=4), site=site)
     found = point(asked)
-    (failing,) = [w for w in found.demand.failing if "no breaker is big enough" in w]
-    assert failing.startswith("dgx_h100: rack: ")
-    assert "short by" in failing
+    (failing,) = found.demand.failing
+    assert failing.text.startswith("dgx_h100: rack: no breaker is big enough: ")
+    assert "short by" in failing.text
+    assert (failing.where, failing.share) == ("dgx_h100.rack", 1)
     assert figures(asked)["feeds.rack.circuits"] == 2
 
 

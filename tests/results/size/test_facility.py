@@ -178,7 +178,7 @@ def test_a_grid_that_offers_too_little_is_told_by_how_much() -> None:
     for offered_w, short in ((needed_w - 1e6, True), (needed_w + 1e6, False)):
         site = changed_site(electrical={"available_w": offered_w})
         found = point(request(GB200, site=site))
-        told = [w for w in found.facility.failing if w.startswith("site: the grid offers")]
+        told = [finding.text for finding in found.failing if finding.where == "site"]
         assert len(told) == short
         left_w = found.sheet.values()["power.site.left"]
         assert left_w == pytest.approx(-1e6 if short else 1e6)
@@ -187,12 +187,27 @@ def test_a_grid_that_offers_too_little_is_told_by_how_much() -> None:
     assert "power.site.left" not in figures(asked)
 
 
+def test_a_plant_or_a_well_too_small_is_told_by_how_much() -> None:
+    tower = {"plant": "tower"}
+    free = figures(request(GB200, site=changed_site(cooling=tower)))
+    limits = {"heat_limit_w": free["cooling.rejected"] - 2e6, "water_limit_m3": free["year.water"] - 1234}
+    found = point(request(GB200, site=changed_site(cooling=tower | limits)))
+    told = {finding.where: finding.text for finding in found.failing}
+    assert told.keys() == {"cooling", "water"}
+    assert told["cooling"].startswith("cooling: the plant may reject ")
+    assert told["cooling"].endswith(", short by 2 MW")
+    assert told["water"].endswith(", short by 1234 m3")
+    assert found.sheet.values()["cooling.left"] == pytest.approx(-2e6)
+    roomy = {key: 1.01 * (value + 2e6) for key, value in limits.items()}
+    assert not point(request(GB200, site=changed_site(cooling=tower | roomy))).failing
+
+
 def test_a_chiller_behind_the_plant_is_told_with_its_share() -> None:
     warm = point(request(GB200), supply_liquid_c=60.0, supply_air_c=60.0, air_approach_k=0.0)
-    assert not [w for w in warm.facility.warnings if "chiller" in w]
+    assert not warm.facility.warnings
     cold = point(request(GB200), supply_liquid_c=20.0, supply_air_c=20.0)
-    (told,) = [w for w in cold.facility.warnings if "chiller" in w]
-    assert told.endswith("a chiller behind it carries 100 % of the heat")
+    (told,) = cold.facility.warnings
+    assert told.text.endswith("at the design hour; a chiller behind it carries 100 % of the heat")
 
 
 def test_make_up_water_and_compressors_of_the_design_hour() -> None:
@@ -216,9 +231,9 @@ def test_apparent_power_is_real_power_over_the_power_factor() -> None:
 
 def test_heat_in_air_is_handed_over_to_nobody_and_that_is_told() -> None:
     site = changed_site(reuse={"fraction": {"mode": 0.25, "unit": "1", "source": "test"}})
-    told = [w for w in point(request(site=site)).facility.warnings if w.startswith("reuse:")]
+    told = [found.text for found in point(request(site=site)).facility.warnings if found.where == "reuse"]
     assert told == ["reuse: no heat is handed over: all of it is in air, and only heat in a liquid is modelled"]
-    assert not [w for w in point(request(GB200, site=site)).facility.warnings if w.startswith("reuse:")]
+    assert not [found for found in point(request(GB200, site=site)).facility.warnings if found.where == "reuse"]
 
 
 def test_savings_at_the_site_are_the_columns_difference() -> None:

@@ -30,7 +30,7 @@ def test_so_many_fit_and_one_more_does_not(limit_w: float, system: str) -> None:
         assert fits["power.site.recommended"] == pytest.approx(best.site_w)
         assert best.site_w <= limit_w
     assert figures(sized(asked, system, best.units + 1))["power.site.recommended"] > limit_w
-    assert best.binding == "power"
+    assert best.binding.name == "limit_mw"
 
 
 def test_with_draws_the_limit_holds_in_95_of_100_of_them() -> None:
@@ -54,7 +54,7 @@ def test_not_one_fits() -> None:
 def test_water_may_bind_before_power() -> None:
     asked = request(entry("gb200_nvl72", units=1), site=WET)
     (best,) = found(asked, 100e6)
-    assert best.binding == "water"
+    assert best.binding.what == "water"
     assert best.water_m3 <= 5000
     assert figures(sized(asked, "gb200_nvl72", best.units + 1))["year.water"] > 5000
     assert figures(sized(asked, "gb200_nvl72", best.units + 1))["power.site.recommended"] < 100e6
@@ -78,8 +78,11 @@ def test_a_proven_cap_that_saves_more_power_than_work_comes_first() -> None:
     assert first.work == pytest.approx(first.units * 0.9 * 0.85 * 8760 * 3600)
     made = {line.key: line for line in limit.lines((first, second), 5e6, draws=False)}
     assert made["limit.capped.units"].value == first.units
-    assert "each at 6.3 kW, enforced in the run" in made["limit.capped.units"].basis
-    assert "power binds" in made["limit.full.units"].basis
+    assert made["limit.capped.cap"].basis == "enforced in the run"
+    assert "electrical binds (limit_mw)" in made["limit.full.units"].basis
+    assert made["limit.capped.cap"].value == 6300
+    assert made["limit.full.work_per_w"].value == pytest.approx(second.work / second.site_w)
+    assert "limit.full.cap" not in made
     assert made["limit.capped.gpus"].value == 8 * first.units
     assert (made["limit.full.work"].unit, made["limit.full.work"].kind) == ("token", "measured")
 
@@ -115,3 +118,83 @@ def test_without_any_work_the_units_are_still_found() -> None:
 def test_a_limit_that_is_none_is_refused(watts: float) -> None:
     with pytest.raises(ValueError, match="limit_mw: found"):
         found(request(entry(units=1)), watts)
+
+
+# -- caps --------------------------------------------------------------------------------------------------------------
+
+CAPS = ((10_200.0, 9000.0, 1.0), (7_000.0, 6300.0, 0.85), (5_500.0, 5000.0, 0.5))
+
+
+def capped(cap_w: float, mean_w: float, work_per_s: float, of: str = "unit") -> Entry:
+    held = (
+        {"cap_w": cap_w, "cap_proof": "its log"} if of == "unit" else {"device_cap_w": cap_w, "device_cap_proof": "x"}
+    )
+    load = measured(mean_w, work_per_s=work_per_s, work_unit="token", **held)
+    return entry(name=f"{of}_{cap_w:.0f}", units=1, load=load)
+
+
+LIMITS = {
+    "limit_mw": {},
+    "site.electrical.available_w": {"electrical": {"available_w": 150e3}},
+    "site.cooling.heat_limit_w": {"cooling": {"plant": "tower", "heat_limit_w": 120e3}},
+    "site.cooling.water_limit_m3": {"cooling": {"plant": "tower", "water_limit_m3": 900.0}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("binds", LIMITS)
+def test_every_candidate_is_what_counting_up_one_by_one_finds(binds: str) -> None:
+    limit_w = 200e3
+    asked = request(*(capped(*cap) for cap in CAPS), site=changed_site(**LIMITS[binds]))
+    electrical, cooling = asked.site.electrical, asked.site.cooling
+    most = {
+        "power.site.recommended": min(limit_w, electrical.available_w or limit_w),
+        "cooling.rejected": cooling.heat_limit_w or 1e99,
+        "year.water": cooling.water_limit_m3 or 1e99,
+    }
+    counted = {}
+    for one in asked.fleet:
+        alone = msgspec.structs.replace(asked, fleet=(one,))
+        held = [all(figures(sized(alone, one.name, n))[key] <= most[key] for key in most) for n in range(1, 40)]
+        assert held == sorted(held, reverse=True)
+        counted[one.name] = sum(held)
+    by_name = {choice.entry.name: choice for choice in found(asked, limit_w)}
+    assert {name: choice.units for name, choice in by_name.items()} == counted
+    assert {choice.binding.name for choice in by_name.values()} == {binds}
+    best = max(asked.fleet, key=lambda one: counted[one.name] * (one.load.work_per_s or 0))
+    assert next(iter(by_name)) == best.name
+
+
+def test_the_best_cap_of_each_system_is_told_and_drawn() -> None:
+    gpus = [capped(cap_w, mean_w, work, "GPU") for cap_w, mean_w, work in ((700.0, 9000.0, 1.0), (500.0, 7000.0, 0.9))]
+    made = found(request(*(capped(*cap) for cap in CAPS), *gpus), 5e6)
+    lines = {line.key: line for line in limit.lines(made, 5e6, draws=False)}
+    best = {key: line for key, line in lines.items() if key.endswith(".best_cap")}
+    work = {choice.entry.name: choice.work for choice in made}
+    of_units = max((name for name in work if name.startswith("unit")), key=lambda name: work[name] or 0)
+    assert best.keys() == {f"limit.{of_units}.best_cap", "limit.GPU_500.best_cap"}
+    assert best[f"limit.{of_units}.best_cap"].value == float(of_units.partition("_")[2])
+    assert "5.5 kW, 7 kW, 10.2 kW; nothing is known between them" in best[f"limit.{of_units}.best_cap"].basis
+    assert lines["limit.GPU_500.units"].label == "NVIDIA DGX H100 with each GPU at 500 W: units"
+    curves = {series.name: series for series in limit.series(made)}
+    assert curves.keys() == {"caps_dgx_h100_unit", "caps_dgx_h100_gpu"}
+    assert curves["caps_dgx_h100_unit"].x == (5500, 7000, 10_200)
+    (told,) = curves["caps_dgx_h100_unit"].y.values()
+    assert told == tuple(work[f"unit_{cap_w:.0f}"] for cap_w in (5500, 7000, 10_200))
+    assert limit.series(found(request(capped(*CAPS[0]), gpus[0]), 5e6)) == ()
+
+
+def test_work_at_a_cap_is_never_the_published_peak() -> None:
+    one = entry(name="one", units=1, load=measured(cap_w=7000.0, cap_proof="its log"))
+    two = entry(name="two", units=1, load=measured(5000.0, device_cap_w=500.0, device_cap_proof="its log"))
+    with pytest.raises(ValueError, match="one: work_per_s: found nothing; allowed what a unit did at its cap"):
+        found(request(one, entry(units=1)), 5e6)
+    for capped_one in (one, two):
+        assert found(request(capped_one), 5e6)[0].work is None
+
+
+def test_no_water_at_all_is_a_limit_too() -> None:
+    dry, tower = ({"plant": plant, "water_limit_m3": 0.0} for plant in ("dry", "tower"))
+    assert found(request(entry(units=1), site=changed_site(cooling=dry)), 5e6)[0].units > 100
+    (none,) = found(request(entry(units=1), site=changed_site(cooling=tower)), 5e6)
+    assert (none.units, none.binding.what) == (0, "water")

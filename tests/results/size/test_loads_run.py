@@ -165,6 +165,14 @@ def test_a_reading_that_is_a_mean_tells_nothing_of_shorter_windows(
     assert np.median(np.diff(readings.t_ns)) == pytest.approx(averaging_s * 1e9)
 
 
+def test_one_reading_shows_no_transient(tmp_path: Path) -> None:
+    write(tmp_path / "run", outcome(gpu(500 * WINDOW_S, power=Power(500.0, 600.0, 600.0, 600.0, 60.0)), windows=1))
+    write_part(tmp_path / "run", "k0", 0, {"power_w:nvml": windows(SWING, windows=1)})
+    ((found, readings),) = from_run(tmp_path / "run")
+    assert readings is None
+    assert {w for w, _ in found.statistics} == {60.0}
+
+
 def test_a_calibration_reaches_the_samples(tmp_path: Path) -> None:
     write(tmp_path / "run", outcome(gpu(525 * WINDOW_S, calibration="gpu-0.json")))
     write_part(tmp_path / "run", "k0", 0, {"power_w:nvml": windows(SWING)})
@@ -225,6 +233,16 @@ def test_a_cap_on_gpus_is_none_on_the_node(tmp_path: Path) -> None:
     ((found, _),) = from_run(tmp_path / "run")
     assert found.cap_w is None
     assert "it is no cap on node_ac" in found.notes[-1]
+    assert (found.device_cap_w, found.device_cap_proof) == (None, "")
+
+
+def test_gpus_that_were_held_beside_a_metered_node_are_told_so(tmp_path: Path) -> None:
+    metered = (gpu(500 * WINDOW_S), node(1000 * WINDOW_S))
+    write(tmp_path / "run", outcome(*metered, conditions=Conditions(limit_w={"enforced": 600.0})))
+    write_part(tmp_path / "run", "k0", 0, {"power_w:nvml": windows(SWING), "power_w:pdu": windows(2 * SWING)})
+    ((found, _),) = from_run(tmp_path / "run")
+    assert (found.boundary, found.cap_w, found.device_cap_w) == ("node_ac", None, 600)
+    assert "meter nvml: a limit of 600 W enforced in all 3 windows, at most 600 W" in found.device_cap_proof
 
 
 def test_modelled_replayed_and_estimated_energies_are_no_load(tmp_path: Path) -> None:
