@@ -1,7 +1,7 @@
-"""How power moves within seconds and minutes: lines and curves of one unit's trace, for all units in step.
+"""How power moves within seconds and minutes: lines and curves of what was read of one unit, for all units in step.
 
 Units that work on one job ramp together, so that a site's ramp is a unit's times their number; units that serve
-independently smooth each other, and are left out here. What the trace's sampling cannot show is said, never guessed.
+independently smooth each other, and are left out here. What the sampling cannot show is said, never guessed.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ SHOWN = 2000  # points of a trace in a plot
 def dynamics(
     entry: Entry, where: str, t_s: Floats, power_w: Floats, grid: Grid
 ) -> tuple[tuple[Line, ...], tuple[Series, ...]]:
-    """Lines and curves from one unit's trace: ``power_w`` in W at ``t_s`` in s (growing), at its AC input. ``where``:
-    what stands in the keys; ``grid``: the site's, with the ramp that it takes. Raises ValueError for a trace that is
-    none."""
+    """Lines and curves from what was read of one unit: ``power_w`` in W at ``t_s`` in s (growing), at its AC input.
+    ``where``: what stands in the keys; ``grid``: the site's, with the ramp that it takes. Raises ValueError for
+    readings that are no trace."""
     units = int(np.ceil(entry.training * entry.units - 1e-9))
     if units < 1:
         return (), ()

@@ -21,6 +21,7 @@ from perwatt.benchmarks.fleets import Fleet, fleet
 from perwatt.benchmarks.sites import system_named
 from perwatt.results.record import Conditions, Repetition, Work
 from perwatt.results.size.electrical import psu_input_w
+from perwatt.results.size.trace_file import read_traces
 from perwatt.results.store import Store
 from perwatt.results.telemetry import write_part
 
@@ -104,17 +105,23 @@ def test_in_each_format_a_clock_that_jumps_ahead_is_refused_unless_it_is_left_ou
 ) -> None:
     monkeypatch.setattr(f"{__name__}.SECONDS", SECONDS + np.where(SECONDS < 500, 0, 3600))
     path = written(tmp_path)
-    with pytest.raises(
-        ValueError, match=r": found a jump of 3601 s ahead after reading 500, 2026-01-01 00:08:19"
-    ) as no:
-        asked(*NODE, f"trace={path}")
+    with pytest.raises(ValueError, match="found a jump of 3601 s ahead after reading 500, 2026-01-01 00:08:19") as no:
+        read_traces(path)
     assert str(path) in str(no.value)
     assert "allowed steps of 3 times the 1 s between readings or of 5 s, or gaps=leave_out" in str(no.value)
     assert "\n" not in str(no.value)
-    node = f"{{system: dgx_h100, units: 8, trace: {path}, gaps: leave_out}}"
-    for ((entry, _),) in (asked(*NODE, f"trace={path}", "gaps=leave_out"), asked(f"fleet=[{node}]")):
-        assert entry.load.seconds == pytest.approx(1000)
-        assert "1 gap of 3600 s in all of 4600 s, the longest 3600 s, not bridged" in entry.load.notes
+    (whole,) = read_traces(path, gaps="leave_out")
+    assert len(whole.t_ns) == 1000
+
+
+def test_a_jump_that_is_left_out_is_told_with_the_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.SECONDS", SECONDS + np.where(SECONDS < 500, 0, 3600))
+    node = f"{{system: dgx_h100, units: 8, trace: {as_csv(tmp_path)}"
+    with pytest.raises(ValueError, match="found a jump of 3601 s"):
+        asked(f"fleet=[{node}}}]")
+    ((entry, _),) = asked(f"fleet=[{node}, gaps: leave_out}}]")
+    assert entry.load.seconds == pytest.approx(1000)
+    assert "1 gap of 3600 s in all of 4600 s, the longest 3600 s, not bridged" in entry.load.notes
 
 
 @pytest.mark.parametrize(
@@ -138,9 +145,9 @@ def test_a_jump_is_longer_than_three_periods_and_than_five_seconds(
     path.write_text("t_s,power_w\n" + "".join(f"{t:.3f},9000\n" for t in t_s.tolist()))
     if refused:
         with pytest.raises(ValueError, match="after reading 100, 2026"):
-            asked(*NODE, f"trace={path}")
+            read_traces(path)
     else:
-        assert asked(*NODE, f"trace={path}")
+        assert read_traces(path)
 
 
 @pytest.mark.parametrize(
