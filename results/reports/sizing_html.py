@@ -74,13 +74,13 @@ def _fleet(parts: object) -> list[tuple[str, str]]:
 
 
 def _answer(sizing: Sizing) -> str:
-    """The first screen: on the left what to provide, on the right the chain."""
+    """The first screen: on the left the figures and what to provide, on the right the chain."""
     said = decision(sizing)
     tiles = "".join(_tile(caption, line) for caption, line in headlines(sizing))
     kept = re.sub(r"(\d) (\S?VA|\S?W)\b", "\\1\u00a0\\2", said)
-    left = f'<p class="decision">{escape(kept)}</p>\n' * bool(said)
+    left = f'<dl class="tiles">{tiles}</dl>\n' * bool(tiles)
+    left += f'<p class="decision">{escape(kept)}</p>\n' * bool(said)
     left += "".join(f'<p class="warning">{escape(warning)}</p>\n' for warning in sizing.warnings)
-    left += f'<dl class="tiles">{tiles}</dl>\n' * bool(tiles)
     left += _legend(sizing)
     diagram = sizing_diagram.render(sizing.stages)
     figure = ""

@@ -1,10 +1,11 @@
 """Where the energy of a year goes: a Sankey diagram from the grid to the chips and on to the heat, as SVG.
 
-A place stands as far to the right as what it feeds allows, so that losses, fans and pumps on their way to the ambient
-stand beside the heat of the machines; its height is the energy through it, the larger of what comes in and what goes
-out. Ribbons keep their order, so that they cross as little as the flows allow. A name with its energy and its share of
-what comes in at the left stands beside each place, in two lines where one has no room. Flows in a circle are refused:
-energy has one way.
+A place stands as far to the left as what feeds it allows, and what ends ends at the right; in a column the large ones
+stand above, and losses, fans and pumps below them, where their ribbons pass under all else. A place's height is the
+energy through it, the larger of what comes in and what goes out. Ribbons keep their order, so that they cross as little
+as the flows allow. A name with its energy and its share of
+what comes in at the left stands beside each place, in two lines where one has no room; where its ribbons are thinner
+than that, under them, and they bend only behind it. Flows in a circle are refused: energy has one way.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ CHARACTER, LEAST_RIGHT = 8.4, 150.0
 # A place and its label of two lines take at least this much height, a line more of its name so much more; ribbons share
 # the rest.
 PITCH, LINE, ROOM, LEAST = 40.0, 15.0, 300.0, 1.0
+# Of the way to the next column the part that names under ribbons may take, the height below which a place has one, and
+# the longest figures of it.
+SHARE, LEAST_TALL, FIGURES = 0.75, 46.0, "00.0 GWh, 0.00 %"
 # The colour of a place by what it is; electricity on its way is the first.
 ELECTRIC = "c0"
 NAMED = {
@@ -54,6 +58,18 @@ class _Place:
     height: float = 0.0
     ink: str = "c0"
     told: list[str] = field(default_factory=list)
+    # how far its ribbons run straight on, over its name, before they bend
+    run: float = 0.0
+
+    @property
+    def small(self) -> bool:
+        """Whether its ribbons may be too thin to carry its name."""
+        return bool(self.out) and self.height < LEAST_TALL
+
+    @property
+    def under(self) -> bool:
+        """Whether its name stands under its ribbons: they are too thin to carry it."""
+        return self.small and self.height <= LINE * (len(self.told) + 1) + 4
 
     @property
     def energy_j(self) -> float:
@@ -92,10 +108,9 @@ def _places(flows: Sequence[Flow]) -> dict[str, _Place]:
     else:
         raise ValueError(f"flows: found a circle among {', '.join(places)}; allowed flows in one direction")
     last = max(place.column for place in places.values())
-    # from the right: what ends somewhere ends at the right, where there is room for its name
-    for place in sorted(places.values(), key=lambda p: -p.column):
-        if place.into:
-            place.column = min((places[flow.target].column - 1 for flow in place.out), default=last)
+    for place in places.values():
+        # what ends somewhere ends at the right, where there is room for its name
+        place.column = place.column if place.out else last
         place.ink = next((ink for word, ink in NAMED.items() if word in place.name.lower()), ELECTRIC)
     return places
 
@@ -108,17 +123,27 @@ def _arrange(places: dict[str, _Place]) -> float:
     scale = min(ROOM / sum(p.energy_j for p in column) for column in columns if column)
     pitch = (WIDTH - right - BAR) / max(last, 1)
     bottom = 0.0
+    for place in places.values():
+        place.height = max(place.energy_j * scale, LEAST)
     for at, column in enumerate(columns):
         if at:
-            column.sort(key=lambda p: sum(f.energy_j * _centre(places[f.source]) for f in p.into) / p.energy_j)
+            column.sort(key=lambda p: (p.small, min((places[f.target].column for f in p.out), default=last),
+                                       sum(f.energy_j * _centre(places[f.source]) for f in p.into) / p.energy_j,
+                                       -p.energy_j))  # fmt: skip
         y = TOP
         for place in column:
-            place.height = max(place.energy_j * scale, LEAST)
             place.x = at * pitch
             place.y = y
             room = right if at == last else pitch
-            place.told = wrap(first_upper(place.name), max(int((room - BAR - 12) / CHARACTER), 8))
-            y += max(place.height + 14, PITCH + LINE * (len(place.told) - 1))
+            share = SHARE if place.small else 1.0
+            place.told = wrap(first_upper(place.name), max(int((share * room - BAR - 12) / CHARACTER), 8))
+            if place.under:
+                y += place.height + LINE * (len(place.told) + 1) + 10
+            else:
+                y += max(place.height + 14, PITCH + LINE * (len(place.told) - 1))
+        names = [CHARACTER * max(map(len, [*place.told, FIGURES])) for place in column if place.under]
+        for place in column:
+            place.run = min(max(names) + 8, pitch * SHARE) if place.under else 0.0
         bottom = max(bottom, y)
     return bottom
 
@@ -147,10 +172,12 @@ def _ribbons(places: dict[str, _Place]) -> list[str]:
         for flow in place.out:
             target = places[flow.target]
             x0, x1, y0, y1 = place.x + BAR, target.x, starts[id(flow)], ends[id(flow)]
-            thick, bend = max(flow.energy_j * scale, LEAST), (place.x + BAR + target.x) / 2
+            turn = x0 + place.run
+            thick, bend = max(flow.energy_j * scale, LEAST), (turn + x1) / 2
             parts.append(
-                f'<path d="M{x0:.1f} {y0:.1f}C{bend:.1f} {y0:.1f} {bend:.1f} {y1:.1f} {x1:.1f} {y1:.1f}v{thick:.1f}'
-                f'C{bend:.1f} {y1 + thick:.1f} {bend:.1f} {y0 + thick:.1f} {x0:.1f} {y0 + thick:.1f}Z" '
+                f'<path d="M{x0:.1f} {y0:.1f}H{turn:.1f}C{bend:.1f} {y0:.1f} {bend:.1f} {y1:.1f} {x1:.1f} {y1:.1f}'
+                f"v{thick:.1f}C{bend:.1f} {y1 + thick:.1f} {bend:.1f} {y0 + thick:.1f} {turn:.1f} {y0 + thick:.1f}"
+                f'H{x0:.1f}Z" '
                 f'fill="var(--plot-{target.ink})" fill-opacity="0.3"/>'
             )
     return parts
@@ -158,13 +185,15 @@ def _ribbons(places: dict[str, _Place]) -> list[str]:
 
 def _label(place: _Place, total: float) -> str:
     x = place.x + BAR + 6
-    # beside a tall place in its middle, beside a low one from its upper edge
+    # beside a tall place in its middle, beside a low one at the end from its upper edge, else under its ribbons
     tall = place.height > LINE * (len(place.told) + 1) + 4
     y = place.y + (place.height / 2 + 12 - LINE * len(place.told) if tall else 9)
+    if place.under:
+        x, y = place.x + BAR + 1, place.y + place.height + 13
     share = f"{percent(place.energy_j / total, 2 if place.energy_j < 0.1 * total else 3)} %"
     told = f"{shown(place.energy_j, 'J', digits=3)}, {share}"
     ground = ""
-    if place.out and not tall:
+    if place.under:
         # ribbons of other places may pass behind a label
         wide = CHARACTER * max(*map(len, place.told), len(told) - 2)
         ground = (

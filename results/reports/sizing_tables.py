@@ -49,6 +49,7 @@ UNMEASURED = "Nothing of it was measured here: published and assumed figures sta
 HEADLINES: tuple[tuple[str, str], ...] = (
     ("grid connection", "power.site.recommended"),
     ("into the UPS", "power.ups.recommended"),
+    ("racks", "fleet.racks"),
     ("one rack", "power.rack.recommended"),
     ("breaker of a rack", "feeds.rack.rating"),
     ("PUE of the year", "kpi.pue"),
@@ -91,13 +92,14 @@ def parts(sizing: Sizing, key: str) -> dict[str, Line]:
 
 
 def headlines(sizing: Sizing) -> list[tuple[str, Line]]:
-    """What stands at the top, in order: a caption and its line; what is absent or 0 is not at the top."""
+    """What stands at the top, in order: a caption and its line; what is absent or 0 is not at the top, but for
+    water: none is an answer."""
     return [
         (f"{caption}, {part}" if part and len(found) > 1 else caption, line)
         for caption, key in HEADLINES
         for found in (parts(sizing, key),)
         for part, line in found.items()
-        if line.value
+        if line.value or key == "year.water"
     ]
 
 

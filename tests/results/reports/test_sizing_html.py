@@ -158,14 +158,26 @@ def ambient_flows() -> tuple[Flow, ...]:
     return (Flow("grid", "IT", 1e13), Flow("IT", "heat in air", 1e13), Flow("heat in air", "ambient", 1e13), *lost)
 
 
-def test_losses_stand_beside_the_heat_and_flow_on_to_the_ambient() -> None:
+def test_losses_stand_below_the_machines_and_flow_on_to_the_ambient() -> None:
     drawn = sizing_sankey.render(ambient_flows())
     bars = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="12" height="([\d.]+)"', drawn)
     columns = sorted({float(x) for x, _ in bars})
     assert len(columns) == 4
-    assert sum(float(x) == columns[2] for x, _ in bars) == 6
+    assert [sum(float(x) == column for x, _ in bars) for column in columns] == [1, 6, 1, 1]
     ends = [float(height) for x, height in bars if float(x) in (columns[0], columns[3])]
     assert ends == pytest.approx([300, 300], abs=0.1)
+
+
+def test_no_ribbon_lies_on_the_name_of_a_small_place() -> None:
+    drawn = sizing_sankey.render(ambient_flows())
+    names = re.findall(r'<text x="([\d.]+)" y="([\d.]+)" font-size="13"[^>]*>([^<]+)<', drawn)
+    straight = re.findall(r'<path d="M([\d.]+) ([\d.]+)H([\d.]+)C[^v]*v([\d.]+)', drawn)
+    for name_x, name_y, name in ((float(x), float(y), name) for x, y, name in names if "losses" in name):
+        own = [path for path in straight if 0 <= name_x - float(path[0]) <= 2 and float(path[2]) > float(path[0])]
+        assert len(own) == 5
+        for _, top, turn, thick in own:
+            assert not name_y - 12 < float(top) + float(thick) < name_y + 15, name
+            assert float(turn) >= name_x + 7 * len(name)
 
 
 def test_sankey_names_are_whole_and_have_room() -> None:
@@ -174,9 +186,9 @@ def test_sankey_names_are_whole_and_have_room() -> None:
     told = " ".join(name for _, name in names)
     assert "UPS and distribution losses" in told
     assert "\u2026" not in told
-    edges = [*sorted({float(x) for x, _ in names}), 900 + 6 + 12]
+    bars = {float(x) for x in re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="12"', drawn)}
     for x, name in names:
-        room = edges[edges.index(float(x)) + 1] - 6 - 12 - float(x)
+        room = min(edge for edge in (*bars, 900.0) if edge > float(x)) - float(x)
         assert len(name) * sizing_sankey.CHARACTER <= room, name
 
 
