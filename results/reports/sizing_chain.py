@@ -160,6 +160,10 @@ def _units(d: Draft, stage: Stage, key: str, load: str) -> None:
     rating, each, load_w = None, "", stage.out_w
     if key == "ups":
         rating, each = d.named("electrical.ups_module_w"), "ups_module_w"
+        pf, own = d.named("feed.power_factor"), d.named("electrical.ups_power_factor")
+        if rating and pf and own:
+            # below its own power factor a module is full by its apparent power
+            rating, each = rating * min(1.0, pf / own), "(ups_module_w/MAX(1,ups_power_factor/power_factor))"
         normal = d.found.get("redundancy.ups.normal")
         if rating and normal:
             highest = normal * stage.count * rating / load_w

@@ -40,8 +40,8 @@ class Text:
 
 
 def scale(value: float, unit: str, hint: str = "") -> tuple[float, str]:
-    """The divisor that brings ``value`` into the unit that people read, and that unit. ``hint``, a key, tells air from
-    liquid."""
+    """The divisor that brings ``value`` into the unit that people read, and that unit. ``hint``, a key, tells air and
+    water that is used up from what goes round."""
     if unit == "J" and abs(value) >= 3.6e9:
         symbol = prefix(value / 3600)
         return 3600 * FACTORS[symbol], f"{symbol}Wh"
@@ -56,7 +56,7 @@ def scale(value: float, unit: str, hint: str = "") -> tuple[float, str]:
     if unit == "m3/s":
         if abs(value) >= 1e6 / 3600:
             return 1.0, "m\u00b3/s"
-        liquid = "air" not in hint and abs(value) < 1
+        liquid = not any(word in hint for word in ("air", "make_up", "blow_down")) and abs(value) < 1
         return (1 / 60000, "L/min") if liquid else (1 / 3600, "m\u00b3/h")
     if unit == "m" and 0 < abs(value) < 1:
         return 1e-3, "mm"

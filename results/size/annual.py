@@ -19,10 +19,10 @@ from perwatt.results.size.facility import Facility, cooling_values, cooling_w
 from perwatt.results.size.finding import Finding, beyond
 from perwatt.results.size.indicator import INDICATORS
 from perwatt.results.size.levels import idle_w
-from perwatt.results.size.parameter import Values
-from perwatt.results.size.plant import Hour, facility_supply_c, hour
+from perwatt.results.size.parameter import Floats, Values
+from perwatt.results.size.plant import Hour, air_water_return_c, facility_supply_c, hour
 from perwatt.results.size.request import Request
-from perwatt.results.size.reuse import Reused, return_c, reuse
+from perwatt.results.size.reuse import Reused, liquid_first, return_c, reuse, summed
 from perwatt.results.size.sheet import Sheet
 from perwatt.results.size.weather import Weather, column, shifted
 
@@ -31,7 +31,9 @@ S_PER_H = 3600.0
 
 @dataclass(frozen=True)
 class Year:
-    """Shapes (draws, bins) or (bins,): the weather, the plant and the chain in each bin. Energies in J, water in m3."""
+    """Shapes (draws, bins) or (bins,): the weather, the plant and the chain in each bin. Energies in J, water in m3.
+    ``by_loop``: what is handed over by the loop that it leaves, the coolant's and the air's along the last axis;
+    ``reused``: both together."""
 
     weather: Weather
     plant: Hour
@@ -41,6 +43,8 @@ class Year:
     eit_j: Values
     win_m3: Values
     liquid_j: Values
+    air_j: Values
+    by_loop: Reused
     reused: Reused
     work: dict[str, Values]
     failing: tuple[Finding, ...]
@@ -71,13 +75,15 @@ def year(
     eit_j = bins.total(through.ups_out_w) * S_PER_H
     win_m3 = bins.total(plant.water_l_per_kwh * it) * 1e-6
     liquid_j = bins.total(plant.liquid_w * it) * S_PER_H
-    source_c = return_c(facility_supply_c(p), p["liquid_rise_k"]) - p["hx_approach_k"]
-    reused = reuse(
-        liquid_j,
+    air_j = bins.total(plant.air_w * it) * S_PER_H
+    source_c = _loops(return_c(facility_supply_c(p), p["liquid_rise_k"]), air_water_return_c(p))
+    source_c = source_c - column(p["hx_approach_k"])
+    by_loop = reuse(
+        _loops(liquid_j, air_j),
         source_c,
-        values["site.reuse.fraction"],
-        values["site.reuse.network_c"],
-        values["site.reuse.heat_pump_fraction"],
+        _loops(*liquid_first(values["site.reuse.fraction"], liquid_j, air_j)),
+        column(values["site.reuse.network_c"]),
+        column(values["site.reuse.heat_pump_fraction"]),
         pump_inside=False,
         own_cooling=0.0,
     )
@@ -86,9 +92,16 @@ def year(
     failing = beyond(
         "water", f"the site may use {most_m3 or 0.0:g} m3 a year", win_m3, most_m3, lambda m3: f"{m3:.4g} m3"
     )
-    found = Year(bins, plant, through, it_w, edc_j, eit_j, win_m3, liquid_j, reused, work, failing)
+    found = Year(
+        bins, plant, through, it_w, edc_j, eit_j, win_m3, liquid_j, air_j, by_loop, summed(by_loop), work, failing
+    )
     _lines(request, values, found, source_c, sheet)
     return found
+
+
+def _loops(liquid: Values, air: Values) -> Floats:
+    """The coolant's value and the air's along a last axis."""
+    return np.stack(np.broadcast_arrays(np.asarray(liquid, np.float64), np.asarray(air, np.float64)), axis=-1)
 
 
 def _mean(request: Request, values: Mapping[str, Values], demand: Demand) -> tuple[Values, Values]:
@@ -180,23 +193,29 @@ def _heat(y: Year, source_c: Values, sheet: Sheet) -> None:
     def add(key: str, label: str, value: Values, unit: str, basis: str) -> None:
         sheet.add(f"kpi.heat.{key}", "kpi", label, value, unit, basis)
 
-    if float(np.max(y.liquid_j)) <= 0:
-        return
-    add("available", "heat in the liquid, a year", y.liquid_j, "J", "what leaves the hall with the coolant")
-    add(
-        "temperature",
-        "its temperature for a network",
-        source_c,
-        "degC",
-        "facility water's return, less an approach",
-    )
-    add(
-        "handed_over", "heat handed over (EREUSE)", y.reused.ereuse_j, "J", "the site's fraction of it, at the boundary"
-    )
+    add("available", "heat that leaves the hall, a year", y.liquid_j + y.air_j, "J", "with the coolant and the air")
+    for at, key, loop, water, heat_j in (
+        (0, "liquid", "coolant", "facility water's return", y.liquid_j),
+        (1, "air", "air", "return of the air handlers' water", y.air_j),
+    ):
+        if float(np.max(heat_j)) <= 0:
+            continue
+        add(key, f"of it with the {loop}", heat_j, "J", "losses in the hall and its fans included" if at else
+            "what leaves the hall with the coolant")  # fmt: skip
+        add(f"{key}_temperature", f"{loop}: temperature of its heat for a network", np.asarray(source_c)[..., at],
+            "degC", f"{water}, less an approach")  # fmt: skip
+        cop = np.asarray(y.by_loop.cop)[..., at]
+        if np.all(np.isfinite(cop)):
+            add(f"{key}_cop", f"{loop}: COP of the heat pump", cop, "1",
+                "a fraction of Carnot's between source and network")  # fmt: skip
+        add(f"{key}_handed_over", f"{loop}: heat handed over", np.asarray(y.by_loop.ereuse_j)[..., at], "J",
+            "what the coolant's heat leaves of the site's fraction" if at else "first, as it is warmer")  # fmt: skip
+    add("handed_over", "heat handed over (EREUSE)", y.reused.ereuse_j, "J",
+        "the site's fraction of what leaves the hall, at the boundary")  # fmt: skip
+    add("pump", "electricity of the heat pump", y.reused.pump_j, "J",
+        "outside the boundary: the network pays it, it is in no EDC")  # fmt: skip
     add("delivered", "heat in the network behind the heat pump", y.reused.delivered_j, "J",
         "with the pump's electricity, which the network pays")  # fmt: skip
-    if np.all(np.isfinite(np.asarray(y.reused.cop))):
-        add("cop", "COP of the heat pump", y.reused.cop, "1", "a fraction of Carnot's between source and network")
 
 
 def _done(y: Year, sheet: Sheet) -> None:

@@ -66,6 +66,12 @@ class Chain:
         """What the UPS gives for ``it_w`` at the racks' inputs, in W."""
         return distribution_input_w(it_w, self.value("distribution_loss"))
 
+    def ups_module_carries_w(self) -> Values:
+        """What a module of the UPS gives at the most, in W: less than its rating where the load's power factor is below
+        the module's own, as its apparent power is then reached first."""
+        full: Values = np.minimum(1.0, self.value("feed.power_factor") / self.value("ups_power_factor"))
+        return self.value("ups_module_w") * full
+
     def ups_in_w(self, it_w: Values, modules: Values, *, design: bool) -> Values:
         """What ``modules`` of the UPS take for ``it_w`` at the racks' inputs, in W."""
         curve = never_better(self.electrical.ups_curve) if design else self.electrical.ups_curve
@@ -75,7 +81,7 @@ class Chain:
 
     def build(self, it_w: Values, cooling_w: Values) -> Built:
         """The units for an IT load and its cooling, with the redundancy of the site."""
-        modules = redundancy.count(self.ups_out_w(it_w), self.value("ups_module_w"), self.electrical.ups_topology)
+        modules = redundancy.count(self.ups_out_w(it_w), self.ups_module_carries_w(), self.electrical.ups_topology)
         in_w = self.ups_in_w(it_w, modules, design=True)
         low_voltage_va = (in_w + cooling_w + self.value("other") * it_w) / self.value("feed.power_factor")
         transformers = redundancy.count(

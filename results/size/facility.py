@@ -16,11 +16,13 @@ import numpy as np
 from perwatt.results.size import air, liquid, redundancy
 from perwatt.results.size.chain import Built, Chain, Through
 from perwatt.results.size.demand import TITLES, Demand
+from perwatt.results.size.equipment import equipment
 from perwatt.results.size.finding import Finding, beyond, in_draws
 from perwatt.results.size.levels import SITE, UPS
 from perwatt.results.size.parameter import Values
 from perwatt.results.size.plant import Hour, facility_supply_c, hour
 from perwatt.results.size.request import Entry, Request
+from perwatt.results.size.ride_through import ride_through
 from perwatt.results.size.sheet import Sheet
 from perwatt.results.size.weather import design_db_c, design_wb_c
 
@@ -74,10 +76,10 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
         *_electrical(request, chain, built, ups_it_w, through["recommended"], sheet),
         *_cooling(request, p, demand, design, through["recommended"], sheet),
     )
+    equipment(site.cooling, p, design, it_w, sheet)
+    liquid_racks = sum(demand.racks[entry.name] for entry in _liquid_cooled(request))
+    ride_through(p, design.liquid_w * it_w, liquid_racks, design.air_w * it_w, sum(demand.racks.values()), sheet)
     warnings = _chilled(request, demand, design)
-    if float(np.max(values["site.reuse.fraction"])) > 0 and float(np.max(demand.liquid)) <= 0:
-        said = "reuse: no heat is handed over: all of it is in air, and only heat in a liquid is modelled"
-        warnings = (*warnings, Finding("reuse", said, 1.0))
     return Facility(chain, built, design, through, loss, warnings, failing)
 
 
@@ -123,12 +125,24 @@ def _electrical(
 ) -> tuple[Finding, ...]:
     electrical = request.site.electrical
     out_w = chain.ups_out_w(ups_it_w)
+    pf, rated_w = chain.value("feed.power_factor"), chain.value("ups_module_w")
+    sheet.add("power.ups.output", "power", "UPS output", out_w, "W",
+              f"recommended, means over {UPS.window_s:g} s, through distribution", level="ups")  # fmt: skip
+    sheet.add("power.ups.apparent", "power", "UPS output: apparent power", out_w / pf, "VA",
+              "the same over the racks' power factor", level="ups")  # fmt: skip
+    sheet.add("redundancy.ups.module", "redundancy", "UPS modules: rating of each", rated_w, "W", "the site's",
+              level="ups")  # fmt: skip
+    sheet.add("redundancy.ups.module_va", "redundancy", "UPS modules: apparent rating of each",
+              rated_w / chain.value("ups_power_factor"), "VA", "rating over the modules' own power factor",
+              level="ups")  # fmt: skip
     for key, title, count, load, unit, topology in (
-        ("ups", "UPS modules", built.ups_modules, out_w, chain.value("ups_module_w"), electrical.ups_topology),
-        ("transformer", "transformers", built.transformers, design.low_voltage_w / chain.value("feed.power_factor"),
-         chain.value("transformer_va"), electrical.transformer_topology),
+        ("ups", "UPS modules", built.ups_modules, out_w, chain.ups_module_carries_w(), electrical.ups_topology),
+        ("transformer", "transformers", built.transformers, design.low_voltage_w / pf, chain.value("transformer_va"),
+         electrical.transformer_topology),
     ):  # fmt: skip
         basis = f"{topology}: {redundancy.describe(topology)}"
+        if key == "ups":
+            basis += "; of W or VA, whichever is fuller"
         normal = redundancy.normal_load(load, unit, topology, count)
         fault = redundancy.after_fault_load(load, unit, topology, count)
         sheet.add(f"redundancy.{key}.count", "redundancy", title, count, "", basis, level=key)
@@ -136,7 +150,7 @@ def _electrical(
         sheet.add(f"redundancy.{key}.fault", "redundancy", f"{title}: load of each after the fault", fault, "1", basis,
                   level=key)  # fmt: skip
     sheet.add("power.site.apparent", "power", "site: apparent power at the racks' power factor",
-              design.grid_w / chain.value("feed.power_factor"), "VA", "recommended, over the power factor",
+              design.grid_w / pf, "VA", "recommended, over the power factor",
               level="site")  # fmt: skip
     if electrical.available_w is not None:
         sheet.add("power.site.left", "power", "site: left of what the grid offers",
@@ -170,10 +184,7 @@ def _cooling(
         add("left", "left of the heat that the plant may reject", most_w - rejected_w, "W", f"of {most_w / 1e6:.4g} MW")
     add("pue_peak", "PUE of the design hour", peak.grid_w / peak.ups_out_w, "1",
         "grid over UPS outputs, as the year's: the electrical capacity is sized on it")  # fmt: skip
-    add("chilled", "of it through compressors", design.chilled_w * it_w, "W", "by chillers behind the plant")
-    if request.site.cooling.plant in ("adiabatic", "tower"):
-        add("make_up", "make-up water at the design hour", design.water_l_per_kwh * it_w / 3.6e9, "m3/s",
-            "evaporation and blow-down")  # fmt: skip
+    add("chilled", "heat through chillers at the design hour", design.chilled_w * it_w, "W", "taken up by all chillers")
     add("cooling_power", "electricity for cooling at the design hour", cooling_w(design) * it_w, "W",
         "fans, pumps and compressors")  # fmt: skip
     flow_air = air.flow_m3_s(air_w, p["air_rise_k"], p["supply_air_c"], altitude_m)
@@ -187,7 +198,6 @@ def _cooling(
 
 
 def _liquid(request: Request, p: Mapping[str, Values], demand: Demand, liquid_w: Values, sheet: Sheet) -> None:
-    """Lines of the coolant and of the pipes and units that move it."""
     cooling = request.site.cooling
 
     def add(key: str, label: str, value: Values | None, unit: str, basis: str) -> None:
@@ -217,9 +227,6 @@ def _liquid(request: Request, p: Mapping[str, Values], demand: Demand, liquid_w:
     add("pipe", "pipe to a row, bore", main, "m", "its flow at the velocity chosen")
     add("pipe_dn", "pipe to a row, nominal size", liquid.nominal_size(main), "mm", "the next DN of ISO 6708")
     add("cdus", "CDUs", cdus, "", f"{cooling.cdu_topology} in each row that has liquid")
-    racks = sum(demand.racks[entry.name] for entry in _liquid_cooled(request))
-    hold_s = liquid.ride_through_s(liquid_w, p["thermal_mass_j_k"] * racks, p["ride_through_rise_k"])
-    add("ride_through", "ride-through on loss of cooling", hold_s, "s", "coolant and metal warming by the rise allowed")
     if math.isfinite(limit_c := liquid.class_limit_c(cooling.water_class)):
         add("water_class_margin", "facility water below the limit of its class", limit_c - facility_supply_c(p), "K",
             f"{cooling.water_class} allows {limit_c:g} degC")  # fmt: skip

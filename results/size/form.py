@@ -8,16 +8,19 @@ from perwatt.results.size.request import Request
 from perwatt.results.size.sizing import Sizing
 
 MODELLED = "modelled for a year, not metered"
+_WORDS = ("N", "N+1", "2N")  # of the form, the least first
 
 
 def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
     """The rows of Annex II and III as text, under a header, ready to be written as CSV."""
     electrical, cooling = request.site.electrical, request.site.cooling
     pdit_w = sum(entry.units * entry.system.nameplate_w.mode for entry in request.fleet)
+    room = [_reported(topology) for topology in (cooling.plant_topology, cooling.crah_topology)]
     values: dict[str, float | str | None] = {
         "redundancy_hv": _reported(electrical.transformer_topology),
         "redundancy_lv": _reported(electrical.ups_topology),
         "redundancy_rack": _rack(request),
+        "redundancy_room_cooling": min(room, key=_WORDS.index),
         "redundancy_rack_cooling": None if _value(sizing, "cooling.cdus") is None else _reported(cooling.cdu_topology),
         "pdit_w": pdit_w,
         "pdit_metric": "rated",
@@ -25,7 +28,7 @@ def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
         "eit_j": _value(sizing, "year.eit"),
         "win_m3": _value(sizing, "year.water"),
         "ereuse_j": _value(sizing, "kpi.heat.handed_over"),
-        "twh_c": _value(sizing, "cooling.facility_return"),
+        "twh_c": _value(sizing, "cooling.facility_return") or _value(sizing, "cooling.air.water_return"),
         "tin_c": cooling.supply_air_c.mode,
         "cdd21": request.climate.cdd21,
         "eres_tot_j": request.site.grid.renewable.mode * (_value(sizing, "year.edc") or 0.0),

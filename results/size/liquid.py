@@ -1,7 +1,6 @@
-"""The liquid side of a hall: flow, pump, pipe, and how long the coolant alone carries the heat.
+"""The liquid side of a hall: flow, pump, pipe.
 
     flow = heat / (rho * cp * rise)        pump = flow * head / efficiency        bore = sqrt(4 flow / (pi velocity))
-    ride-through = thermal mass * rise allowed / heat
 
 ``rho`` and ``cp`` are taken at the supply: flow meters stand there, and as glycol's heat capacity grows with its
 temperature the flow errs by 0.3 % to the safe side. At 40 degrees C and 10 K that is 1.50 L/min per kW for PG25, the
@@ -57,13 +56,6 @@ def nominal_size(diameter_m: Values) -> Values:
     # a bore that is its size but for rounding takes that size
     found = sizes[np.searchsorted(sizes[:-1], np.asarray(diameter_m) * 1000 * (1 - 1e-9))]
     return plain(found)
-
-
-def ride_through_s(heat_w: Values, thermal_mass_j_k: Values, rise_k: Values) -> Values:
-    """Seconds from the loss of cooling until the coolant has warmed by ``rise_k``, all heat going into
-    ``thermal_mass_j_k`` (coolant and metal that it touches, of as many racks as ``heat_w``)."""
-    positive("heat", heat_w)
-    return thermal_mass_j_k * rise_k / heat_w
 
 
 def class_limit_c(water_class: str) -> float:

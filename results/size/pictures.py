@@ -16,6 +16,8 @@ from perwatt.results.size.sizing import Flow, Series, Stage
 from perwatt.results.size.weather import column
 
 DURATION_POINTS = 201
+# What else than IT warms the hall's air in the model.
+INTO_AIR = ("UPS and distribution losses", "light, offices, controls", "hall's fans")
 
 
 def stages(request: Request, demand: Demand, built: Facility) -> tuple[Stage, ...]:
@@ -64,23 +66,29 @@ def flows(y: Year) -> tuple[Flow, ...]:
 
     it_j = _one(y.it_w) * float(hours.sum()) * S_PER_H
     loss_ups = total(y.chain.ups_in_w - y.chain.it_w)
-    reused = _one(y.reused.ereuse_j)
-    liquid = _one(y.liquid_j)
+    from_liquid, from_air = (float(x) for x in np.asarray(y.by_loop.ereuse_j).reshape(-1, 2)[0])
+    liquid, air = _one(y.liquid_j), _one(y.air_j)
     found = [
         Flow("grid", "transformer losses", total(y.chain.grid_w - y.chain.low_voltage_w)),
         Flow("grid", "UPS and distribution losses", loss_ups),
         Flow("grid", "light, offices, controls", total(y.chain.other_w)),
         Flow("grid", "IT", it_j),
-        Flow("grid", "fans", total((y.plant.air_fan_w + y.plant.fan_w) * it)),
+        Flow("grid", "hall's fans", total(y.plant.air_fan_w * it)),
+        Flow("grid", "plant's fans", total(y.plant.fan_w * it)),
         Flow("grid", "pumps", total(y.plant.pump_w * it)),
         Flow("grid", "compressors", total(y.plant.compressor_w * it)),
         Flow("IT", "heat in liquid", liquid),
         Flow("IT", "heat in air", it_j - liquid),
-        Flow("heat in liquid", "reused", reused),
-        Flow("heat in liquid", "ambient", liquid - reused),
-        Flow("heat in air", "ambient", it_j - liquid),
+        Flow("heat in liquid", "reused", from_liquid),
+        Flow("heat in liquid", "ambient", liquid - from_liquid),
+        Flow("heat in air", "reused", from_air),
+        Flow("heat in air", "ambient", air - from_air),
     ]
-    found += [Flow(f.target, "ambient", f.energy_j) for f in found if f.source == "grid" and f.target != "IT"]
+    found += [
+        Flow(f.target, "heat in air" if f.target in INTO_AIR else "ambient", f.energy_j)
+        for f in found
+        if f.source == "grid" and f.target != "IT"
+    ]
     return tuple(f for f in found if f.energy_j > 0)
 
 

@@ -31,7 +31,8 @@ class Hour(NamedTuple):
     included; ``rejected_w``: all that the plant puts into the ambient. ``fan_w``: of the plant; ``air_fan_w``: of the
     room. ``free_fraction``: of the heat, without a compressor. ``reachable``: 1 where the ambient alone holds the
     coolant's supply, else 0; ``source_liquid_c``: the supply of the coolant that it alone would hold, at full heat
-    (nan: no free cooling)."""
+    (nan: no free cooling). ``trim_liquid``, ``trim_air``: the part of each loop's heat that goes through its chillers;
+    ``compressor_liquid_w``: the coolant's part of ``compressor_w``."""
 
     pue: Values
     liquid_w: Values
@@ -47,11 +48,25 @@ class Hour(NamedTuple):
     free_fraction: Values
     reachable: Values
     source_liquid_c: Values
+    trim_liquid: Values
+    trim_air: Values
+    compressor_liquid_w: Values
 
 
 def facility_supply_c(p: Mapping[str, Values]) -> Values:
     """Facility water that the CDUs need: the coolant's supply less their approach."""
     return p["supply_liquid_c"] - p["cdu_approach_k"]
+
+
+def air_water_supply_c(p: Mapping[str, Values]) -> Values:
+    """Water that the air handlers need: the air's supply less their approach."""
+    return p["supply_air_c"] - p["air_approach_k"]
+
+
+def air_water_return_c(p: Mapping[str, Values]) -> Values:
+    """Water that comes back from the air handlers: warmer by its rise, but no warmer than the air that it cools."""
+    warmest: Values = np.minimum(air_water_supply_c(p) + p["air_water_rise_k"], p["supply_air_c"] + p["air_rise_k"])
+    return warmest
 
 
 def hour(
@@ -76,7 +91,7 @@ def hour(
     air_fan_w = p["air_fan"] * blown_w
     air_w = blown_w + air_fan_w
     need_liquid_c = facility_supply_c(p) - p["hx_approach_k"]
-    need_air_c = p["supply_air_c"] - p["air_approach_k"] - p["hx_approach_k"]
+    need_air_c = air_water_supply_c(p) - p["hx_approach_k"]
     liquid = loop(db_c, wb_c, plant, p, liquid_w, need_liquid_c)
     air = loop(db_c, wb_c, plant, p, air_w, need_air_c)
     pump_w = liquid.pump_w + air.pump_w
@@ -98,6 +113,9 @@ def hour(
         free_fraction=1 - trimmed_w / (liquid_w + air_w),
         reachable=np.where(np.asarray(liquid.trim) <= 0, 1.0, 0.0),
         source_liquid_c=liquid.source_c + p["hx_approach_k"] + p["cdu_approach_k"],
+        trim_liquid=liquid.trim,
+        trim_air=air.trim,
+        compressor_liquid_w=liquid.compressor_w,
     )
 
 

@@ -5,7 +5,7 @@ the load. ``2N`` is two whole sets. ``4N3R`` (four to make three, distributed re
 loaded so that any three carry it: a unit runs at 75 % at the most, and takes a third of a failed neighbour's load.
 
 The spare is for one group. Where each room or row has its own, as CDUs do, ask for the load of one of them and
-multiply: one spare for a hundred units is N+1 in name only.
+multiply: one spare for a hundred units is N+1 in name only. :func:`grouped` does both.
 
 ``load`` and ``unit`` are in one and the same unit (W, VA, heat in W). Every function works elementwise on numbers and
 arrays that broadcast.
@@ -17,12 +17,14 @@ from typing import get_args
 
 import numpy as np
 
+from perwatt.results.size import elementwise
 from perwatt.results.size.electrical import within
 from perwatt.results.size.parameter import Values
 from perwatt.results.size.site import Topology
 
 ROUNDING = 1e-9  # a load that exceeds whole units by this part of itself does so by the rounding of floating point
 BLOCK, CARRY = 4, 3  # of 4N3R
+SPARES: dict[Topology, float] = {"N+1": 1.0, "N+2": 2.0}  # of a group
 
 DESCRIPTIONS: dict[Topology, str] = {
     "N": "no spare unit: the loss of one is not carried",
@@ -58,7 +60,7 @@ def count(load: Values, unit: Values, topology: Topology) -> Values:
     n = needed(load, unit)
     if topology == "2N":
         return 2.0 * n
-    return n + {"N": 0.0, "N+1": 1.0, "N+2": 2.0}[topology]
+    return n + SPARES.get(topology, 0.0)
 
 
 def normal_load(load: Values, unit: Values, topology: Topology, units: Values | None = None) -> Values:
@@ -93,6 +95,28 @@ def after_fault_load(load: Values, unit: Values, topology: Topology, units: Valu
     }[topology]
     with np.errstate(divide="ignore"):
         return np.divide(load, unit * np.maximum(left, 0.0))
+
+
+def grouped(load: Values, unit: Values, topology: Topology, group: Values) -> tuple[Values, Values, Values]:
+    """Of a load shared equally by groups, each with the spare of ``topology``: units in all groups, load of each in
+    normal service and after the fault, as :func:`count`, :func:`normal_load` and :func:`after_fault_load` say of a
+    group. A group carries ``group`` at most, in whole units, one at least; where no spare serves a group (``N``,
+    ``2N``, ``4N3R``) there is one of all. 0 units with a load of 0 where there is no load; the units never fall as the
+    load grows.
+
+    Raises ValueError for a negative load and as those do.
+    """
+    elementwise.within("load", load, 0)
+    some = np.asarray(load) > 0
+    # a load that is none stands as a unit's, so that all else is defined
+    real = np.where(some, load, unit)
+    whole = unit * np.maximum(fits(group, unit), 1.0)
+    groups = needed(real, whole) if topology in SPARES else 1.0
+    each = real / groups
+    built = count(each, unit, topology)
+    found = groups * built, normal_load(each, unit, topology, built), after_fault_load(each, unit, topology, built)
+    units, normal, fault = (elementwise.plain(np.where(some, value, 0.0)) for value in found)
+    return units, normal, fault
 
 
 def fits(power: Values, unit: Values) -> Values:

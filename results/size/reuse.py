@@ -1,9 +1,10 @@
-"""Heat for others: what the liquid carries at which temperature, what lifts it to a network, and what counts as reused.
+"""Heat for others: which loop carries it at which temperature, what lifts it to a network, and what counts as reused.
 
-The liquid returns warmer than the supply by its rise; a heat exchanger at the room's boundary takes a few kelvin of
-that. If the network wants more, a heat pump lifts it: its coefficient is a fraction of Carnot's between the source and
-the network, COP = f T_network / (T_network - T_source) in K. Of a source heat Q it delivers Q COP / (COP - 1), and the
-difference is its electricity.
+Facility water, and the water of the air handlers, return warmer than their supply by their rise; a heat exchanger at
+the room's boundary takes a few kelvin of that. The coolant's heat is handed over first, as it is warmer; the air's
+fills up the rest. If the network wants more, a heat pump lifts it: its coefficient is a fraction of Carnot's between
+the source and the network, COP = f T_network / (T_network - T_source) in K. Of a source heat Q it delivers
+Q COP / (COP - 1), and the difference is its electricity.
 
 EREUSE (Delegated Regulation (EU) 2024/1364, Annex II 1(j); EN 50600-4-6) is measured where the heat is handed over at
 the centre's boundary, and what comes back to cool the centre (an absorption chiller, say) is subtracted. With the
@@ -25,7 +26,7 @@ KELVIN = 273.15  # 0 C in K
 
 @dataclass(frozen=True)
 class Reused:
-    """Energies of one period in J. ``source_j`` leaves the liquid for reuse; ``rejected_j`` is what the plant still has
+    """Energies of one period in J. ``source_j`` leaves the loop for reuse; ``rejected_j`` is what the plant still has
     to reject; ``pump_j`` the electricity of the heat pump and ``delivered_j`` = ``source_j`` + ``pump_j`` what reaches
     the network. ``ereuse_j`` counts at the boundary; ``edc_extra_j``: the heat pump's electricity where it is inside,
     else 0. ``cop`` of the heat pump, nan where the network takes the heat as it is."""
@@ -41,7 +42,7 @@ class Reused:
 
 
 def return_c(supply_c: Values, rise_k: Values) -> Values:
-    """Temperature in C at which the liquid comes back and enters the heat exchanger at the room's boundary: averaged
+    """Temperature in C at which the water comes back and enters the heat exchanger at the room's boundary: averaged
     over the year this is TWH of Annex II 1(k). Raises ValueError for a negative rise."""
     within("rise_k", rise_k, 0)
     return supply_c + rise_k
@@ -61,6 +62,26 @@ def heat_pump_cop(source_c: Values, network_c: Values, fraction: Values) -> Valu
     return plain(cop)
 
 
+def liquid_first(fraction: Values, liquid_j: Values, air_j: Values) -> tuple[Values, Values]:
+    """What part of the liquid's heat and of the air's hands over ``fraction`` of both together, the liquid's first: the
+    air gives only what all of the liquid does not. Raises ValueError for negative heat and a fraction outside 0 to
+    1."""
+    within("reuse.fraction", fraction, 0, 1)
+    liquid = np.asarray(within("liquid_j", liquid_j, 0), np.float64)
+    air = np.asarray(within("air_j", air_j, 0), np.float64)
+    wanted = fraction * (liquid + air)
+    of_liquid = np.minimum(wanted, liquid)
+    # a sum that rounding makes larger than its parts hands over no more than there is
+    of_air = np.minimum(wanted - of_liquid, air)
+    return _over(of_liquid, liquid), _over(of_air, air)
+
+
+def _over(part: Values, whole: Values) -> Values:
+    """Their ratio, 0 where there is nothing."""
+    some = np.asarray(whole) > 0
+    return plain(np.divide(part, whole, out=np.zeros(np.broadcast_shapes(np.shape(part), some.shape)), where=some))
+
+
 def reuse(
     heat_j: Values,
     source_c: Values,
@@ -71,7 +92,7 @@ def reuse(
     pump_inside: bool,
     own_cooling: Values,
 ) -> Reused:
-    """Hand over ``fraction`` of ``heat_j``, the liquid's heat in a period, available at ``source_c`` (the return less
+    """Hand over ``fraction`` of ``heat_j``, a loop's heat in a period, available at ``source_c`` (the return less
     the heat exchanger's approach), to a network of ``network_c``. ``own_cooling``: the part of what is handed over that
     cools the centre again (0 without an absorption chiller). By month or by bin of the weather: give arrays.
 
@@ -100,8 +121,8 @@ def reuse(
 
 
 def summed(parts: Reused) -> Reused:
-    """A year from its months or bins, which are the last axis: energies add up, ``cop`` is that of all heat lifted (nan
-    if none was; heat taken as it is has no part in it)."""
+    """A year from its months or bins, or a site from its loops, which are the last axis: energies add up, ``cop`` is
+    that of all heat lifted (nan if none was; heat taken as it is has no part in it)."""
     shape = np.broadcast_shapes(*(np.shape(getattr(parts, name)) for name in parts.__dataclass_fields__))
     if not shape:
         return parts

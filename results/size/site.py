@@ -68,7 +68,8 @@ class Electrical(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the grid to the rack. ``ups_curve``: (load of a module, efficiency relative to its best); ``ups_efficiency``
     that best. ``transformer_efficiency`` at rated load; ``other_w`` of everything else that is fed (light, offices,
     controls), a fraction of the IT load. ``available_w``: what the grid offers, None if nobody said. ``correlation`` of
-    the power of two units that serve independently of each other, where it was not measured."""
+    the power of two units that serve independently of each other, where it was not measured. ``ups_power_factor`` of a
+    module's own rating: below it the load's apparent power fills the module before its real power does."""
 
     feed: Feed
     racks_per_row: int
@@ -93,13 +94,15 @@ class Electrical(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         0.3, "1", "0: requests without a common rhythm; top: 0.63 to 0.69 between nodes of one job, computed from"
         " public traces; the mode is assumed", 0.0, 0.69
     )  # fmt: skip
+    ups_power_factor: Parameter = Parameter(1.0, "1", "kW over kVA of a module, chosen; 0.9 in older ones")
 
     def __post_init__(self) -> None:
         checks.within("racks_per_row", self.racks_per_row, 1, checks.ANY)
         checks.growing("row_ratings_a", self.row_ratings_a)
         checks.curve("ups_curve", self.ups_curve)
         checks.within("available_w", self.available_w, checks.ABOVE_0, checks.ANY)
-        above = dict.fromkeys(("ups_efficiency", "transformer_efficiency", "coincidence"), (checks.ABOVE_0, 1.0))
+        names = ("ups_efficiency", "transformer_efficiency", "coincidence", "ups_power_factor")
+        above = dict.fromkeys(names, (checks.ABOVE_0, 1.0))
         # a loss of everything would ask for an endless input
         checks.possible(self, **above, distribution_loss=(0, 0.5), margin=(0, checks.ANY), growth=(0, checks.ANY))
 
@@ -113,7 +116,10 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     does not reach the supply. Temperatures in degrees C, differences in K, powers as fractions of the heat moved.
     ``heat_limit_w``: the most heat that the plant may reject, in W, ``water_limit_m3`` the most water that it may take
     in a year, None if nobody said. ``liquid_loop``: there are pipes for cold plates. ``derating_from_m``: altitude
-    above which the warmest air that machines stand falls, by 1 K each ``derating_m``."""
+    above which the warmest air that machines stand falls, by 1 K each ``derating_m``. Coolers (dry coolers, towers'
+    cells) and chillers of ``cooler_w`` and ``chiller_w`` stand in groups of ``plant_group_w``, each group with the
+    spare of ``plant_topology``; air handlers likewise. ``thermal_mass_j_k`` of the coolant and ``air_thermal_mass_j_k``
+    of the air, with what each touches: of a rack. ``air_water_rise_k``: of the water in the air handlers."""
 
     plant: Literal["dry", "adiabatic", "tower", "chiller"]
     fluid: Literal["PG25", "water"]
@@ -161,6 +167,20 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     derating_m: Parameter = Parameter(
         300.0, "m", "ASHRAE TC 9.9, classes A1 and A2; 175 for A3, 125 for A4 (secondary)", 125.0, 300.0
     )
+    cooler_w: Parameter = Parameter(1e6, "W", "a common size, chosen")
+    chiller_w: Parameter = Parameter(1e6, "W", "a common size, chosen")
+    plant_group_w: Parameter = Parameter(5e6, "W", "chosen: N+1 builds a fifth more")
+    plant_topology: Topology = "N+1"
+    crah_w: Parameter = Parameter(1e5, "W", "a common size, chosen")
+    crah_group_w: Parameter = Parameter(5e5, "W", "chosen: N+1 builds a fifth more")
+    crah_topology: Topology = "N+1"
+    air_water_rise_k: Parameter = Parameter(8.0, "K", "practice: water in the coils of air handlers", 5.0, 12.0)
+    air_thermal_mass_j_k: Parameter = Parameter(
+        60e3, "J/K", "per rack: bottom 10 m3 of air, mode five times that with what stands in it", 12e3, 200e3
+    )
+    air_ride_through_rise_k: Parameter = Parameter(
+        10.0, "K", "practice: from a supply of 25 to the 35 degrees C that class A2 allows", 5.0, 15.0
+    )
 
     def __post_init__(self) -> None:
         checks.within("return_years", self.return_years, 1, checks.ANY)
@@ -169,7 +189,9 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.water_class not in _WATER:
             raise ValueError(f"water_class: found {self.water_class!r}; allowed {', '.join(_WATER)}")
         # a tower that never bleeds, or bleeds all that it takes in, is none; flows need a rise to carry heat
-        rises = dict.fromkeys(("liquid_rise_k", "air_rise_k", "ride_through_rise_k", "trim_band_k"), (0.1, 60.0))
+        names = ("liquid_rise_k", "air_rise_k", "air_water_rise_k", "ride_through_rise_k", "air_ride_through_rise_k",
+                 "trim_band_k")  # fmt: skip
+        rises = dict.fromkeys(names, (0.1, 60.0))
         above = dict.fromkeys(("carnot_fraction", "pump_efficiency"), (checks.ABOVE_0, 1.0))
         checks.possible(self, **rises, **above, cycles=(1.01, 1000.0), cop_max=(1.0, 100.0), warming_k=(-10.0, 20.0),
                         derating_m=(1.0, checks.ANY))  # fmt: skip
@@ -195,7 +217,8 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Heat that is handed over: ``fraction`` of the liquid's heat; ``network_c`` what the district network wants."""
+    """Heat that is handed over: ``fraction`` of all that leaves the hall, the liquid's first, which is warmer, then the
+    air's; ``network_c`` what the district network wants."""
 
     fraction: Parameter
     network_c: Parameter

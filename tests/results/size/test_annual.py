@@ -11,10 +11,12 @@ import pytest
 
 from perwatt.results.size.annual import S_PER_H
 from perwatt.results.size.parameter import Values
+from perwatt.results.size.request import Entry
 from perwatt.results.size.weather import column
 from tests.fleets_of import MEAN_W, changed_site, entry, figures, measured, over_draws, point, request, site_named_once
 
 GB200 = entry("gb200_nvl72", units=100)
+H100 = entry(units=64, load=measured())
 REUSE = changed_site(reuse={"fraction": {"mode": 0.25, "min": 0.1, "max": 0.5, "unit": "1", "source": "test"}})
 PARTS = ("loss_ups", "loss_transformer", "other", "fans", "pumps", "compressors")
 # The figure's names of large halls cooled by liquid, by what stands outside.
@@ -31,12 +33,13 @@ def at(value: Values) -> np.ndarray:
 
 @pytest.mark.parametrize("plant", ["dry", "adiabatic", "tower", "chiller"])
 @pytest.mark.parametrize("draws", [0, 100])
-def test_energy_in_is_heat_out_and_reuse(plant: str, draws: int) -> None:
+@pytest.mark.parametrize("fleet", [(GB200, H100), (H100,)])
+def test_energy_in_is_heat_out_and_reuse(plant: str, draws: int, fleet: tuple[Entry, ...]) -> None:
     site = changed_site(
         cooling={"plant": plant},
-        reuse={"fraction": {"mode": 0.25, "min": 0.1, "max": 0.5, "unit": "1", "source": "test"}},
+        reuse={"fraction": {"mode": 0.7, "min": 0.1, "max": 1.0, "unit": "1", "source": "test"}},
     )
-    asked = request(GB200, entry(units=64, load=measured()), site=site)
+    asked = request(*fleet, site=site)
     year = (over_draws(asked, draws)[1] if draws else point(asked)).year
     it = column(year.it_w)
     # at the grid
@@ -46,8 +49,20 @@ def test_energy_in_is_heat_out_and_reuse(plant: str, draws: int) -> None:
     # what is handed over is part of what the plant could reject
     reused_j = at(year.reused.ereuse_j)
     assert np.all(reused_j > 0)
-    np.testing.assert_allclose(reused_j + at(year.reused.rejected_j), at(year.liquid_j), rtol=1e-9)
-    assert np.all(at(year.liquid_j) < rejected_j)
+    hall_j = at(year.liquid_j) + at(year.air_j)
+    np.testing.assert_allclose(reused_j + at(year.reused.rejected_j), hall_j, rtol=1e-9)
+    assert np.all(hall_j < rejected_j)
+    assert np.all(reused_j < at(year.edc_j))
+    # loop by loop, and the air gives nothing while there is heat left in the liquid
+    for loop, heat_j in enumerate((year.liquid_j, year.air_j)):
+        taken_j, left_j = (at(x)[..., loop] for x in (year.by_loop.source_j, year.by_loop.rejected_j))
+        np.testing.assert_allclose(taken_j + left_j, at(heat_j), rtol=1e-9)
+        assert np.all((taken_j >= 0) & (left_j >= -1e-9 * at(heat_j)))
+    from_air_j, left_liquid_j = at(year.by_loop.source_j)[..., 1], at(year.by_loop.rejected_j)[..., 0]
+    assert np.all((from_air_j <= 1e-9 * hall_j) | (left_liquid_j <= 1e-9 * hall_j))
+    # the network gets what is handed over and the heat pump's electricity, which is in no EDC
+    np.testing.assert_allclose(at(year.reused.delivered_j), reused_j + at(year.reused.pump_j), rtol=1e-9)
+    assert np.all(at(year.reused.edc_extra_j) == 0)
     # in the hall: IT and its losses into two loops
     hall_w = year.chain.ups_in_w + year.chain.other_w
     two_w = (year.plant.liquid_w + year.plant.air_w - year.plant.air_fan_w) * it
@@ -91,17 +106,47 @@ def test_water_and_carbon_follow_their_factors() -> None:
     assert dry["kpi.cue"] == pytest.approx(dry["kpi.pue"] * 0.1144)
 
 
-def test_reuse_is_a_part_of_the_liquids_heat_and_lowers_ere() -> None:
+def test_reuse_is_a_part_of_the_halls_heat_and_lowers_ere() -> None:
     plain, reused = figures(request(GB200)), figures(request(GB200, site=REUSE))
+    assert reused["kpi.heat.available"] == reused["kpi.heat.liquid"] + reused["kpi.heat.air"]
     assert reused["kpi.heat.handed_over"] == pytest.approx(0.25 * reused["kpi.heat.available"])
+    assert reused["kpi.heat.liquid_handed_over"] == pytest.approx(reused["kpi.heat.handed_over"])
+    assert reused["kpi.heat.air_handed_over"] == 0
     assert reused["kpi.erf"] == pytest.approx(reused["kpi.heat.handed_over"] / reused["year.edc"])
     assert reused["kpi.ere"] == pytest.approx(reused["kpi.pue"] * (1 - reused["kpi.erf"]))
     assert reused["kpi.pue"] == pytest.approx(plain["kpi.pue"])
     assert (plain["kpi.erf"], plain["kpi.heat.handed_over"]) == (0, 0)
-    assert reused["kpi.heat.delivered"] > reused["kpi.heat.handed_over"]
+    assert reused["kpi.heat.delivered"] == pytest.approx(reused["kpi.heat.handed_over"] + reused["kpi.heat.pump"])
     # facility water back 4 below the coolant at 45: 41, an exchanger takes 2
-    assert reused["kpi.heat.temperature"] == pytest.approx(39)
-    assert reused["kpi.heat.cop"] == pytest.approx(0.5 * (72.5 + 273.15) / (72.5 - 39))
+    assert reused["kpi.heat.liquid_temperature"] == pytest.approx(39)
+    assert reused["kpi.heat.liquid_cop"] == pytest.approx(0.5 * (72.5 + 273.15) / (72.5 - 39))
+
+
+def test_heat_in_air_alone_is_lifted_from_the_water_of_its_handlers() -> None:
+    found = figures(request(H100, site=REUSE))
+    # water of 25 - 4, warmer by 8, an exchanger takes 2
+    assert found["kpi.heat.air_temperature"] == pytest.approx(27)
+    cop = 0.5 * (72.5 + 273.15) / (72.5 - 27)
+    assert found["kpi.heat.air_cop"] == pytest.approx(cop)
+    assert found["kpi.heat.handed_over"] == pytest.approx(0.25 * found["kpi.heat.air"])
+    assert found["kpi.heat.pump"] == pytest.approx(found["kpi.heat.handed_over"] / (cop - 1))
+    assert found["kpi.erf"] == pytest.approx(found["kpi.heat.handed_over"] / found["year.edc"])
+    # all that enters the hall: IT, what is lost on its way, light, and the fans that blow it
+    assert found["kpi.heat.air"] > found["year.it_power"] * 8760 * S_PER_H + found["year.loss_ups"]
+    assert not [key for key in found if key.startswith("kpi.heat.liquid")]
+
+
+def test_the_air_fills_up_what_the_liquid_does_not_give() -> None:
+    site = changed_site(reuse={"fraction": {"mode": 0.95, "unit": "1", "source": "test"}})
+    found = figures(request(GB200, site=site))
+    assert found["kpi.heat.liquid_handed_over"] == pytest.approx(found["kpi.heat.liquid"])
+    from_air_j = 0.95 * found["kpi.heat.available"] - found["kpi.heat.liquid"]
+    assert found["kpi.heat.air_handed_over"] == pytest.approx(from_air_j)
+    assert from_air_j > 0
+    by_loop_j = [
+        found[f"kpi.heat.{loop}_handed_over"] / (found[f"kpi.heat.{loop}_cop"] - 1) for loop in ("liquid", "air")
+    ]
+    assert found["kpi.heat.pump"] == pytest.approx(sum(by_loop_j))
 
 
 def test_a_limit_on_water_says_what_is_left() -> None:

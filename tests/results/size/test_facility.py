@@ -65,7 +65,8 @@ def test_counts_of_modules_and_transformers_carry_what_the_lines_say_after_the_f
     for key in ("ups", "transformer"):
         assert 0 < found[f"redundancy.{key}.normal"] < found[f"redundancy.{key}.fault"] <= 1 + 1e-9, key
     out_w = point(asked).facility.chain.ups_out_w(point(asked).demand.ups_w["recommended"])
-    module_w = site.electrical.ups_module_w.mode
+    # below the modules' own power factor of 1 they are full by their apparent power
+    module_w = site.electrical.ups_module_w.mode * site.electrical.feed.power_factor.mode
     assert found["redundancy.ups.count"] == redundancy.count(out_w, module_w, topology)  # type: ignore[arg-type]
     assert found["redundancy.ups.normal"] == pytest.approx(out_w / module_w / found["redundancy.ups.count"])
 
@@ -140,7 +141,7 @@ def test_pipes_and_cdus_are_those_of_a_full_row() -> None:
 
 def test_racks_without_liquid_do_not_thin_the_coolant_of_the_others() -> None:
     wet, both = figures(request(GB200)), figures(request(GB200, entry(units=400, load=measured())))
-    for key in ("liquid_heat", "liquid_flow", "liquid_flow_rack", "pipe", "cdus", "ride_through"):
+    for key in ("liquid_heat", "liquid_flow", "liquid_flow_rack", "pipe", "cdus", "ride_through_liquid"):
         assert both[f"cooling.{key}"] == pytest.approx(wet[f"cooling.{key}"]), key
     assert both["cooling.air_heat"] > 2 * wet["cooling.air_heat"]
 
@@ -150,11 +151,6 @@ def test_a_fleet_in_air_has_no_coolant_and_says_so() -> None:
     assert found.sheet.values()["cooling.liquid_flow"] is None
     assert "no system of the fleet" in found.sheet.entries["cooling.liquid_flow"].basis
     assert "cooling.cdus" not in found.sheet.entries
-
-
-def test_ride_through_is_thermal_mass_over_heat() -> None:
-    found = figures(request(GB200), thermal_mass_j_k=150e3, ride_through_rise_k=10.0)
-    assert found["cooling.ride_through"] == pytest.approx(100 * 1.5e6 / found["cooling.liquid_heat"])
 
 
 def test_air_at_altitude_needs_more_volume() -> None:
@@ -210,30 +206,31 @@ def test_a_chiller_behind_the_plant_is_told_with_its_share() -> None:
     assert told.text.endswith("at the design hour; a chiller behind it carries 100 % of the heat")
 
 
-def test_make_up_water_and_compressors_of_the_design_hour() -> None:
-    site = changed_site(cooling={"plant": "tower"})
-    found, line = point(request(GB200, site=site)), figures(request(GB200, site=site))
-    it_kw = found.facility.through["recommended"].it_w / 1e3
-    per_hour = line["cooling.make_up"] * 3600 * 1000
-    assert per_hour / it_kw == pytest.approx(found.facility.design.water_l_per_kwh)
-    assert 1 < per_hour / it_kw < 3
-    assert "cooling.make_up" not in figures(request(GB200))
+def test_heat_through_compressors_at_the_design_hour() -> None:
     dry = point(request(GB200), supply_liquid_c=20.0, supply_air_c=20.0)
     all_of_it = dry.sheet.values()["cooling.chilled"]
     assert all_of_it == pytest.approx(dry.facility.design.chilled_w * dry.facility.through["recommended"].it_w)
     assert all_of_it > 0.9 * dry.facility.through["recommended"].it_w
 
 
+def test_what_the_modules_of_a_ups_carry_follows_both_power_factors() -> None:
+    asked = request(entry(units=300, load=measured()))
+    for load_pf, own_pf, part in ((0.98, 1.0, 0.98), (0.95, 0.9, 1.0), (0.9, 0.9, 1.0), (0.81, 0.9, 0.9)):
+        found = figures(asked, power_factor=load_pf, ups_power_factor=own_pf)
+        assert found["power.ups.apparent"] == pytest.approx(found["power.ups.output"] / load_pf)
+        assert found["redundancy.ups.module_va"] == pytest.approx(1e6 / own_pf)
+        by_w = found["power.ups.output"] / 1e6
+        by_va = found["power.ups.apparent"] / found["redundancy.ups.module_va"]
+        fuller = max(by_w, by_va)
+        assert fuller == pytest.approx(by_w / part)
+        assert found["redundancy.ups.count"] == math.ceil(fuller) + 1
+        assert found["redundancy.ups.normal"] == pytest.approx(fuller / found["redundancy.ups.count"])
+        assert found["redundancy.ups.fault"] == pytest.approx(fuller / math.ceil(fuller))
+
+
 def test_apparent_power_is_real_power_over_the_power_factor() -> None:
     found = figures(request(GB200), power_factor=0.95)
     assert found["power.site.apparent"] == pytest.approx(found["power.site.recommended"] / 0.95)
-
-
-def test_heat_in_air_is_handed_over_to_nobody_and_that_is_told() -> None:
-    site = changed_site(reuse={"fraction": {"mode": 0.25, "unit": "1", "source": "test"}})
-    told = [found.text for found in point(request(site=site)).facility.warnings if found.where == "reuse"]
-    assert told == ["reuse: no heat is handed over: all of it is in air, and only heat in a liquid is modelled"]
-    assert not [found for found in point(request(GB200, site=site)).facility.warnings if found.where == "reuse"]
 
 
 def test_savings_at_the_site_are_the_columns_difference() -> None:

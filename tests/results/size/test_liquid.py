@@ -44,11 +44,6 @@ def test_nominal_size_is_never_too_narrow() -> None:
     assert math.isnan(float(liquid.nominal_size(2.1)))
 
 
-def test_ride_through_of_a_rack() -> None:
-    # 150 kJ/K over 10 K against 132 kW
-    assert liquid.ride_through_s(132e3, 150e3, 10.0) == pytest.approx(11.4, abs=0.05)
-
-
 def test_a_rise_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="liquid rise: found 0; allowed"):
         liquid.flow_m3_s(1e3, np.array([10.0, 0.0]), "PG25", 40.0)

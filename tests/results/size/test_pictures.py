@@ -17,6 +17,10 @@ REUSE = changed_site(reuse={"fraction": {"mode": 0.25, "min": 0.1, "max": 0.5, "
 CASES = {
     "liquid, reused": request(GB200, site=REUSE),
     "air": request(entry(units=64, load=measured())),
+    "air, reused": request(entry(units=64, load=measured()), site=REUSE),
+    "more than the liquid, reused": request(
+        GB200, site=changed_site(reuse={"fraction": {"mode": 0.95, "unit": "1", "source": "test"}})
+    ),
     "two systems, hot": request(GB200, entry(units=64, load=measured()), site="phoenix"),
 }
 
@@ -46,7 +50,14 @@ def test_energy_in_is_energy_out_at_every_node_of_the_sankey(case: str) -> None:
 def test_heat_that_is_handed_over_is_an_arrow_of_its_own() -> None:
     flows, lines = sized(CASES["liquid, reused"]).flows, figures(CASES["liquid, reused"])
     assert total(flows, target="reused") == pytest.approx(lines["kpi.heat.handed_over"])
-    assert total(flows, target="heat in liquid") == pytest.approx(lines["kpi.heat.available"])
+    assert total(flows, target="heat in liquid") == pytest.approx(lines["kpi.heat.liquid"])
+    assert total(flows, source="heat in liquid", target="reused") == total(flows, target="reused")
+    for case in ("air, reused", "more than the liquid, reused"):
+        flows, lines = sized(CASES[case]).flows, figures(CASES[case])
+        assert total(flows, target="reused") == pytest.approx(lines["kpi.heat.handed_over"])
+        # what warms the air is more than the machines' own heat in it
+        assert total(flows, target="heat in air") == pytest.approx(lines["kpi.heat.air"]), case
+        assert total(flows, source="heat in air", target="reused") == pytest.approx(lines["kpi.heat.air_handed_over"])
     air = sized(CASES["air"]).flows
     assert not [f for f in air if "liquid" in (f.source + f.target) or f.target == "reused"]
 

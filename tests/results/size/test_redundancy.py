@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perwatt.results.size.redundancy import after_fault_load, count, describe, fits, needed, normal_load
+from perwatt.results.size.redundancy import (
+    after_fault_load,
+    count,
+    describe,
+    fits,
+    grouped,
+    needed,
+    normal_load,
+)
 from perwatt.results.size.site import Topology
 
 TOPOLOGIES: tuple[Topology, ...] = get_args(Topology)
@@ -116,3 +124,32 @@ def test_four_machines_of_10_2_kw_fit_40_8_kw_exactly() -> None:
     assert fits(4 * 10_200.0, 10_200.0) == 4.0
     assert fits(3 * 0.1, 0.1) == 3.0
     assert fits(40_799.0, 10_200.0) == 3.0
+
+
+def test_each_group_has_its_own_spare() -> None:
+    # 12 MW on units of 1 MW, five of which are a group: three groups of four and a spare
+    assert grouped(12.0, 1.0, "N+1", 5.0) == (15.0, 0.8, 1.0)
+    assert grouped(12.0, 1.0, "N+1", 100.0) == (13.0, pytest.approx(12 / 13), 1.0)
+    # a group is whole units, and one at least
+    assert grouped(12.0, 2.0, "N+1", 5.0) == (9.0, pytest.approx(12 / 18), 1.0)
+    assert grouped(2.0, 1.0, "N+1", 0.1) == (4.0, 0.5, 1.0)
+    for topology in ("N", "2N", "4N3R"):
+        assert grouped(12.0, 1.0, topology, 5.0)[0] == count(12.0, 1.0, topology), topology
+
+
+def test_no_load_needs_no_unit() -> None:
+    np.testing.assert_array_equal(grouped(np.array([0.0, 1.0]), 1.0, "N", 5.0), [[0, 1], [0, 1], [0, np.inf]])
+    with pytest.raises(ValueError, match="load: found -1"):
+        grouped(-1.0, 1.0, "N", 5.0)
+
+
+@settings(max_examples=80)
+@given(loads, st.floats(0, 0.5), units, st.floats(0.1, 20), st.sampled_from(TOPOLOGIES))
+def test_groups_carry_their_load_after_the_fault_and_never_shrink(
+    load: float, more: float, unit: float, of_group: float, topology: Topology
+) -> None:
+    built, normal, fault = grouped(np.array([load, load * (1 + more)]), unit, topology, of_group * unit)
+    assert built[1] >= built[0] >= count(load, unit, topology)
+    assert np.all(np.asarray(normal) <= 1 + 1e-9)
+    if topology != "N":
+        assert np.all(np.asarray(fault) <= 1 + 1e-9)

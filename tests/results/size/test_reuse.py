@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perwatt.results.size.kpi import Annual, indicators
-from perwatt.results.size.reuse import Reused, heat_pump_cop, return_c, reuse, summed
+from perwatt.results.size.reuse import Reused, heat_pump_cop, liquid_first, return_c, reuse, summed
 
 shares = st.floats(0, 1)
 
@@ -74,6 +74,29 @@ def test_all_energy_in_is_heat_out_or_heat_reused(
     assert ere is not None
     assert ere == pytest.approx(pue * (1 - erf))
     assert 0 <= erf <= 1 + 1e-9
+
+
+@settings(max_examples=80)
+@given(st.floats(0, 1e17), st.floats(0, 1e17), shares)
+def test_the_liquids_heat_goes_first_and_no_more_than_there_is(liquid_j: float, air_j: float, fraction: float) -> None:
+    of_liquid, of_air = liquid_first(fraction, liquid_j, air_j)
+    parts = reuse(np.array([liquid_j, air_j]), np.array([39.0, 27.0]), np.array([of_liquid, of_air]), 72.0, 0.5,
+                  pump_inside=False, own_cooling=0.0)  # fmt: skip
+    found = summed(parts)
+    rounding = 1e-9 * (liquid_j + air_j) + 1e-300
+    assert found.ereuse_j == pytest.approx(fraction * (liquid_j + air_j), rel=1e-9)
+    assert found.ereuse_j + found.rejected_j == pytest.approx(liquid_j + air_j, rel=1e-9)
+    assert found.delivered_j == pytest.approx(found.source_j + found.pump_j, rel=1e-9)
+    left_in_liquid, from_air = np.asarray(parts.rejected_j)[0], np.asarray(parts.source_j)[1]
+    assert min(left_in_liquid, from_air) <= rounding
+    # never more electricity than if all of it came from the air
+    assert found.pump_j <= handed(liquid_j + air_j, fraction, source=27.0).pump_j * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("heat", [(-1.0, 1.0), (1.0, -1.0)])
+def test_heat_below_nothing_is_refused(heat: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="_j: found -1; allowed"):
+        liquid_first(0.5, *heat)
 
 
 @settings(max_examples=40)
