@@ -1,8 +1,9 @@
 """The workbook's year: energies in MWh from the mean power of the units up to the grid, and the key figures of them.
 
 IT is units x (utilisation x mean + (1 - utilisation) x idle) over 8760 h; distribution, UPS and transformers follow
-from their inputs, CO2 from the grid's factor. What cools is the model's, per energy that becomes heat in the hall (IT,
-the losses on the way to it, light and controls), of its weather and its plant.
+from their inputs, CO2 from the grid's factor. What cools is worked out bin by bin of the weather
+(:mod:`sizing_bins`); where the sizing does not tell its weather it is the report's, per energy that becomes heat in the
+hall (IT, the losses on the way to it, light and controls).
 PUE, WUE, ERF, REF, CUE and ERE by the texts of Delegated Regulation (EU) 2024/1364 and ISO/IEC 30134.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from perwatt.results.reports.sizing_bins import year
 from perwatt.results.reports.sizing_cells import Computed, Draft, near
 from perwatt.results.reports.sizing_demand import SAME, Part
 
@@ -27,7 +29,12 @@ def annual(d: Draft, fleet: Sequence[Part]) -> dict[str, float]:
     it_w = d.found.get("year.it_power")
     needed = ("year.edc", "year.eit", "year.loss_ups", "year.loss_transformer")
     known: dict[str, float] = {}
-    if it_w and fleet and all(key in mwh for key in needed) and _it(d, fleet, it_w):
+    counted = bool(it_w and fleet and all(key in mwh for key in needed) and _it(d, fleet, it_w))
+    if counted and it_w and d.facts and d.book.cooling:
+        return year(d, fleet, d.facts, it_w)
+    if counted and it_w:
+        d.book.year.append(Computed("it_mwh", "IT energy at the racks", f"it_mean_w*{HOURS}/1E6", it_w * HOURS / 1e6,
+                                    "MWh"))  # fmt: skip
         known = {"edc": mwh["year.edc"], "eit": mwh["year.eit"]}
         _energies(d, it_w * HOURS / 1e6, mwh)
     else:
@@ -61,10 +68,7 @@ def _it(d: Draft, fleet: Sequence[Part], it_w: float) -> bool:
             d.named(f"{at}.vendor_max_w", f"vendor_max_w{tail}")
             idle = f"idle_fraction{tail}*vendor_max_w{tail}"
         terms.append(f"unit{tail}_count*(utilisation{tail}*mean{tail}_w+(1-utilisation{tail})*{idle})")
-    d.book.year += [
-        Computed("it_mean_w", "mean IT power", "+".join(terms), it_w, "W", it_w, True),
-        Computed("it_mwh", "IT energy at the racks", f"it_mean_w*{HOURS}/1E6", it_w * HOURS / 1e6, "MWh"),
-    ]
+    d.book.year.append(Computed("it_mean_w", "mean IT power", "+".join(terms), it_w, "W", it_w, True))
     return True
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+import msgspec
+
+from perwatt.results.reports.sizing_formula import Term
+from perwatt.results.size.facts import Facts
 from perwatt.results.size.sizing import Sizing
 
 # Names of functions of spreadsheets: no name for a cell.
@@ -36,13 +40,29 @@ class Computed:
     title: bool = False
 
 
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of the year, its cells named together ``name``: figures to be edited (no formula), or a
+    formula in which ``{row}`` stands for the row."""
+
+    name: str
+    head: str
+    unit: str
+    values: tuple[float, ...]
+    formula: str = ""
+
+
 @dataclass
 class Book:
-    """What the workbook holds: cells to edit, and blocks of cells that compute."""
+    """What the workbook holds: cells to edit, and blocks of cells that compute; ``bins``: the table of the year."""
 
     given: list[Given] = field(default_factory=list)
     chain: list[Computed] = field(default_factory=list)
+    cooling: list[Computed] = field(default_factory=list)
     circuits: list[Computed] = field(default_factory=list)
+    bins: list[Column] = field(default_factory=list)
+    # curves by name: their title, the unit of x, and their points
+    curves: dict[str, tuple[str, str, tuple[tuple[float, float], ...]]] = field(default_factory=dict)
     year: list[Computed] = field(default_factory=list)
     figures: list[Computed] = field(default_factory=list)
     # names of inputs of the report that formulas use, by path
@@ -51,12 +71,13 @@ class Book:
     @property
     def computed(self) -> list[Computed]:
         """Every cell with a formula."""
-        return [*self.chain, *self.circuits, *self.year, *self.figures]
+        return [*self.chain, *self.cooling, *self.circuits, *self.year, *self.figures]
 
     @property
     def driving(self) -> frozenset[str]:
         """The names that a formula refers to: of the cells to edit only these move anything."""
-        return frozenset(word for cell in self.computed for word in re.findall(r"[A-Za-z_]\w*", cell.formula))
+        formulas = [*(cell.formula for cell in self.computed), *(column.formula for column in self.bins)]
+        return frozenset(word for formula in formulas for word in re.findall(r"[A-Za-z_]\w*", formula))
 
 
 def name(text: str) -> str:
@@ -86,6 +107,35 @@ class Draft:
     def given(self, key: str, label: str, value: float | str, unit: str, source: str, kind: str = "modelled") -> None:
         """A cell to be edited."""
         self.book.given.append(Given(key, label, value, unit, kind, source))
+
+    @property
+    def facts(self) -> Facts | None:
+        """What has no range, if the sizing tells it."""
+        told = self.sizing.request.get("facts")
+        return None if told is None else msgspec.convert(told, Facts)
+
+    def term(self, end: str, own: str = "") -> Term:
+        """The input whose path ends so, for a formula. Raises KeyError if there is none."""
+        value = self.named(end, own)
+        if value is None:
+            raise KeyError(end)
+        return Term(own or name(end.rpartition(".")[2]), value)
+
+    def stated(self, key: str, label: str, value: float | str, unit: str, source: str, kind: str = "given") -> Term:
+        """A cell to be edited, for a formula; the same again if it is there."""
+        if all(cell.name != key for cell in self.book.given):
+            self.given(key, label, value, unit, source, kind)
+        return Term(key, value)
+
+    def put(
+        self, block: list[Computed], key: str, label: str, term: Term, unit: str, line: str = "", *,
+        factor: float = 1.0, title: bool = False,
+    ) -> Term:  # fmt: skip
+        """A cell that computes ``term``; ``line``: the key of what the report says, times ``factor`` in this unit."""
+        reported = self.found.get(line)
+        told = None if reported is None else reported * factor
+        block.append(Computed(key, label, term.text, term.value, unit, told, title))
+        return Term(key, term.value)
 
     def times(self, key: str, label: str, ratio: float, source: str) -> str:
         """``*key`` for a ratio that closes the gap to the report, in a cell to be edited; nothing where it is 1."""

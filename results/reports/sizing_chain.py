@@ -4,16 +4,14 @@ The chain runs from the machines up, as in the model: the demand of all units (:
 load from below and what hangs beside it, over the efficiency at that load, is the load of the level above. Then
 circuits, units by topology, the energies of a year and the key figures.
 
-Losses and efficiencies are inputs; the part-load curve of a UPS stands as the ratio that it has at the load of the
-report. Cooling per W of heat (IT, the losses on the way to it, light and controls) is the model's, of its weather and
-its plant: a workbook does not compute that anew.
+Losses and efficiencies are inputs, and so are the UPS's part-load curve, the weather and the plant: what cools is
+worked out in :mod:`sizing_cooling`. A sizing that does not tell these facts has ratios of the report in their place.
 Formulas use defined names, so that they can be read; a value is computed here beside its formula, so that a viewer that
 does not calculate shows it too.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import msgspec
@@ -21,9 +19,12 @@ import msgspec
 from perwatt.results.reports.sizing_annual import annual, figures
 from perwatt.results.reports.sizing_cells import Book, Computed, Draft, draft, name, near
 from perwatt.results.reports.sizing_circuits import circuits
+from perwatt.results.reports.sizing_cooling import design
 from perwatt.results.reports.sizing_demand import Part, demand
 from perwatt.results.reports.sizing_diagram import BESIDE
+from perwatt.results.reports.sizing_formula import TIMES, Term, counted, interpolated
 from perwatt.results.reports.sizing_tables import parts
+from perwatt.results.size.chain import never_better
 from perwatt.results.size.sizing import Sizing, Stage
 
 
@@ -44,7 +45,11 @@ def build(sizing: Sizing) -> Book:
         for members in reversed(levels[:-1]):
             # where the fleet has parts, their racks lie side by side: what they lose is the difference a level up
             if len(members) == 1:
-                below, below_w = _level(d, members[0], below, below_w, it_w)
+                below, below_w = _level(d, members[0], below, below_w, it_w, known)
+    cells = {cell.name: cell.value for cell in d.book.chain}
+    if {"site_in_w", "ups_out_w"} <= cells.keys() and d.book.cooling:
+        peak = Term("site_in_w", cells["site_in_w"]) / Term("ups_out_w", cells["ups_out_w"])
+        d.put(d.book.figures, "pue_peak", "PUE of the design hour", peak, "1", "cooling.pue_peak")
     circuits(d, known)
     figures(d, annual(d, known))
     return d.book
@@ -59,7 +64,7 @@ def _counted(sizing: Sizing, members: list[Stage]) -> list[Stage]:
     return [msgspec.structs.replace(members[0], title=unit.label.partition(":")[0], count=int(unit.value or 0))]
 
 
-def _level(d: Draft, stage: Stage, below: str, below_w: float, it_w: float) -> tuple[str, float]:
+def _level(d: Draft, stage: Stage, below: str, below_w: float, it_w: float, fleet: Sequence[Part]) -> tuple[str, float]:
     """The cells of one level; the name and the value of what goes into it."""
     key, stages = name(stage.level), d.sizing.stages
     beside = _beside(stages, stage)
@@ -68,6 +73,10 @@ def _level(d: Draft, stage: Stage, below: str, below_w: float, it_w: float) -> t
         again = any(before.level == other.level for before in beside[:at])
         part = f"{name(other.level)}_{at + 1}" if again else name(other.level)
         formula = _other(d, other.in_w / it_w) if other.level == "other" else ""
+        if other.level == "cooling" and d.facts and fleet:
+            design(d, fleet, Term("it_w", it_w), Term(below, below_w), d.term("electrical.other"), other.in_w)
+            terms.append(f"{part}_w")
+            continue
         if not formula:
             # losses below are heat too, and so is what light and controls take
             lit = d.named("electrical.other") or 0.0
@@ -114,11 +123,30 @@ def _input(d: Draft, stage: Stage, key: str) -> str:
         return "row_out_w/(1-distribution_loss)"
     if key == "transformer" and (formula := _transformers(d, stage)):
         return formula
+    if key == "ups" and (formula := _ups(d, stage)):
+        return formula
     if key in ("ups", "transformer") and (best := d.named(f"electrical.{key}_efficiency")):
         label = f"{stage.title}: efficiency at this load over its best"
         return f"{key}_out_w/({key}_efficiency{d.times(f'{key}_relative', label, efficiency / best, _source(stage))})"
     d.given(f"{key}_at_this_load", f"{stage.title}: efficiency at this load", efficiency, "1", _source(stage))
     return f"{key}_out_w/{key}_at_this_load"
+
+
+def _ups(d: Draft, stage: Stage) -> str:
+    """Through the UPS at the worst efficiency that its modules have at their load or above; nothing where the sizing
+    does not tell its curve, or the report's losses are others."""
+    facts, module_w = d.facts, d.inputs.get("site.electrical.ups_module_w")
+    best = d.named("electrical.ups_efficiency")
+    if facts is None or not module_w or not best or not stage.topology:
+        return ""
+    d.book.curves["ups"] = "UPS: efficiency over its best", "load of a module", facts.ups_curve
+    load = Term("ups_out_w", stage.out_w) / (Term("ups_units", stage.count) * Term("ups_module_w", module_w))
+    relative = interpolated(load, "ups_worst", list(never_better(facts.ups_curve)))
+    if not near(stage.out_w / (best * relative.number), stage.in_w, 1e-4):
+        return ""
+    label = f"{stage.title}: efficiency over its best, worst from this load up"
+    d.put(d.book.chain, "ups_relative", label, relative, "1")
+    return "ups_out_w/(ups_efficiency*ups_relative)"
 
 
 def _transformers(d: Draft, stage: Stage) -> str:
@@ -163,7 +191,7 @@ def _units(d: Draft, stage: Stage, key: str, load: str) -> None:
         pf, own = d.named("feed.power_factor"), d.named("electrical.ups_power_factor")
         if rating and pf and own:
             # below its own power factor a module is full by its apparent power
-            rating, each = rating * min(1.0, pf / own), "(ups_module_w/MAX(1,ups_power_factor/power_factor))"
+            rating, each = rating * min(1.0, pf / own), "(ups_module_w*MIN(1,power_factor/ups_power_factor))"
         normal = d.found.get("redundancy.ups.normal")
         if rating and normal:
             highest = normal * stage.count * rating / load_w
@@ -177,23 +205,11 @@ def _units(d: Draft, stage: Stage, key: str, load: str) -> None:
     if rating is None or not stage.topology:
         return
     label = f"{stage.title}: N, N+1, N+2, 2N, 4N3R"
-    d.given(f"{key}_topology", label, stage.topology, "", "the site", "given")
-    t = f"{key}_topology"
-    whole = f"ROUNDUP({load}/{each}-1E-9,0)"
-    formula = (
-        f'IF({t}="4N3R",4*ROUNDUP({load}/(3*{each})-1E-9,0),IF({t}="2N",2*{whole},'
-        f'{whole}+IF({t}="N+2",2,IF({t}="N+1",1,0))))'
-    )
-    needed = _count(load_w, rating, stage.topology)
+    topology = d.stated(f"{key}_topology", label, stage.topology, "", "the site")
+    units = counted(Term(load, load_w, TIMES), Term(each, rating), topology)
+    needed = units.number
     d.book.chain += [
-        Computed(f"{key}_units", f"{stage.title}: units", formula, needed, "", stage.count),
+        Computed(f"{key}_units", f"{stage.title}: units", units.text, needed, "", stage.count),
         Computed(f"{key}_unit_load", f"{stage.title}: load of each", f"{load}/({each}*{key}_units)",
                  load_w / rating / needed, "1", d.found.get(f"redundancy.{key}.normal")),
     ]  # fmt: skip
-
-
-def _count(load: float, each: float, topology: str) -> int:
-    if topology == "4N3R":
-        return 4 * math.ceil(load / (3 * each) - 1e-9)
-    n = math.ceil(load / each - 1e-9)
-    return 2 * n if topology == "2N" else n + {"N+1": 1, "N+2": 2}.get(topology, 0)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 from perwatt.results.reports.sizing_cells import Computed, Draft, name, near
 from perwatt.results.reports.sizing_demand import SAME, Part, step
+from perwatt.results.reports.sizing_equipment import racks_per_row, stands
+from perwatt.results.reports.sizing_formula import least
 from perwatt.results.reports.sizing_tables import parts
 
 FACTORS = ("feed.voltage_v", "feed.power_factor", "feed.continuous_factor", "feed.temperature_factor")
@@ -68,7 +70,12 @@ def _load(
         return
     inside = plate.value / each
     units = f"units_in_{level}{of.tail}"
-    d.given(units, f"{title}: units", round(inside, 9), "", "the report")
+    if d.facts:
+        count, in_rack, _ = stands(d, of)
+        most = least(count, in_rack * racks_per_row(d) if level == "row" else in_rack)
+        d.put(d.book.circuits, units, f"{title}: units", most, "")
+    else:
+        d.given(units, f"{title}: units", round(inside, 9), "", "the report")
     factor, term = step(d)
     demand_w = of.peak_w * inside * factor
     most_w = max(plate.value, demand_w)

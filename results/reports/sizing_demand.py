@@ -21,7 +21,8 @@ SAME = "the report: the same ratio at its likeliest values"
 @dataclass(frozen=True)
 class Part:
     """A part of the fleet: its name, the end of its cells' names, its title, its units, and of one of them the mean
-    and idle power (None: not known) and the demand before coincidence, margin and growth, all in W."""
+    and idle power (None: not known) and the demand before coincidence, margin and growth; and the demand of them all
+    with these; all in W."""
 
     name: str
     tail: str
@@ -30,6 +31,7 @@ class Part:
     mean_w: float | None
     idle_w: float | None
     peak_w: float
+    all_w: float
 
 
 def step(d: Draft) -> tuple[float, str]:
@@ -50,13 +52,18 @@ def demand(d: Draft, lowest: Sequence[Stage]) -> tuple[list[Part], float]:
     growth = d.named("electrical.growth", "growth_share")
     if growth is not None:
         term += "*(1+growth_share)"
-    known = _parts(d, it_w / (1 + (growth or 0.0)), factor)
+    known = _parts(d, it_w, factor, 1 + (growth or 0.0))
     terms = []
     if known:
         for part in known:
             _unit(d, part)
             d.given(f"unit{part.tail}_count", f"{part.title}: how many", part.count, "", "the request", "given")
-            terms.append(f"unit{part.tail}_w*unit{part.tail}_count{term}")
+            formula = f"unit{part.tail}_w*unit{part.tail}_count{term}"
+            if part.tail:
+                label = f"{part.title}: all of them"
+                d.book.chain.append(Computed(f"it{part.tail}_w", label, formula, part.all_w, "W"))
+                formula = f"it{part.tail}_w"
+            terms.append(formula)
     else:
         for at, stage in enumerate(lowest):
             tail = f"_{at + 1}" if len(lowest) > 1 else ""
@@ -69,7 +76,7 @@ def demand(d: Draft, lowest: Sequence[Stage]) -> tuple[list[Part], float]:
     return known, it_w
 
 
-def _parts(d: Draft, it_w: float, factor: float) -> list[Part]:
+def _parts(d: Draft, it_w: float, factor: float, growth: float) -> list[Part]:
     """The parts with what one unit of each takes; the demand of a part is its nameplates less what it saves of them."""
     names = [path.split(".")[1] for path in d.inputs if path.startswith("fleet.") and path.endswith(".utilisation")]
     units, saved = parts(d.sizing, "fleet.units"), parts(d.sizing, "savings.fleet.power")
@@ -85,7 +92,7 @@ def _parts(d: Draft, it_w: float, factor: float) -> list[Part]:
         less = of({part: line.value or 0.0 for part, line in saved.items()}, one)
         each = d.inputs.get(f"fleet.{one}.nameplate_w", 1.0)
         total_w[one] = (counts[one] or 0.0) * each - (less or 0.0)
-    scale = it_w / sum(total_w.values())
+    scale = it_w / growth / sum(total_w.values())
     means = _means(d, names, counts)
     titles = {part: line.label.partition(":")[0] for part, line in units.items()}
     made = []
@@ -96,7 +103,8 @@ def _parts(d: Draft, it_w: float, factor: float) -> list[Part]:
             idle = d.inputs[f"fleet.{one}.idle_fraction"] * d.inputs[f"fleet.{one}.vendor_max_w"]
         tail = f"_{name(one)}" if len(names) > 1 else ""
         title = titles.get(one, titles.get("", one))
-        made.append(Part(one, tail, title, count, means.get(one), idle, total_w[one] * scale / count / factor))
+        peak_w = total_w[one] * scale / count / factor
+        made.append(Part(one, tail, title, count, means.get(one), idle, peak_w, total_w[one] * scale * growth))
     return made
 
 

@@ -6,16 +6,16 @@ Energies of a year are in MWh, as people bill them; everything else is in SI wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from perwatt.results.reports.sizing_beside import compared
 from perwatt.results.reports.sizing_values import ABSENT, text
+from perwatt.results.reports.sizing_xlsx_sheets import MUTED, Sheets
 from perwatt.results.size.sizing import Sizing
 
-if TYPE_CHECKING:
-    from perwatt.results.reports.sizing_xlsx import Sheets
-
 J_PER_MWH = 3.6e9
+# Widths in characters, the column of the figure as people read it, and the format of those that computers do.
+LABEL, BASIS, AS_READ = 46, 66, 5
+PLAIN = "[>=1000]#,##0;[<=-1000]-#,##0;0.#####"
 
 
 def beside(sheets: Sheets, sizings: Sequence[Sizing]) -> None:
@@ -38,25 +38,30 @@ def beside(sheets: Sheets, sizings: Sequence[Sizing]) -> None:
 def lines(sheets: Sheets, sizing: Sizing) -> None:
     """The sheet of every line of the report."""
     heads = ("figure", "value", "unit", "5 %", "95 %", "as read", "kind", "what it rests on", "section", "level", "key")
-    sheet = sheets.sheet("Lines", (44, 16, 10, 14, 14, 16, 12, 60, 14, 12, 36), heads)
+    sheet = sheets.sheet("Lines", (LABEL, 18, 12, 18, 18, 17, 12, BASIS, 13, 12, 38), heads)
     for row, line in enumerate(sizing.lines, start=1):
-        sheet.write_string(row, 0, line.label, sheets.format())
+        sheets.tall(sheet, row, (line.label, LABEL), (line.basis, BASIS))
+        sheet.write_string(row, 0, line.label, sheets.format(text_wrap=True, valign="top"))
         # energies of a year; those of a storage stay in J
         annual = line.unit == "J" and line.section in ("year", "kpi")
         divisor, unit = (J_PER_MWH, "MWh") if annual else (1.0, line.unit)
         for column, value in ((1, line.value), (3, line.low), (4, line.high)):
             if value is not None:
-                sheet.write_number(row, column, value / divisor, sheets.format(num_format="General", align="right"))
+                sheet.write_number(
+                    row, column, value / divisor, sheets.format(num_format=PLAIN, align="right", valign="top")
+                )
         told = (
             (2, unit),
-            (5, text(line).whole),
+            (AS_READ, text(line).whole),
             (7, line.basis),
             (8, line.section),
             (9, line.level),
             (10, line.key),
         )
         for column, words in told:
-            sheet.write_string(row, column, words, sheets.format(font_color="#5B656E"))
+            side = "right" if column == AS_READ else "left"
+            style = sheets.format(font_color=MUTED, text_wrap=True, valign="top", align=side, indent=int(column == 2))
+            sheet.write_string(row, column, words, style)
         sheet.write_string(row, 6, line.kind, sheets.kind(line.kind))
     if sizing.lines:
         sheet.autofilter(0, 0, len(sizing.lines), len(heads) - 1)

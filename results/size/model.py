@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import msgspec
+
 from perwatt.results.size import annual, levels, pictures
 from perwatt.results.size.annual import Year
 from perwatt.results.size.demand import Demand, demand
 from perwatt.results.size.facility import Facility, facility
+from perwatt.results.size.facts import facts
 from perwatt.results.size.finding import Finding, doubtful
 from perwatt.results.size.montecarlo import bands, drawn, drivers, modes
 from perwatt.results.size.parameter import Parameter, Values, leaves
@@ -79,7 +82,7 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
     return Sizing(
         schema=SCHEMA,
         title=request.title,
-        request=_asked(request),
+        request={**_asked(request), "facts": msgspec.to_builtins(facts(request, weather, likeliest))},
         lines=lines,
         stages=pictures.stages(request, point.demand, point.facility),
         flows=pictures.flows(point.year),

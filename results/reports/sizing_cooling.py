@@ -1,0 +1,184 @@
+"""The workbook's cooling: the plant in the design hour, and the flows, pumps, pipes and CDUs that it asks for.
+
+The same formulas as :mod:`perwatt.results.size.plant`, :mod:`~perwatt.results.size.loop` and
+:mod:`~perwatt.results.size.facility`, in W per W of IT load, so that an edited temperature, approach, plant or part of
+the heat in liquid moves all that hangs on it. One function writes the loops, for the design hour into named cells and
+for the year into the columns of a table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from perwatt.results.reports.sizing_cells import Computed, Draft
+from perwatt.results.reports.sizing_demand import Part
+from perwatt.results.reports.sizing_equipment import equipment, racks_per_row, stands
+from perwatt.results.reports.sizing_formula import Term, choose, counted, interpolated, least, most, root, summed
+from perwatt.results.size.facts import Facts
+from perwatt.results.size.fluid import AIR_CP_J_KG_K, M3_S_PER_CFM
+from perwatt.results.size.loop import LATENT_HEAT_MJ_KG, LEAST_LIFT_K, MJ_PER_KWH, PLANTS
+from perwatt.results.size.reuse import KELVIN
+
+AIR_J_KG_K = 287.042  # gas constant of dry air, ASHRAE Fundamentals 2017, chapter 1
+# Writes an intermediate figure: its name, its label, its formula, its unit.
+Put = Callable[[str, str, Term, str], Term]
+
+
+class Plant(NamedTuple):
+    """What the plant takes and does, in W per W of IT load: water in L per kWh of it; ``chilled``: the part of the heat
+    that goes through compressors."""
+
+    air_fans: Term
+    pumps: Term
+    compressors: Term
+    fans: Term
+    rejected: Term
+    water: Term
+    chilled: Term
+    # of the coolant's loop and of the air's: heat, part through the chiller, compressors
+    loops: tuple[tuple[Term, Term, Term], tuple[Term, Term, Term]]
+
+    @property
+    def cooling(self) -> Term:
+        """All electricity for cooling."""
+        return summed([self.air_fans, self.pumps, self.compressors, self.fans])
+
+
+def facility_supply(d: Draft) -> Term:
+    """The cell of the facility water's supply, in degrees C."""
+    supply = d.term("cooling.supply_liquid_c").number - d.term("cooling.cdu_approach_k").number
+    return Term("facility_supply_c", supply)
+
+
+def water_needs(d: Draft) -> tuple[Term, Term]:
+    """The cells of the water that the two loops need at the plant, in degrees C."""
+    block, hx = d.book.cooling, d.term("cooling.hx_approach_k")
+    facility = d.term("cooling.supply_liquid_c") - d.term("cooling.cdu_approach_k")
+    facility = d.put(block, "facility_supply_c", "facility water, supply", facility, "degC", "cooling.facility_supply")
+    liquid = d.put(block, "need_liquid_c", "coolant's loop: water needed at the plant", facility - hx, "degC")
+    air_c = d.term("cooling.supply_air_c") - d.term("cooling.air_approach_k") - hx
+    return liquid, d.put(block, "need_air_c", "air's loop: water needed at the plant", air_c, "degC")
+
+
+def plant(d: Draft, put: Put, db: Term, wb: Term, needs: tuple[Term, Term], liquid: Term, air: Term) -> Plant:
+    """The plant at a dry and a wet bulb, with ``liquid`` and ``air`` W of heat per W of IT load in its loops; ``air``
+    with the heat of the fans that move it."""
+    kind = d.stated("plant", f"plant: {', '.join(PLANTS)}", str(d.sizing.request["plant"]), "", "the site")
+    tower = kind.says("tower")
+    pump = 1 + d.term("cooling.pump")
+    loops = []
+    for key, title, heat, need in (("liquid", "coolant", liquid, needs[0]), ("air", "air", air, needs[1])):
+        wetted = most(least(db + d.term("cooling.dry_approach_k") - need,
+                            d.term("cooling.adiabatic_effectiveness") * most(db - wb, 0)), 0)  # fmt: skip
+        wetted = put(f"{key}_wetted_k", f"{title}: wet pads cool by", choose(kind.says("adiabatic"), wetted, 0), "K")
+        source = choose(tower, wb + d.term("cooling.tower_approach_k"), db - wetted + d.term("cooling.dry_approach_k"))
+        trim = most(least((source - need) / d.term("cooling.trim_band_k"), 1), 0)
+        trim = put(f"{key}_trim", f"{title}: part through the chiller", choose(kind.says("chiller"), 1, trim), "1")
+        condenser = choose(tower, wb + d.term("cooling.tower_approach_k") + d.term("cooling.tower_condenser_k"),
+                           db - wetted + d.term("cooling.dry_condenser_k"))  # fmt: skip
+        carnot = d.term("cooling.carnot_fraction") * (need + KELVIN) / most(condenser - need, LEAST_LIFT_K)
+        cop = put(f"{key}_cop", f"{title}: COP of the chiller", least(d.term("cooling.cop_max"), carnot), "1")
+        work = put(f"{key}_compressors", f"{title}: compressors, W/W", trim * heat * pump / cop, "1")
+        loops.append((heat, wetted, trim, work))
+    (_, _, liquid_trim, liquid_work), (_, _, air_trim, air_work) = loops
+    rejected = put("rejected", "heat rejected, W/W", summed([(liquid + air) * pump, liquid_work, air_work]), "1")
+    fan = choose(tower, d.term("cooling.tower_fan"), d.term("cooling.dry_fan"))
+    fans = put("fans", "fans of the plant, W/W", rejected * fan, "1")
+    cycles = d.term("cooling.cycles")
+    padded = summed([wetted * (heat * pump + work) for heat, wetted, _, work in loops])
+    wet = choose(tower, d.term("cooling.latent_share") * rejected, padded / d.term("cooling.liquid_rise_k"))
+    water = put("water", "water, L per kWh of IT", MJ_PER_KWH / LATENT_HEAT_MJ_KG * wet * cycles / (cycles - 1), "1")
+    chilled = summed([trim * heat for heat, _, trim, _ in loops]) / (liquid + air)
+    chilled = put("chilled", "part of the heat through chillers", chilled, "1")
+    # the heat that the room's fans blow holds their own
+    own = d.term("cooling.air_fan")
+    return Plant(air * own / (1 + own), d.term("cooling.pump") * (liquid + air), liquid_work + air_work, fans, rejected,
+                 water, chilled, ((liquid, liquid_trim, liquid_work), (air, air_trim, air_work)))  # fmt: skip
+
+
+def design(d: Draft, fleet: Sequence[Part], it: Term, ups_in: Term, other: Term, reported_w: float) -> None:
+    """The cells of the design hour: heat, plant, its electricity (``cooling_w``), flows, CDUs and pipes. ``other``:
+    what else is fed, per W of IT load."""
+    facts, block = d.facts, d.book.cooling
+    if facts is None:
+        return
+
+    def cell(key: str, label: str, term: Term, unit: str) -> Term:
+        return d.put(block, f"design_{key}", label, term, unit)
+
+    parts = [Term(f"it{p.tail}_w", p.all_w) * d.term(f"fleet.{p.name}.liquid_fraction", f"liquid_fraction{p.tail}")
+             for p in fleet]  # fmt: skip
+    record = d.stated("design_record_c", "dry bulb of the design hour, as recorded", facts.design_db_c, "degC",
+                      facts.design_db_basis, facts.design_db_kind)  # fmt: skip
+    warming = d.term("cooling.warming_k")
+    db = d.put(block, "design_db_c", "dry bulb of the design hour", record + warming
+               + d.term("cooling.recirculation_k"), "degC", "cooling.design_db")  # fmt: skip
+    wet = d.stated("design_record_wb_c", "wet bulb of the design hour, as recorded", facts.design_wb_c, "degC",
+                   facts.design_wb_basis, facts.design_wb_kind)  # fmt: skip
+    wb = cell("wb_c", "wet bulb of the design hour", least(wet + warming, db), "degC")
+    liquid_w = d.put(block, "liquid_w", "heat into the liquid", summed(parts), "W", "cooling.liquid_heat")
+    loss = cell("loss", "electrical losses and other consumers, W/W", (ups_in - it) / it + other, "1")
+    blown = 1 - liquid_w / it + loss
+    liquid = cell("liquid", "heat in the liquid, W/W", liquid_w / it, "1")
+    air = cell("air", "heat in the air with its fans, W/W", blown * (1 + d.term("cooling.air_fan")), "1")
+    needs = water_needs(d)
+    found = plant(d, cell, db, wb, needs, liquid, air)
+    air_w = d.put(block, "air_w", "heat into the air", air * it, "W", "cooling.air_heat")
+    d.put(block, "rejected_w", "heat rejected at the design hour", found.rejected * it, "W", "cooling.rejected",
+          title=True)  # fmt: skip
+    chilled = found.chilled * (liquid + air) * (1 + d.term("cooling.pump")) * it
+    d.put(block, "chilled_w", "of it through compressors: the chillers' load", chilled, "W", "cooling.chilled",
+          title=True)  # fmt: skip
+    d.put(block, "make_up_l_min", "make-up water", found.water * it / 60_000, "L/min", "cooling.make_up", factor=60_000)
+    d.book.curves["coolant"] = f"{facts.fluid}: heat capacity of a cubic metre, J/m3/K", "degC", facts.coolant
+    equipment(d, fleet, facts, found.loops, it, air_w)
+    block.append(Computed("cooling_w", "electricity for cooling", (found.cooling * it).text,
+                          (found.cooling * it).number, "W", reported_w, True))  # fmt: skip
+    _air(d, facts.altitude_m, facts.pressure_pa, air_w)
+    if liquid_w.number > 0:
+        _liquid(d, fleet, facts, liquid_w)
+
+
+def _air(d: Draft, altitude_m: float, pressure_pa: float, air_w: Term) -> None:
+    pressure = d.stated("pressure_pa", "air pressure", pressure_pa, "Pa", f"standard atmosphere at {altitude_m:g} m",
+                        "modelled")  # fmt: skip
+    density = pressure / (AIR_J_KG_K * (d.term("cooling.supply_air_c") + KELVIN))
+    density = d.put(d.book.cooling, "air_kg_m3", "density of the supply air", density, "kg/m3")
+    flow = air_w / (density * AIR_CP_J_KG_K * d.term("cooling.air_rise_k"))
+    flow = d.put(d.book.cooling, "air_m3_h", "air flow", flow * 3600, "m3/h", "cooling.air_flow", factor=3600,
+                 title=True)  # fmt: skip
+    d.put(d.book.cooling, "air_cfm", "air flow", flow / 3600 / M3_S_PER_CFM, "CFM", "cooling.air_flow_cfm")
+
+
+def _liquid(d: Draft, fleet: Sequence[Part], facts: Facts, liquid_w: Term) -> None:
+    block = d.book.cooling
+    supply, rise = d.term("cooling.supply_liquid_c"), d.term("cooling.liquid_rise_k")
+    heat = interpolated(supply, "coolant", list(facts.coolant))
+    heat = d.put(block, "coolant_j_m3_k", f"{facts.fluid}: heat capacity at its supply", heat, "J/m3/K")
+    per_kw = d.put(block, "liquid_l_min_kw", "coolant flow per kW", 60_000_000 / (heat * rise), "L/min/kW",
+                   "cooling.liquid_flow_per_kw")  # fmt: skip
+    flow = d.put(block, "liquid_l_min", "coolant flow", liquid_w / 1000 * per_kw, "L/min", "cooling.liquid_flow",
+                 factor=60_000, title=True)  # fmt: skip
+    d.put(block, "return_c", "coolant, return", supply + rise, "degC", "cooling.return")
+    d.put(block, "facility_return_c", "facility water, return", facility_supply(d) + rise, "degC",
+          "cooling.facility_return")  # fmt: skip
+    head, efficiency = d.term("cooling.pump_head_pa"), d.term("cooling.pump_efficiency")
+    d.put(block, "pump_w", "coolant pumps", flow / 60_000 * head / efficiency, "W", "cooling.pump")
+    topology = d.stated("cdu_topology", "CDUs of a row: N, N+1, N+2, 2N, 4N3R", facts.cdu_topology, "", "the site")
+    row_w, rack_w, cdus = Term("0", 0.0), Term("0", 0.0), []
+    for part in (p for p in fleet if d.inputs[f"fleet.{p.name}.liquid_fraction"] > 0):
+        tail = part.tail
+        count, in_rack, rows = stands(d, part)
+        share = d.term(f"fleet.{part.name}.liquid_fraction", f"liquid_fraction{tail}")
+        unit = Term(f"it{tail}_w", part.all_w) * share / count
+        unit = d.put(block, f"unit{tail}_liquid_w", f"{part.title}: heat of one into the liquid", unit, "W")
+        of_row = unit * least(count, in_rack * racks_per_row(d))
+        of_row = d.put(block, f"row{tail}_liquid_w", f"{part.title}: heat of a row into the liquid", of_row, "W")
+        row_w, rack_w = most(row_w, of_row), most(rack_w, unit * least(count, in_rack))
+        cdus.append(rows * counted(of_row, d.term("cooling.cdu_w"), topology))
+    d.put(block, "cdus", "CDUs", summed(cdus), "", "cooling.cdus", title=True)
+    d.put(block, "rack_l_min", "coolant flow of a rack", rack_w / 1000 * per_kw, "L/min", "cooling.liquid_flow_rack")
+    bore = root(4 / math.pi * row_w / 60_000_000 * per_kw / d.term("cooling.pipe_velocity_m_s"))
+    d.put(block, "pipe_mm", "pipe to a row, bore", 1000 * bore, "mm", "cooling.pipe", factor=1000)
