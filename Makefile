@@ -54,7 +54,7 @@ $(VENV)/ready-to-size: $(VENV)/ready
 	@touch $@
 
 $(VENV)/ready-to-test: $(VENV)/ready
-	$(PIP) --editable '.[triton,nvidia,amd,facility,sizing,test]'
+	$(PIP) --editable '.[triton,nvidia,amd,facility,sizing,fleet,test]'
 	@touch $@
 
 clean:

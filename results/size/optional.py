@@ -1,15 +1,12 @@
-"""Libraries that only a sizing needs, loaded where they are used: without them the rest of the package stays whole."""
+"""Libraries that only a sizing needs."""
 
 from __future__ import annotations
 
-import importlib
 from types import ModuleType
+
+from perwatt.results import optional
 
 
 def library(name: str) -> ModuleType:
     """The module ``name``. Raises ValueError that says how to install it where it is missing."""
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        package = name.split(".", maxsplit=1)[0]
-        raise ValueError(f"{package} is not installed: pip install 'perwatt[sizing]'") from None
+    return optional.library(name, "sizing")
