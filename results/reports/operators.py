@@ -69,15 +69,11 @@ def _line(hosts: Iterable[str]) -> str:
 
 
 def _drain(nodes: Sequence[Node]) -> str:
-    """A script with one line for all hosts of one reason."""
-    hosts: dict[str, list[str]] = {}
-    for node in nodes:
-        hosts.setdefault(_slurm_reason(node), []).append(node.host)
+    """A script with a line for each host: of several in one line Slurm takes none if it does not know one (tried)."""
     lines = [
-        f"scontrol update nodename={shlex.quote(fold(of))} state=drain reason={shlex.quote(reason)} || status=1"
-        for reason, of in hosts.items()
+        f"scontrol update nodename={node.host} state=drain reason={shlex.quote(_slurm_reason(node))} || status=1"
+        for node in nodes
     ]
-    # all are tried: one host that Slurm does not know keeps no other in service
     return "\n".join(["#!/bin/sh", "status=0", *lines, 'exit "$status"', ""])
 
 
