@@ -62,7 +62,7 @@ def judge(
     verdicts = [_of_node(suspects, host, test) for host in suspects.nodes]
     verdicts += [_of_leaf(suspects, leaf, test) for leaf in suspects.leaves]
     blamed = {name for v in verdicts if v.outcome == "blamed" and v.kind == "node" for name in v.names}
-    for host in {name for pair in suspects.links for name in pair}:
+    for host in sorted({name for pair in suspects.links for name in pair}):
         found = _of_node(suspects, host, test)
         if found.outcome == "blamed":
             blamed.add(host)
@@ -140,10 +140,11 @@ def _decided(
     how: str,
 ) -> Verdict:
     """Blamed if most of the tests are slow again: one that passes of two shows that it can."""
+    tested = [(pair, rate) for pair, rate in tested if rate is None or normal.kind(pair) in normal.rate]
     if not tested:
         return Verdict(kind, names, "undecided", "was not tested again")
     slow = sum(normal.slow(pair, rate) for pair, rate in tested)
-    rates = [normal.ratio(pair, rate) for pair, rate in tested if rate is not None and normal.kind(pair) in normal.rate]
+    rates = [normal.ratio(pair, rate) for pair, rate in tested if rate is not None]
     told = f"median {median(rates):.2f} of normal" if rates else "no rate"
     failed = sum(rate is None for _, rate in tested)
     reason = f"{slow} of {len(tested)} tests slow {how}, {told}" + (f", {failed} failed" if failed else "")

@@ -101,7 +101,8 @@ def find(
     for (a, b), rate in links.items():
         if a == b or (rate is not None and not 0 < rate < math.inf):
             raise ValueError(f"links: found {a}-{b}: {rate}; allowed two hosts and a rate above 0, None if it failed")
-    normal = _normal(links, limits, leaf_of or {}, expected)
+    hosts = _hosts(links)
+    normal = _normal(links, limits, {h: leaf for h, leaf in (leaf_of or {}).items() if h in hosts}, expected)
     slow = {pair: normal.slow(pair, rate) for pair, rate in links.items()}
     leaves = _slow_leaves({pair: s for pair, s in slow.items() if normal.kind(pair) == "across"}, normal, links)
     # hosts of a slow leaf are judged inside it
@@ -109,7 +110,6 @@ def find(
     seen = {pair: s for pair, s in slow.items() if normal.kind(pair) == "inside" or not hidden.intersection(pair)}
     nodes = _peel(seen, normal, links)
     left = {pair: s for pair, s in seen.items() if not set(pair) & set(nodes)}
-    hosts = _hosts(links)
     unknown = sorted(hosts - hidden - set(nodes) - _hosts(left))
     suspects = tuple(pair for pair, s in left.items() if s)
     good = hosts - hidden - set(nodes) - set(unknown) - _hosts(suspects)
@@ -165,7 +165,7 @@ def _peel(slow: Mapping[Pair, bool], normal: Normal, links: Mapping[Pair, float 
     for pair, is_slow in slow.items():
         for host, other in (pair, pair[::-1]):
             partners.setdefault(host, {})[other] = is_slow
-            ratios.setdefault(host, []).append(normal.ratio(pair, links[pair]) if links[pair] else 0.0)
+            ratios.setdefault(host, []).append(normal.ratio(pair, links[pair]))
     bad = {host: sum(of.values()) for host, of in partners.items()}
     typical = {host: median(ratios[host]) for host, count in bad.items() if count}
     found: list[str] = []
