@@ -39,7 +39,8 @@ IDLE = Parameter(0.22, "1", "test", 0.15, 0.3)
 def measured(mean_w: float = MEAN_W, **changes: object) -> Load:
     """A load as a meter's log would give it, of :data:`OVER_MEAN`."""
     statistics = {(w, q): mean_w * r for w, row in OVER_MEAN.items() for q, r in zip(QUANTILES, row, strict=True)}
-    cdf = tuple(float(w) for w in mean_w * np.linspace(0.75, 1.25, 101))
+    share = (0.0, 0.5, 0.95, 0.99, 1.0)  # the lower half so that the mean is right
+    cdf = tuple(float(w) for w in mean_w * np.interp(np.linspace(0, 1, 101), share, (0.862, 1.01, 1.10, 1.15, 1.25)))
     made = Load("node", "measured", "node.csv", "node_ac", 1.0, 7200.0, mean_w, statistics, cdf, uncertainty=0.01)
     return msgspec.structs.replace(made, **changes)
 

@@ -21,6 +21,7 @@ SECTIONS: dict[Section, str] = {
     "year": "The year",
     "transients": "Transients",
     "kpi": "Key figures by EU 2024/1364 and ISO 30134",
+    "duties": "Rules of the EU and of Germany, to be checked",
     "work": "Work per facility energy",
     "savings": "What the measurement is worth",
 }

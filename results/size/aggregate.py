@@ -12,8 +12,8 @@ reached and the peak possible grows with the number of machines (Fan, Weber and 
 The convolution is exact on a grid: the characteristic function of one unit to the power of ``n``, on a circle wide
 enough for all that the sum may be (its mean +-``REACH`` standard deviations, or its whole range), so that its size
 grows with the square root of ``n``. Beyond ``MOST`` units stands the normal limit with the correction of Cornish and
-Fisher for skewness, which for thousands of units already lies within 0.02 % of the convolution. All power in W,
-elementwise on numbers and arrays.
+Fisher for skewness, which there already lies within 0.02 % of the convolution. All power in W, elementwise on numbers
+and arrays.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from perwatt.results.size.parameter import Floats, Values
 
 POINTS = 1024  # of the grid from the least to the highest power of one unit
 REACH = 12.0  # standard deviations of the sum on either side: beyond lies less than rounding
-MOST = 100_000
+MOST = 2000  # units
 
 
 def z_of(quantile: float) -> float:
@@ -79,7 +79,7 @@ def mixed(classes_w: Sequence[Values]) -> Values:
 
 
 def moments(cdf: Sequence[float]) -> tuple[float, float, float]:
-    """Mean and standard deviation in W and skewness of a load whose power at 0, 1, ..., 100 % of the time is ``cdf``.
+    """Mean and standard deviation in W and skewness of a load whose power at even steps of the time is ``cdf``.
 
     Between two values the power is spread evenly. Raises ValueError for a ``cdf`` that falls or is no power.
     """
@@ -96,9 +96,9 @@ def moments(cdf: Sequence[float]) -> tuple[float, float, float]:
 def convolved(cdf: Sequence[float], n: int, quantile: float) -> float:
     """Power in W that ``n`` independent units do not exceed for the fraction ``quantile`` of the time.
 
-    ``cdf``: power of one unit in W at 0, 1, ..., 100 % of the time. 1.0 gives ``n`` times the highest, which so many
-    may reach. Never falls as ``n`` or ``quantile`` grow, never above ``n`` times the highest. Raises ValueError for a
-    count below 1, a quantile outside 0 to 1, and a ``cdf`` that is none.
+    ``cdf``: power of one unit in W at even steps from 0 to 100 % of the time. 1.0 gives ``n`` times the highest, which
+    so many may reach. Never falls as ``n`` or ``quantile`` grow, never above ``n`` times the highest. Raises ValueError
+    for a count below 1, a quantile outside 0 to 1, and a ``cdf`` that is none.
     """
     _count(n)
     if not 0 <= quantile <= 1:

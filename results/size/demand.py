@@ -85,7 +85,7 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
         basis = f"branch circuit: {circuit.floor}"
         _level(entry, where, RACK, in_rack, columns, drawn, coincidence, (circuit.load_w, basis), sheet)
         sheet.add(f"power{where}.rack.upward", "power", f"{entry.system.title}, one rack: demand passed upward", rack_w,
-                  "W", "p99.9 of 1 s means, coincidence, margin", level="rack")  # fmt: skip
+                  "W", f"p99.9 of 1 s means, {drawn.how(in_rack)}, coincidence, margin", level="rack")  # fmt: skip
         row_w = drawn.together(in_row, ROW, coincidence) * margin
         # a busway warms in minutes, yet must not trip on a second
         row_w = np.maximum(row_w, drawn.of(in_row, UNIT_S, 1.0, coincidence))
@@ -186,7 +186,7 @@ def _level(
             total, basis = recommended
         elif column in MEASURED:
             total = drawn.of(units, level.window_s, MEASURED[column], coincidence)
-            basis = f"units: {units}, means over {level.window_s:g} s: {TITLES[column]}"
+            basis = f"units: {units}, {drawn.how(units)}; means over {level.window_s:g} s: {TITLES[column]}"
         else:
             total, basis = units * value, f"units at their {TITLES[column]}: {units}"
         label = f"{entry.system.title}, one {level.name}: {TITLES[column]}"

@@ -130,7 +130,7 @@ def report(values: Mapping[str, float | str | None], notes: Mapping[str, str]) -
         if isinstance(low, int | float) and isinstance(high, int | float) and low > high * (1 + CLOSE):
             raise ValueError(f"{part}: found {low:g}; allowed {high:g} at most, which {whole} is")
     rows = [_row(field, filled.get(field.key), said.get(field.key, "")) for field in FIELDS]
-    return (*rows, *_derived(filled))
+    return (*rows, *_derived(filled), _category(filled.get("pdit_w")))
 
 
 def cells(rows: tuple[Row, ...]) -> list[tuple[str, ...]]:
@@ -173,6 +173,13 @@ def _renewables(
 def _row(field: Field, value: float | str | None, note: str) -> Row:
     shown = value * field.per_si if isinstance(value, int | float) else value
     return Row(field.point, field.symbol, field.name, field.unit, shown, note or field.absent)
+
+
+def _category(pdit_w: object) -> Row:
+    """The size by which Annex IV publishes."""
+    name = size_class(float(pdit_w)) if isinstance(pdit_w, int | float) else None
+    note = "by the installed IT power" if name else "PDIT is missing, or below the smallest category, 100 kW"
+    return Row("Annex IV", "", "size category", "", name, note)
 
 
 def _derived(filled: Mapping[str, float | str | None]) -> list[Row]:

@@ -12,6 +12,8 @@ import datetime
 from typing import NamedTuple
 
 from perwatt.results.size.elementwise import within
+from perwatt.results.size.site import Site
+from perwatt.results.size.sizing import Line
 
 REPORT_W = 500e3  # installed IT power
 CONDUCT_W = 1e6  # installed IT power
@@ -134,3 +136,21 @@ def _german(rated_input_w: float, opening: datetime.date | None, pue: float | No
             None if erf is None else erf >= least,
         ),
     ]
+
+
+def lines(site: Site, pdit_w: float, rated_input_w: float, pue: float, erf: float | None) -> tuple[Line, ...]:
+    """The rules as lines of a sizing: the power that decides, whether the rule applies, and its text; none outside the
+    Union. Arguments as of :func:`duties`."""
+    if site.country and site.country not in UNION:
+        return ()
+    found = duties(pdit_w, rated_input_w, site.country, opening=site.opening, pue=pue, erf=erf)
+    said = {True: "applies", False: "does not apply", None: "may apply"}
+    met = {True: ", met", False: ", not met", None: ""}
+    made = []
+    for at, duty in enumerate(found):
+        power_w = pdit_w if duty.reason.startswith("installed IT power") else rated_input_w
+        label = f"{duty.rule}: {said[duty.applies]}{met[duty.met]}"
+        made.append(
+            Line(f"duties.{at}", "duties", "site", label, power_w, "W", "modelled", f"{duty.text}; {duty.reason}")
+        )
+    return tuple(made)

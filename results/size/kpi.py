@@ -7,8 +7,8 @@ at the PDU where there is no UPS); WIN, all water across the boundary; EREUSE, h
 ERES-TOT, renewable energy consumed. The other indicators are those of ISO/IEC 30134 and EN 50600-4, whose parts bear
 the same numbers, and ERE of The Green Grid (white paper 29).
 
-A node's AC input, which is what perwatt measures, lies behind the distribution: EIT is larger by its losses
-(:func:`eit_at_ups_j`), and a PUE must say which of the two it divides by. Everything works element by element on
+A node's AC input, which is what perwatt measures, lies behind the distribution: EIT is larger by its losses, and a PUE
+must say which of the two it divides by. Everything works element by element on
 numbers or on one value a draw; energies in J, water in m3. What has no value is None.
 """
 
@@ -134,26 +134,6 @@ def cdd(daily_mean_c: npt.ArrayLike, base_c: float, threshold_c: float) -> Value
     return plain(found)
 
 
-def eit_at_ups_j(node_ac_j: Values, distribution_loss: Values) -> Values:
-    """EIT of category 1 from the energy at the nodes' AC inputs (category 3): what the UPS must put out, when
-    ``distribution_loss`` of it is lost between. Raises ValueError for a loss outside 0 to 1."""
-    return within("node_ac_j", node_ac_j, 0) / (1 - _loss(distribution_loss))
-
-
-def pue_at_node(pue_at_ups: Values, distribution_loss: Values) -> Values:
-    """The same centre's energy over the nodes' AC energy: larger, as the divisor is smaller. A figure per IT energy of
-    any kind (WUE, CUE) is converted alike. Raises ValueError for a loss outside 0 to 1."""
-    return pue_at_ups / (1 - _loss(distribution_loss))
-
-
-def union_average(indicator: npt.ArrayLike, edc_j: npt.ArrayLike) -> float:
-    """Of several centres as Annex IV publishes it: weighted by EDC, whatever the indicator's own divisor; shapes
-    (centres,). Raises ValueError for no energy at all."""
-    weights = np.asarray(within("edc_j", np.asarray(edc_j, dtype=np.float64), 0))
-    total = positive("the sum of edc_j", float(weights.sum()))
-    return float(np.sum(np.asarray(indicator, dtype=np.float64) * weights) / total)
-
-
 def work_rates(work: Values | None, edc_j: Values, win_m3: Values | None) -> dict[str, Values | None]:
     """A year's ``work`` (FLOP, token) per joule, per MWh and per m3 of the whole centre (its EDC and WIN): keys
     ``per_joule``, ``per_mwh``, ``per_m3``. None without work; per m3 also where no draw uses water, nan in those that
@@ -176,9 +156,3 @@ def _part(part_name: str, part: Values, whole_name: str, whole: Values) -> None:
         found = np.extract(over, np.broadcast_to(part, over.shape))[0]
         most = np.extract(over, np.broadcast_to(whole, over.shape))[0]
         raise ValueError(f"{part_name}: found {found:g}; allowed {most:g} at most, which {whole_name} is")
-
-
-def _loss(value: Values) -> Values:
-    if np.any(np.asarray(within("distribution_loss", value, 0)) >= 1):
-        raise ValueError("distribution_loss: found 1 or more; allowed 0 to below 1")
-    return value

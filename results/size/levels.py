@@ -2,13 +2,21 @@
 
 A breaker in the rack trips within seconds, a busway warms up in minutes, a UPS carries what lasts, and the contract
 with the grid counts quarter hours: hence a window and a quantile a level. Machines that work on one job draw their
-peaks together: they add up, times the coincidence. Machines that serve independently of each other do not: their sum is
-that of a normal distribution about the mean, never above all of them at once. What is added for work that was not
-tested and for growth stands apart (``margin``, ``growth``), not hidden in the coincidence.
+peaks together: they add up, times the coincidence. Machines that serve independently of each other do not. Where power
+was recorded, the sum of uncorrelated ones is the convolution of its distribution, which for many of them becomes the
+normal limit. Of correlated ones a correlation alone does not tell how their peaks meet: the larger of that convolution
+and of a normal limit on the safe side, whose standard deviation is the largest of that recorded and those which the
+quantile and the 99.9 % point imply, and whose deviate is raised by the whole skewness of one unit (Cornish and Fisher);
+at most what all have in step.
+A recording's distribution is of its own readings; over longer windows it is drawn in about its mean, as its 99.9 %
+point is. No sum is below one unit's peak beside the least of all others, none above all of them at their highest. What
+is added for work that was not tested and for growth stands apart (``margin``, ``growth``), not hidden in the
+coincidence.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +24,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from perwatt.results.size.aggregate import independent, synchronous, z_of
+from perwatt.results.size.aggregate import convolved, independent, moments, synchronous, z_of
 from perwatt.results.size.electrical import psu_input_w
-from perwatt.results.size.load import MOST_UNCERTAINTY, QUANTILES
+from perwatt.results.size.load import MOST_UNCERTAINTY, QUANTILES, Load
 from perwatt.results.size.parameter import Parameter, Values
 from perwatt.results.size.request import Entry
 
@@ -54,10 +62,7 @@ class Drawn:
     def statistic(self, window_s: float, quantile: float) -> Values:
         """The quantile of window means in W: of the shortest known window that is long enough, else of the longest
         there is, which can only be higher."""
-        load = self.entry.load
-        window = load.window(window_s, quantile)
-        known = load.mean_w if window is None else load.statistics[window, quantile]
-        return self.mean_w * (1 + (known / load.mean_w - 1) * self.swing)
+        return self._at(self._known(window_s, quantile))
 
     def together(self, units: int, level: Level, coincidence: Values) -> Values:
         """The demand of ``units`` of them at a level, in W."""
@@ -70,10 +75,92 @@ class Drawn:
         alone = units - in_step
         total: Values = synchronous(peak_w, in_step, coincidence) if in_step else 0.0
         if alone:
-            sigma_w = np.maximum(self.statistic(window_s, 0.999) - self.mean_w, 0.0) / Z[0.999]
-            many = independent(self.mean_w, sigma_w, alone, self.correlation, Z[quantile])
-            total = total + np.minimum(many, alone * np.maximum(peak_w, self.mean_w))
+            total = total + self._alone(alone, window_s, quantile, peak_w)
         return total
+
+    def _alone(self, units: int, window_s: float, quantile: float, peak_w: Values) -> Values:
+        """The quantile of the sum of ``units`` that serve independently, of which one alone has ``peak_w``; see the
+        module's head."""
+        load = self.entry.load
+        sigma_w = np.maximum(self.statistic(window_s, 0.999) - self.mean_w, 0.0) / Z[0.999]
+        most_w = np.maximum(peak_w, self.mean_w)
+        known = _distribution(load) if load.observed else ()
+        if not known:
+            many = independent(self.mean_w, sigma_w, units, self.correlation, Z[quantile])
+            bounded: Values = np.minimum(many, units * most_w)
+            return bounded
+        drawn_in = self._drawn_in(window_s)
+        own_w, skewness = _spread(known)
+        z = Z[quantile]
+        sigma_w = np.maximum(sigma_w, self._at(load.mean_w + own_w * drawn_in) - self.mean_w)
+        if z > 0:
+            sigma_w = np.maximum(sigma_w, (most_w - self.mean_w) / z)
+            z += max(z * z - 1, 0.0) / 6 * max(skewness, 0.0)
+        each_w = _summed(known, units, min(quantile, HIGHEST)) / units
+        apart = units * self._at(load.mean_w + (each_w - load.mean_w) * drawn_in)
+        tied = np.minimum(independent(self.mean_w, sigma_w, units, self.correlation, z), units * most_w)
+        sum_w = np.where(np.asarray(self.correlation) > 0, np.maximum(apart, tied), apart)
+        least_w = peak_w + (units - 1) * self._at(load.mean_w + (known[0] - load.mean_w) * drawn_in)
+        highest_w = np.maximum(self.statistic(window_s, 1.0), self.mean_w)
+        found: Values = np.minimum(np.maximum(sum_w, least_w), units * highest_w)
+        return found if np.ndim(found) else float(found)
+
+    def _at(self, power_w: float) -> Values:
+        """What ``power_w`` of the load is in this evaluation."""
+        return self.mean_w * (1 + (power_w / self.entry.load.mean_w - 1) * self.swing)
+
+    def _drawn_in(self, window_s: float) -> float:
+        """By how much the distance from the mean shrinks from single readings to means over ``window_s``."""
+        load = self.entry.load
+        own, over = (self._known(w, 0.999) - load.mean_w for w in (load.period_s, window_s))
+        return over / own if own > 0 else 1.0
+
+    def _known(self, window_s: float, quantile: float) -> float:
+        load = self.entry.load
+        window = load.window(window_s, quantile)
+        return load.mean_w if window is None else load.statistics[window, quantile]
+
+    def how(self, units: int) -> str:
+        """In words, how ``units`` of them are added up."""
+        in_step = math.ceil(self.entry.training * units - 1e-9)
+        if in_step == units:
+            return "in step"
+        r = float(np.mean(np.asarray(self.correlation)))
+        normal = f"normal limit, correlation {r:.2g}"
+        if not (self.entry.load.observed and self.entry.load.cdf):
+            told = normal
+        elif np.any(np.asarray(self.correlation) > 0):
+            told = f"the larger of the convolution of the recording and of the {normal}"
+        else:
+            told = "convolution of the recording, uncorrelated"
+        return f"{f'{in_step} in step, the others' if in_step else 'each'} for itself: {told}"
+
+
+_summed = functools.lru_cache(maxsize=4096)(convolved)  # every evaluation asks for the same
+
+
+@functools.lru_cache(maxsize=64)
+def _spread(known: tuple[float, ...]) -> tuple[float, float]:
+    """Standard deviation in W, and skewness."""
+    return moments(known)[1:]
+
+
+@functools.lru_cache(maxsize=64)
+def _finer(cdf: tuple[float, ...], p999_w: float) -> tuple[float, ...]:
+    share = np.linspace(0.0, 1.0, len(cdf))
+    fine = np.linspace(0.0, 1.0, 1001)
+    levels_w = np.interp(fine, share, cdf)
+    top = fine >= 0.99
+    levels_w[top] = np.interp(fine[top], (0.99, 0.999, 1.0), (levels_w[990], p999_w, cdf[-1]))
+    return tuple(levels_w.tolist())
+
+
+def _distribution(load: Load) -> tuple[float, ...]:
+    """Power in W at 0, 0.1, ..., 100 % of the time of the recording; empty if it is not known."""
+    window = load.window(load.period_s, 0.999)
+    if not load.cdf or window is None:
+        return ()
+    return _finer(load.cdf, min(max(load.statistics[window, 0.999], load.cdf[-2]), load.cdf[-1]))
 
 
 def inputs(entries: tuple[Entry, ...]) -> dict[str, Parameter]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from perwatt.results.size import annual, levels, pictures
+from perwatt.results.size import annual, eed_duties, levels, pictures
 from perwatt.results.size.annual import Year
 from perwatt.results.size.demand import Demand, demand
 from perwatt.results.size.facility import Facility, facility
@@ -76,7 +76,7 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
         dominant = drivers(
             DRIVEN, known, values, drawn_lines, lambda rows: evaluate(request, weather, rows).sheet.values()
         )
-    lines = point.sheet.lines(found)
+    lines = (*point.sheet.lines(found), *_duties(request, point.sheet))
     failing = tuple(finding.text for finding in point.failing)
     told = tuple(finding.text for finding in point.facility.warnings)
     return Sizing(
@@ -94,6 +94,16 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
         draws=request.draws,
         seed=request.seed,
     )
+
+
+def _duties(request: Request, sheet: Sheet) -> tuple[Line, ...]:
+    """The rules that the site meets with every input at its likeliest."""
+    at = {line.key: line.value for line in sheet.lines({})}
+    pdit_w = sum(entry.units * entry.system.nameplate_w.mode for entry in request.fleet)
+    rated_w, pue = at["power.site.recommended"], at["kpi.pue"]
+    assert rated_w is not None
+    assert pue is not None
+    return eed_duties.lines(request.site, pdit_w, rated_w, pue, at["kpi.erf"])
 
 
 def _leaning(lines: Iterable[Line]) -> tuple[str, ...]:

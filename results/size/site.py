@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
+import re
 from typing import Literal
 
 import msgspec
@@ -229,7 +231,8 @@ class Reuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All of it. ``climate`` is the name of one in ``conf/climate/`` or an EPW file."""
+    """All of it. ``climate`` is the name of one in ``conf/climate/`` or an EPW file. ``country``: two letters of ISO
+    3166, empty if not stated; ``opening``: entry into operation. Both say which rules bind."""
 
     name: str
     title: str
@@ -240,3 +243,9 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reuse: Reuse
     altitude_m: float | None = None
     note: str = ""
+    country: str = ""
+    opening: datetime.date | None = None
+
+    def __post_init__(self) -> None:
+        if self.country and not re.fullmatch("[A-Z]{2}", self.country):
+            raise ValueError(f"country: found {self.country!r}; allowed a two-letter code such as DK, or nothing")

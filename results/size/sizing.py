@@ -8,7 +8,9 @@ import msgspec
 
 from perwatt.results.size.parameter import Kind
 
-Section = Literal["fleet", "power", "feeds", "redundancy", "cooling", "year", "transients", "kpi", "work", "savings"]
+Section = Literal[
+    "fleet", "power", "feeds", "redundancy", "cooling", "year", "transients", "kpi", "duties", "work", "savings"
+]
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -209,7 +209,8 @@ def test_any_station_of_the_world(tmp_path: Path, size: Size) -> None:
 
 def test_independent_units_need_less_than_units_in_step(tmp_path: Path, size: Size) -> None:
     path = trace(tmp_path / "node.csv")
-    nodes = ("system=dgx_h100", "nodes=64", "draws=0", f"trace={path}")
+    # with a correlation, peaks of most of the time meet
+    nodes = ("system=dgx_h100", "nodes=64", "draws=0", f"trace={path}", "site.electrical.correlation=0")
     step, half, alone = (size(*nodes, f"mix={mix}").values() for mix in ("training", "0.5", "inference"))
     key = "power.ups.recommended"
     assert alone[key] < half[key] < step[key]  # type: ignore[operator]

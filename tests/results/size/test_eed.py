@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from perwatt.results.size.eed import FIELDS, HEADER, Row, cells, report, size_class
 from perwatt.results.size.eed_duties import UNION, duties
 from perwatt.results.size.kpi import J_PER_MWH
+from perwatt.results.size.model import size
+from perwatt.results.size.sizing import Line
+from tests.fleets_of import bins, entry, request
 
 # Annex II as published, point by point
 SYMBOLS = {
@@ -47,7 +52,7 @@ def test_units_are_those_of_the_regulation() -> None:
 def test_an_empty_form_is_empty_and_every_line_says_why() -> None:
     rows = report({}, {})
     assert all(line.value is None and line.note for line in rows)
-    assert len(rows) == len(FIELDS) + 4
+    assert len(rows) == len(FIELDS) + 5
 
 
 def test_figures_are_turned_into_the_forms_units_and_the_indicators_follow() -> None:
@@ -174,3 +179,36 @@ def test_germany_asks_for_more_the_later_a_centre_opens() -> None:
 def test_impossible_centres_are_refused(pdit_w: float, input_w: float, country: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         duties(pdit_w, input_w, country)
+
+
+def test_a_site_says_which_rules_it_meets_and_of_which_size_it_is() -> None:
+    def told(units: int, **changes: object) -> dict[str, str]:
+        asked = request(entry(units=units))
+        asked = msgspec.structs.replace(asked, site=msgspec.structs.replace(asked.site, **changes))
+        lines = size(asked, bins(asked.climate)).lines
+        found = [line for line in lines if line.section == "duties"]
+        assert all(line.value in (units * 10_200.0, lines_of(lines)["power.site.recommended"]) for line in found)
+        return {line.label.partition(": ")[0].rpartition("Art. ")[2]: line.label.partition(": ")[2] for line in found}
+
+    # 50 x 10.2 kW: reported, with less than 1 MW from the grid
+    small = told(50)
+    assert {rule.partition(",")[0]: said for rule, said in small.items()} == {
+        "12(1)": "applies", "12(4)": "does not apply", "26(6)": "does not apply", "26(7)": "does not apply"
+    }  # fmt: skip
+    assert set(told(200).values()) == {"applies"}
+    assert set(told(200, country="").values()) == {"may apply"}
+    assert told(200, country="US") == {}
+    german = told(200, country="DE", opening=datetime.date(2028, 8, 1))
+    assert german["EnEfG section 11(2) no. 2"] == "applies, not met"  # no heat is handed over
+    assert told(200, country="DE")["EnEfG section 11"] == "may apply"
+
+
+def lines_of(lines: Sequence[Line]) -> dict[str, float | None]:
+    return {line.key: line.value for line in lines}
+
+
+@pytest.mark.parametrize(("pdit_w", "name"), [(3e6, "large (2-10 MW)"), (50e3, None), (None, None)])
+def test_the_form_tells_the_category_of_size(pdit_w: float | None, name: str | None) -> None:
+    values = {} if pdit_w is None else {"pdit_w": pdit_w}
+    row = report(values, dict.fromkeys(values, "said"))[-1]
+    assert (row.point, row.value) == ("Annex IV", name)

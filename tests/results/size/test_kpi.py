@@ -136,15 +136,6 @@ def test_terms_that_contradict_each_other_are_refused_in_one_line(wrong: Annual,
         indicators(wrong)
 
 
-def test_the_it_energy_at_the_ups_is_more_than_at_the_nodes_and_its_pue_is_less() -> None:
-    node_j, loss, edc_j = 9.8e3 * J_PER_MWH, 0.02, 12e3 * J_PER_MWH
-    eit_j = kpi.eit_at_ups_j(node_j, loss)
-    assert eit_j == pytest.approx(10e3 * J_PER_MWH)
-    assert kpi.pue_at_node(kpi.pue(edc_j, eit_j), loss) == pytest.approx(edc_j / node_j)
-    with pytest.raises(ValueError, match="distribution_loss: found 1 or more; allowed 0 to below 1"):
-        kpi.eit_at_ups_j(node_j, np.array([0.01, 1.0]))
-
-
 def test_degree_days_count_from_21_but_only_on_days_that_reach_the_threshold() -> None:
     # the example that Eurostat gives: 26 C counts 5, 22 C counts nothing
     days = [26.0, 22.0, 24.0, 21.0, 10.0]
@@ -155,13 +146,6 @@ def test_degree_days_count_from_21_but_only_on_days_that_reach_the_threshold() -
         kpi.cdd(days, 21, 18)
     with pytest.raises(ValueError, match="daily_mean_c: found a day without a mean"):
         kpi.cdd([20.0, float("nan")], 21, 24)
-
-
-def test_averages_of_centres_weigh_by_total_energy() -> None:
-    # 1.1 with 30 GWh and 1.5 with 10 GWh; weighted by IT energy it would be 1.178
-    assert kpi.union_average([1.1, 1.5], [30.0, 10.0]) == pytest.approx(1.2)
-    with pytest.raises(ValueError, match="sum of edc_j"):
-        kpi.union_average([1.1], [0.0])
 
 
 def test_work_per_joule_per_mwh_and_per_m3() -> None:

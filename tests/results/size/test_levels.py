@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perwatt.results.size import loads
-from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Z, draw, idle_w, inputs, one_gpu
+from perwatt.results.size.aggregate import convolved
+from perwatt.results.size.levels import RACK, ROW, SITE, UPS, Drawn, Z, draw, idle_w, inputs, one_gpu
 from perwatt.results.size.load import QUANTILES, WINDOWS_S
 from perwatt.results.size.parameter import Parameter
 from tests.fleets_of import MEAN_W, entry, exact, measured, over_draws, request
@@ -27,18 +28,72 @@ def test_units_in_step_draw_their_number_times_the_statistic_of_the_level() -> N
     assert one.together(100, SITE, 0.98) == pytest.approx(98 * 1.04 * MEAN_W)
 
 
-def test_units_that_serve_alone_add_up_as_a_normal_sum() -> None:
-    one = draw(entry(load=measured(correlation=0.0), training=0.0), exact(request(entry(load=measured()))))
-    sigma_w = (1.035 - 1) * MEAN_W / 3.0902
-    assert one.of(100, 900.0, 0.99, 1.0) == pytest.approx(100 * MEAN_W + 2.3263 * sigma_w * 10, rel=1e-6)
-    # of correlated ones the spread grows with their number
-    tied = draw(entry(load=measured(correlation=0.5), training=0.0), exact(request(entry(load=measured()))))
-    expected = 100 * MEAN_W + 2.3263 * sigma_w * math.sqrt(100 * (1 + 99 * 0.5))
-    assert tied.of(100, 900.0, 0.99, 1.0) == pytest.approx(expected, rel=1e-6)
-    # where nobody measured it, the site's assumption stands in
-    values = exact(request(entry(load=measured()))) | {"site.electrical.correlation": 0.5}
-    assumed = draw(entry(load=measured(), training=0.0), values)
-    assert assumed.of(100, 900.0, 0.99, 1.0) == pytest.approx(expected, rel=1e-6)
+def alone(**changes: object) -> Drawn:
+    """Units for themselves, of a recording with ``changes``."""
+    load = measured(**changes)
+    return draw(entry(load=load, training=0.0), exact(request(entry(load=load))))
+
+
+def test_uncorrelated_units_add_up_by_convolution_of_the_recording() -> None:
+    load = measured()
+    cdf_w = np.interp(np.linspace(0, 100, 1001), np.arange(101), load.cdf)
+    top = np.linspace(0, 100, 1001) >= 99
+    cdf_w[top] = np.interp(np.linspace(0, 100, 1001)[top], (99, 99.9, 100), (cdf_w[990], 1.2 * MEAN_W, cdf_w[-1]))
+    for units in (2, 5, 100):
+        expected = convolved(tuple(cdf_w), units, 0.999)
+        assert alone(correlation=0.0).of(units, 1.0, 0.999, 1.0) == pytest.approx(expected)
+    # over longer windows the recording is drawn in about its mean
+    quarter = alone(correlation=0.0).of(100, 900.0, 0.99, 1.0)
+    drawn_in = 0.035 / 0.20
+    expected = 100 * MEAN_W + (convolved(tuple(cdf_w), 100, 0.99) - 100 * MEAN_W) * drawn_in
+    assert quarter == pytest.approx(expected)
+    assert "convolution of the recording, uncorrelated" in alone(correlation=0.0).how(4)
+    # where nobody measured a correlation, the site's assumption stands in
+    values = exact(request(entry(load=load))) | {"site.electrical.correlation": 0.0}
+    assumed = draw(entry(load=load, training=0.0), values)
+    assert assumed.of(100, 900.0, 0.99, 1.0) == pytest.approx(quarter)
+
+
+def test_one_unit_alone_is_itself_and_what_is_not_recorded_stays_normal() -> None:
+    for quantile in QUANTILES:
+        one = alone(correlation=0.3)
+        assert one.of(1, 1.0, quantile, 1.0) >= one.statistic(1.0, quantile)
+    stated = draw(entry(training=0.0), exact(request(entry())))
+    assert stated.how(4) == "each for itself: normal limit, correlation 0.3"
+    assert draw(entry(), exact(request(entry()))).how(4) == "in step"
+
+
+SHAPES = {
+    "even": np.linspace(0.5, 1.5, 1001),
+    "two levels": np.where(np.linspace(0, 1, 1001) < 0.4, 0.5, 4 / 3),
+    "skewed": 0.7 + 0.9 * np.linspace(0, 1, 1001) ** 3,
+    "rare peaks": np.where(np.linspace(0, 1, 1001) < 0.98, 0.95, 3.0),
+    "rare rests": np.where(np.linspace(0, 1, 1001) < 0.08, 0.4, 1.05),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("latent", [0.0, 0.15, 0.4, 0.7])
+def test_no_sum_is_below_what_units_with_a_common_factor_draw(shape: str, latent: float) -> None:
+    # each unit has the recorded distribution; a normal factor common to all makes them rise together
+    levels_w = MEAN_W * SHAPES[shape] / SHAPES[shape].mean()
+    share = np.linspace(0, 1, 1001)
+    rng = np.random.default_rng(0)
+    common = rng.standard_normal((60_000, 1))
+
+    def drawn_w(units: int) -> np.ndarray:
+        normal = math.sqrt(latent) * common + math.sqrt(1 - latent) * rng.standard_normal((len(common), units))
+        return np.interp(np.argsort(np.argsort(normal, axis=0), axis=0) / len(normal), share, levels_w)
+
+    correlation = max(float(np.corrcoef(drawn_w(2).T)[0, 1]), 0.0) if latent else 0.0
+    statistics = {(1.0, q): float(np.interp(q, share, levels_w)) for q in QUANTILES}
+    cdf = tuple(np.interp(np.linspace(0, 1, 101), share, levels_w))
+    one = alone(statistics=statistics, cdf=cdf, correlation=correlation)
+    for units in (2, 4, 16, 64):
+        sums = drawn_w(units).sum(axis=1)
+        for quantile in (0.99, 0.999):
+            assert one.of(units, 1.0, quantile, 1.0) > 0.985 * np.quantile(sums, quantile)
 
 
 def test_a_sum_never_exceeds_all_units_at_their_own_peak() -> None:
@@ -59,7 +114,8 @@ def test_a_unit_that_is_partly_in_step_counts_as_in_step() -> None:
     one = draw(entry(load=measured(correlation=0.0), training=0.1), exact(request(entry(load=measured()))))
     # what is in step has a coincidence, what serves alone has none
     assert one.together(1, RACK, 0.9) == pytest.approx(0.9 * 1.20 * MEAN_W)
-    assert one.together(10, RACK, 0.9) == pytest.approx(0.9 * 1.20 * MEAN_W + 9 * MEAN_W + 3 * 0.20 * MEAN_W, rel=1e-4)
+    alone = draw(entry(load=measured(correlation=0.0), training=0.0), exact(request(entry(load=measured()))))
+    assert one.together(10, RACK, 0.9) == pytest.approx(0.9 * 1.20 * MEAN_W + alone.together(9, RACK, 1.0))
 
 
 @settings(max_examples=60, deadline=None)
