@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import require
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -133,11 +135,9 @@ def test_no_reason_breaks_out(reasons: list[str]) -> None:
 
 @pytest.mark.slow
 def test_ansible_reads_both(tmp_path: Path) -> None:
-    program = shutil.which("ansible-inventory") or shutil.which(
-        "ansible-inventory", path=str(Path(sys.executable).parent)
-    )
-    if program is None:
-        pytest.skip("ansible-inventory is not here: pip install ansible-core")
+    program = shutil.which("ansible-inventory", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    require("ansible", program is not None)
+    assert program is not None
     read = []
     for name in ("inventory.ini", "inventory.yaml"):
         (tmp_path / name).write_text(files(NODES)[name])
