@@ -80,7 +80,7 @@ class Bisection:
 
     def _run(self) -> _Search:
         left = self.hosts
-        while left and (yield from self._fails(left)):
+        while left and (yield from self._left_fails(left)):
             frontier, together = [left], []
             while frontier:
                 halves = [half for group in frontier if len(group) > 1 for half in _halves(group)]
@@ -98,19 +98,21 @@ class Bisection:
                 frontier = following
             for group in together:
                 yield [group]
-                try:
-                    if self._outcome(group):
-                        self._found.append(Finding(group, "not again"))
-                    else:
-                        self._found.append(Finding((yield from self._least((), (), group)), "only together"))
-                except _Undecided:
-                    self._found.append(Finding(group, "undecided"))
+                self._found.append((yield from self._together(group)))
             named = {host for finding in self._found for host in finding.hosts}
             left = tuple(host for host in left if host not in named)
 
+    def _together(self, group: Group) -> Generator[list[Group], None, Finding]:
+        try:
+            if not (yield from self._fails(group)):
+                return Finding(group, "not again")
+            return Finding((yield from self._least((), (), group)), "only together")
+        except _Undecided:
+            return Finding(group, "undecided")
+
     def _least(self, background: Group, added: Group, group: Group) -> Generator[list[Group], None, Group]:
         """The hosts of ``group`` that a failing set with ``background`` needs: QuickXplain."""
-        if added and (yield from self._fails(background, strict=True)):
+        if added and (yield from self._fails(background)):
             return ()
         if len(group) == 1:
             return group
@@ -126,14 +128,19 @@ class Bisection:
     def _outcome(self, group: Group) -> bool | None:
         return self._answers[frozenset(group)]
 
-    def _fails(self, group: Group, strict: bool = False) -> Generator[list[Group], None, bool]:
+    def _left_fails(self, group: Group) -> Generator[list[Group], None, bool]:
+        try:
+            return (yield from self._fails(group))
+        except _Undecided:
+            self._found.append(Finding(group, "undecided"))
+            return False
+
+    def _fails(self, group: Group) -> Generator[list[Group], None, bool]:
         yield from self._ask([group])
         outcome = self._outcome(group)
         if outcome is None:
-            if strict:
-                raise _Undecided
-            self._found.append(Finding(group, "undecided"))
-        return outcome is False
+            raise _Undecided
+        return not outcome
 
 
 def _halves(group: Group) -> tuple[Group, Group]:

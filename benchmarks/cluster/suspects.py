@@ -101,6 +101,8 @@ def find(
     for (a, b), rate in links.items():
         if a == b or (rate is not None and not 0 < rate < math.inf):
             raise ValueError(f"links: found {a}-{b}: {rate}; allowed two hosts and a rate above 0, None if it failed")
+    if expected is not None and not 0 < expected < math.inf:
+        raise ValueError(f"suspects: found an expected rate of {expected}; allowed one above 0, None if it is unknown")
     hosts = _hosts(links)
     normal = _normal(links, limits, {h: leaf for h, leaf in (leaf_of or {}).items() if h in hosts}, expected)
     slow = {pair: normal.slow(pair, rate) for pair, rate in links.items()}

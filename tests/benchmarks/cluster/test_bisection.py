@@ -87,6 +87,10 @@ def test_together_and_untestable_is_undecided() -> None:
     search = Bisection(named(8))
     led(search, lambda group: True if len(group) in (1, 4) else None)
     assert search.findings == (Finding(tuple(named(8)), "undecided"),)
+    # the halves pass, and the whole cannot be tested once more
+    search = Bisection(named(8))
+    assert led(search, lambda group: None if len(group) == 8 else True) == 2
+    assert search.findings == (Finding(tuple(named(8)), "undecided"),)
 
 
 def test_a_failure_that_does_not_come_again_blames_nobody() -> None:

@@ -179,6 +179,8 @@ def test_what_is_no_rate_is_refused(rate: float) -> None:
         find({("a", "a"): 1.0}, LIMITS)
     with pytest.raises(ValueError, match="links: found a-b"):
         find(rates_of({("a", "b"): 0.0}), LIMITS)
+    with pytest.raises(ValueError, match=r"^suspects: found an expected rate of "):
+        find({("a", "b"): 1.0}, LIMITS, expected=rate)
 
 
 def test_limits_that_say_nothing_are_refused() -> None:
