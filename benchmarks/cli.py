@@ -17,6 +17,7 @@ perwatt: throughput per watt of AI-factory hardware.
 
   perwatt run suite=smoke            measure what is here: GPUs, or the CPU     (about a minute)
   perwatt report run=latest          the results of a run again, in any format
+  perwatt merge run=RUN              what many nodes wrote made one: tables, and who is missing
   perwatt doctor                     what can be measured here, and how to enable the rest
 
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
@@ -70,6 +71,20 @@ perwatt report run=RUN [format=FORMAT]: show a run's results again.
 
 run      a run folder, an id under results/runs, or latest
 format   console (default), html (writes report.html into the run folder), markdown, csv, json
+"""
+
+MERGE_HELP = """\
+perwatt merge run=RUN | runs=[A,B]: the records of all nodes of a fleet made one, in RUN/merged.
+
+run      a run folder of several nodes, an id under results/runs, or latest
+runs     the same fleet's folders from several allocations, merged into the first one's; of a case the latest counts
+
+index.parquet     a row a record, with the file and the byte where it lies
+cases.parquet     each test over all devices: count, median, MAD, percentiles, and the devices at both ends
+devices.parquet   each device: cases measured, failed, skipped, missing
+merged.json       MISSING hosts and devices and DAMAGED lines, which are also printed; neither stops the merge
+
+Repeat it at will: the same records give the same files. In Python: perwatt.results.fleet.merge.load(RUN)
 """
 
 DOCTOR_HELP = """\
@@ -189,6 +204,12 @@ def _report(arguments: Sequence[str]) -> int:
     return report(arguments)
 
 
+def _merge(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.merging import merge
+
+    return merge(arguments)
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.doctor import doctor
 
@@ -204,6 +225,7 @@ def _meter(arguments: Sequence[str]) -> int:
 COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "run": (_run, RUN_HELP),
     "report": (_report, REPORT_HELP),
+    "merge": (_merge, MERGE_HELP),
     "doctor": (_doctor, DOCTOR_HELP),
     "meter": (_meter, METER_HELP),
     "kernels": (_kernels, KERNELS_HELP),

@@ -32,7 +32,7 @@ class _Version(msgspec.Struct):
     schema: int
 
 
-def _decode(line: bytes, where: str) -> Record:
+def decode(line: bytes, where: str) -> Record:
     """One record, or ValueError saying where and why it cannot be read."""
     try:
         version = msgspec.json.decode(line, type=_Version).schema
@@ -49,7 +49,7 @@ def _split(path: Path) -> tuple[list[Record], int]:
     data = path.read_bytes()
     whole = data.rfind(b"\n") + 1
     records = [
-        _decode(line, f"{path} line {number}") for number, line in enumerate(data[:whole].splitlines(), 1) if line
+        decode(line, f"{path} line {number}") for number, line in enumerate(data[:whole].splitlines(), 1) if line
     ]
     return records, whole
 

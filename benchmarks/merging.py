@@ -1,0 +1,42 @@
+"""``perwatt merge``: what the nodes of a fleet wrote, made one, and who of it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from perwatt.benchmarks import folder
+from perwatt.benchmarks.commands import last_line
+from perwatt.benchmarks.config import BadRequest
+
+KEYS = ("run", "runs", "runs_dir")
+
+
+def merge(arguments: Sequence[str]) -> int:
+    """Merge the node files of a run; MISSING and DAMAGED lines on stdout, the tables in RUN/merged."""
+    from perwatt.results.fleet import merge as merging
+
+    options = {"runs_dir": "results/runs"}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or key not in KEYS:
+            raise BadRequest(f"{argument}: choices: run=RUN, runs=[A,B], runs_dir=DIR")
+        options[key] = value
+    if "run" in options and "runs" in options:
+        raise BadRequest("run= and runs=: found both; allowed one of them")
+    names = options["runs"].strip("[]").split(",") if "runs" in options else [options.get("run", "latest")]
+    first, *others = [folder.find(name.strip(), Path(options["runs_dir"])) for name in names]
+    out = merging.merge(first, others)
+    found = merging.load(first)
+    for line in (*found.missing, *(f"DAMAGED {line}" for line in found.damaged)):
+        print(line)
+    last_line(
+        run=str(first),
+        merged=str(out),
+        records=len(found.index),
+        devices=len(found.devices),
+        missing=len(found.missing),
+        damaged=len(found.damaged),
+        exit=0,
+    )
+    return 0

@@ -1,0 +1,130 @@
+"""The files of a fleet's nodes made one: ``RUN/merged/``, derived, the same bytes for the same records.
+
+    index.parquet     one row a record (:class:`perwatt.results.fleet.rows.Row`)
+    cases.parquet     each test over all devices: count, median, MAD, percentiles, least and most with its device
+    devices.parquet   each device: cases measured, failed, skipped, missing
+    merged.json       what is MISSING, and which lines could not be read
+
+A damaged line is reported by file and number and everything else is merged. ``merged.json`` is written last.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from perwatt.results.fleet.missing import missing
+from perwatt.results.fleet.rows import Found, Host, Source, read, schema
+from perwatt.results.fleet.summary import cases, devices
+from perwatt.results.store import RECORDS, write_atomically
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLEET, NODES, MERGED = "fleet.json", "nodes", "merged"
+INDEX, CASES, DEVICES, SUMMARY = "index.parquet", "cases.parquet", "devices.parquet", "merged.json"
+COPY = ".copy"  # of a node's folder, beside it
+HOSTS_A_TASK = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Fleet:
+    """A merged fleet: the three tables as data frames, and the lines of text that say what is not in them."""
+
+    index: pd.DataFrame
+    cases: pd.DataFrame
+    devices: pd.DataFrame
+    missing: tuple[str, ...]
+    damaged: tuple[str, ...]
+
+
+def merge(run: Path, others: Sequence[Path] = (), jobs: int | None = None) -> Path:
+    """Merge the node files of ``run``, with those of ``others`` (the same fleet in other allocations), into
+    ``run/merged``, by ``jobs`` processes (one a core unless given).
+
+    Raises ValueError for a folder that holds no run of a fleet.
+    """
+    import pyarrow.parquet as pq
+
+    asked = _asked(run)
+    hosts = _hosts([run, *others], asked["hosts"])
+    out = run / MERGED
+    out.mkdir(exist_ok=True)
+    lines: dict[str, int] = {}
+    damaged: list[str] = []
+
+    def index(file: Any) -> None:
+        with pq.ParquetWriter(file, schema(), compression="zstd") as writer:
+            for found in _read(hosts, jobs or os.cpu_count() or 1):
+                writer.write_table(found.table)
+                lines.update(found.lines)
+                damaged.extend(found.damaged)
+
+    write_atomically(out / INDEX, index)
+    columns = ["scope", "host", "device", "uuid", "test", "kernel", "label", "ranks", "outcome", "rate", "per_joule"]
+    strings = [name for name in columns if name not in ("device", "ranks", "rate", "per_joule")]
+    table = pq.read_table(out / INDEX, columns=columns, read_dictionary=strings)
+    for name, frame in ((CASES, cases(table)), (DEVICES, known := devices(table))):
+        write_atomically(out / name, lambda file, frame=frame: frame.to_parquet(file, index=False))  # type: ignore[misc]
+    lost = missing(run, asked, known, lines)
+    write_atomically(out / SUMMARY, json.dumps({"missing": lost, "damaged": sorted(damaged)}, indent=1) + "\n")
+    return out
+
+
+def load(run: Path) -> Fleet:
+    """The merged fleet of ``run``. Raises ValueError if it has not been merged."""
+    import pandas as pd
+
+    out = run / MERGED
+    if not (out / SUMMARY).is_file():
+        raise ValueError(f"{run}: not merged yet: perwatt merge run={run}")
+    told = json.loads((out / SUMMARY).read_text())
+    index, tests, found = (pd.read_parquet(out / name) for name in (INDEX, CASES, DEVICES))
+    return Fleet(index, tests, found, tuple(told["missing"]), tuple(told["damaged"]))
+
+
+def _asked(run: Path) -> dict[str, Any]:
+    """What the fleet was to be."""
+    try:
+        found = json.loads((run / FLEET).read_text())
+    except OSError:
+        raise ValueError(f"{run}: no run of a fleet (a folder with {FLEET} and {NODES}/)") from None
+    except ValueError as error:
+        raise ValueError(f"{run / FLEET}: not readable as JSON: {error}") from None
+    if not isinstance(found, dict) or not isinstance(found.get("hosts"), list):
+        raise ValueError(f"{run / FLEET}: an object with a list 'hosts' was expected")
+    return found
+
+
+def _hosts(runs: Sequence[Path], listed: Sequence[str]) -> list[Host]:
+    """What there is to read: hosts in the order of ``listed``, then those that were not asked for, then the groups."""
+    nodes: defaultdict[str, list[Source]] = defaultdict(list)
+    groups: list[Source] = []
+    for run in runs:
+        prefix = "" if run == runs[0] else f"{run.resolve()}/"
+        if (run / RECORDS).is_file():
+            groups.append(Source(run / RECORDS, f"{prefix}{RECORDS}"))
+        for path in (run / NODES).glob(f"*/{RECORDS}"):
+            name = path.parent.name
+            host = name if name in nodes or not name.endswith(COPY) else name.removesuffix(COPY)
+            nodes[host].append(Source(path, f"{prefix}{NODES}/{name}/{RECORDS}"))
+    order = list(dict.fromkeys([*(host for host in listed if host in nodes), *sorted(nodes)]))
+    found = [Host("node", host, tuple(sorted(nodes[host], key=lambda s: s.name))) for host in order]
+    return [*found, Host("group", "", tuple(sorted(groups, key=lambda s: s.name)))]
+
+
+def _read(hosts: Sequence[Host], jobs: int) -> Iterator[Found]:
+    """Their rows, in order, whoever is ready first."""
+    tasks = [hosts[i : i + HOSTS_A_TASK] for i in range(0, len(hosts), HOSTS_A_TASK)]
+    if jobs == 1 or len(tasks) == 1:
+        yield from map(read, tasks)
+        return
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(read, tasks)

@@ -1,0 +1,72 @@
+"""A fleet of the size of a gigafactory, merged on two cores: 12,500 nodes of 8 devices and 40 cases in 90 s and 8 GiB.
+
+PERWATT_WHOLE_FLEET=1 merges all 12,500 nodes; otherwise a twentieth of them in a twentieth of the time.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from fleet_files import CASES, DEVICES, write_fleet
+
+from perwatt.results.fleet.merge import load
+
+NODES, SECONDS, BYTES = 12_500, 90.0, 8 << 30
+SHARE = 1 if os.environ.get("PERWATT_WHOLE_FLEET") else 20
+START_S = 5.0  # interpreters and libraries, which no fraction makes less
+MERGE = """
+import sys
+from pathlib import Path
+from perwatt.results.fleet.merge import merge
+if __name__ == "__main__":
+    merge(Path(sys.argv[1]), jobs=2)
+"""
+
+
+def resident(pid: int) -> int:
+    """Memory in bytes of a process and all below it; shared pages count once each process, so never too little."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        # of all threads: whoever starts a process is its parent
+        children = [c for task in Path(f"/proc/{pid}/task").iterdir() for c in (task / "children").read_text().split()]
+    except (OSError, IndexError):
+        return 0
+    return pages * os.sysconf("SC_PAGESIZE") + sum(resident(int(child)) for child in children)
+
+
+@pytest.mark.slow
+def test_a_fleet_is_merged_within_its_time_and_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    nodes = NODES // SHARE
+    size = write_fleet(run, nodes)
+    began = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-c", MERGE, str(run)])
+    peak, over = 0, threading.Event()
+
+    def look() -> None:
+        nonlocal peak
+        while not over.wait(0.05):
+            peak = max(peak, resident(process.pid))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    code = process.wait()
+    took = time.monotonic() - began
+    over.set()
+    watcher.join()
+    with capsys.disabled():
+        print(f"\n{nodes} nodes, {size / 1e9:.2f} GB: {took:.1f} s, {peak / 2**30:.2f} GiB")
+    assert code == 0
+    assert took < SECONDS / SHARE + (START_S if SHARE > 1 else 0)
+    assert peak < BYTES
+    if SHARE > 1:
+        found = load(run)
+        assert len(found.index) == nodes * DEVICES * CASES
+        assert len(found.cases) == CASES
+        assert (found.missing, found.damaged) == ((), ())
