@@ -157,7 +157,7 @@ def _energies(d: Draft, it: Term, liquid_w: Term, ups_in: Term, other: Term) -> 
 def _heat(d: Draft, energy: Callable[..., Term], of_liquid: Term, of_air: Term) -> None:
     """What is handed over, the coolant's heat first, and what a heat pump makes of it."""
     fraction, network = d.term("reuse.fraction", "reuse_fraction"), d.term("reuse.network_c")
-    hx = d.term("cooling.hx_approach_k")
+    approach = d.term("reuse.source_approach_k")
     of_liquid = energy("heat_liquid", "heat that leaves with the coolant", of_liquid, "kpi.heat.liquid")
     of_air = energy("heat_air", "heat that leaves with the air", of_air, "kpi.heat.air")
     wanted = fraction * (of_liquid + of_air)
@@ -165,13 +165,18 @@ def _heat(d: Draft, energy: Callable[..., Term], of_liquid: Term, of_air: Term) 
                    "kpi.heat.liquid_handed_over")  # fmt: skip
     rest = energy("ereuse_air", "air: heat handed over", least(wanted - first, of_air), "kpi.heat.air_handed_over")
     delivered = []
-    back = facility_supply(d) + d.term("cooling.liquid_rise_k"), _cell(d, "air_water_return_c")
-    for key, title, handed, warm in (("liquid", "coolant", first, back[0]), ("air", "air", rest, back[1])):
-        source = d.put(d.book.year, f"{key}_source_c", f"{title}: temperature of its heat for a network", warm - hx,
-                       "degC")  # fmt: skip
-        lift = network - source
-        cop = d.term("reuse.heat_pump_fraction") * (network + KELVIN) / most(lift, LEAST_CHILLED)
+    air_c = _cell(d, "air_water_return_c")
+    rise = d.term("cooling.liquid_rise_k")
+    for key, title, handed, warm, drop in (
+        ("liquid", "coolant", first, facility_supply(d) + rise, rise),
+        ("air", "air", rest, air_c, air_c - _cell(d, "air_water_supply_c")),
+    ):
+        label = f"{title}: temperature of its heat for a network"
+        source = d.put(d.book.year, f"{key}_source_c", label, warm - approach, "degC")
+        condenser = network + d.term("reuse.condenser_approach_k")
+        lift = most(condenser - source + drop, LEAST_CHILLED)
+        cop = d.term("reuse.heat_pump_fraction") * (condenser + KELVIN) / lift
         cop = d.put(d.book.year, f"{key}_heat_cop", f"{title}: COP of the heat pump", cop, "1", f"kpi.heat.{key}_cop")
-        delivered.append(choose(lift > 0, handed * cop / (cop - 1), handed))
+        delivered.append(choose(network > source, handed * cop / (cop - 1), handed))
     energy("ereuse", "EREUSE, heat handed over", first + rest, "kpi.heat.handed_over", title=True)
     energy("delivered", "heat in the network behind the heat pump", summed(delivered), "kpi.heat.delivered")

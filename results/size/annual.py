@@ -20,9 +20,9 @@ from perwatt.results.size.finding import Finding, beyond
 from perwatt.results.size.indicator import INDICATORS
 from perwatt.results.size.levels import idle_w
 from perwatt.results.size.parameter import Floats, Values
-from perwatt.results.size.plant import Hour, air_water_return_c, facility_supply_c, hour
+from perwatt.results.size.plant import Hour, air_water_return_c, air_water_supply_c, facility_supply_c, hour
 from perwatt.results.size.request import Request
-from perwatt.results.size.reuse import Reused, liquid_first, return_c, reuse, summed
+from perwatt.results.size.reuse import HeatPump, Reused, liquid_first, return_c, reuse, summed
 from perwatt.results.size.sheet import Sheet
 from perwatt.results.size.weather import Weather, column, shifted
 
@@ -77,13 +77,17 @@ def year(
     liquid_j = bins.total(plant.liquid_w * it) * S_PER_H
     air_j = bins.total(plant.air_w * it) * S_PER_H
     source_c = _loops(return_c(facility_supply_c(p), p["liquid_rise_k"]), air_water_return_c(p))
-    source_c = source_c - column(p["hx_approach_k"])
+    source_c = source_c - column(values["site.reuse.source_approach_k"])
+    drop_k = _loops(p["liquid_rise_k"], air_water_return_c(p) - air_water_supply_c(p))
+    pump = HeatPump(
+        column(values["site.reuse.heat_pump_fraction"]), drop_k, column(values["site.reuse.condenser_approach_k"])
+    )
     by_loop = reuse(
         _loops(liquid_j, air_j),
         source_c,
         _loops(*liquid_first(values["site.reuse.fraction"], liquid_j, air_j)),
         column(values["site.reuse.network_c"]),
-        column(values["site.reuse.heat_pump_fraction"]),
+        pump,
         pump_inside=False,
         own_cooling=0.0,
     )
@@ -207,7 +211,7 @@ def _heat(y: Year, source_c: Values, sheet: Sheet) -> None:
         cop = np.asarray(y.by_loop.cop)[..., at]
         if np.all(np.isfinite(cop)):
             add(f"{key}_cop", f"{loop}: COP of the heat pump", cop, "1",
-                "a fraction of Carnot's between source and network")  # fmt: skip
+                "a fraction of Carnot's, evaporator to condenser")  # fmt: skip
         add(f"{key}_handed_over", f"{loop}: heat handed over", np.asarray(y.by_loop.ereuse_j)[..., at], "J",
             "what the coolant's heat leaves of the site's fraction" if at else "first, as it is warmer")  # fmt: skip
     add("handed_over", "heat handed over (EREUSE)", y.reused.ereuse_j, "J",

@@ -200,6 +200,7 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        approaches = [name for name in self.__struct_fields__ if name.endswith("_approach_k")]
     """``carbon_g_kwh``: life-cycle CO2 equivalent of the grid; ``renewable``: part of the energy with guarantees of
     origin or under a contract for renewables (REF); ``ramp_w_s`` the highest change that the grid takes, or None.
     ``storage_recovery``: power at which a storage that holds it goes back to its set point, a fraction of the load's
@@ -220,17 +221,22 @@ class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Reuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Heat that is handed over: ``fraction`` of all that leaves the hall, the liquid's first, which is warmer, then the
-    air's; ``network_c`` what the district network wants."""
+    air's; ``network_c`` what the district network wants. ``source_approach_k``: of the exchanger, or the heat pump's
+    evaporator, below the water that it cools; ``condenser_approach_k``: of its condenser over the network.
+    ``heat_pump_fraction``: of Carnot's coefficient between the two."""
 
     fraction: Parameter
     network_c: Parameter
     heat_pump_fraction: Parameter
 
     def __post_init__(self) -> None:
-        checks.possible(self, heat_pump_fraction=(checks.ABOVE_0, 1.0))
+        approaches = dict.fromkeys(("source_approach_k", "condenser_approach_k"), (0.0, 40.0))
+        checks.possible(self, heat_pump_fraction=(checks.ABOVE_0, 1.0), **approaches)
 
 
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    source_approach_k: Parameter
+    condenser_approach_k: Parameter
     """All of it. ``climate`` is the name of one in ``conf/climate/`` or an EPW file. ``country``: two letters of ISO
     3166, empty if not stated; ``opening``: entry into operation. Both say which rules bind."""
 

@@ -304,6 +304,8 @@ def before(wet_model: tuple[bytes, Request]) -> dict[str, float]:
         ("air_thermal_mass_j_k", "air_thermal_mass_j_k", 2e4),
         ("reuse.fraction", "reuse_fraction", 0.3),
         ("network_c", "network_c", 60.0),
+        ("source_approach_k", "source_approach_k", 9.0),
+        ("condenser_approach_k", "condenser_approach_k", 9.0),
     ],
 )
 def test_an_edited_input_moves_the_workbook_as_it_moves_the_model(

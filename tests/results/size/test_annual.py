@@ -117,16 +117,16 @@ def test_reuse_is_a_part_of_the_halls_heat_and_lowers_ere() -> None:
     assert reused["kpi.pue"] == pytest.approx(plain["kpi.pue"])
     assert (plain["kpi.erf"], plain["kpi.heat.handed_over"]) == (0, 0)
     assert reused["kpi.heat.delivered"] == pytest.approx(reused["kpi.heat.handed_over"] + reused["kpi.heat.pump"])
-    # facility water back 4 below the coolant at 45: 41, an exchanger takes 2
+    # facility water back 4 below the coolant at 45: 41, an exchanger takes 2; cooled by 10, condensed at 3 above
     assert reused["kpi.heat.liquid_temperature"] == pytest.approx(39)
-    assert reused["kpi.heat.liquid_cop"] == pytest.approx(0.5 * (72.5 + 273.15) / (72.5 - 39))
+    assert reused["kpi.heat.liquid_cop"] == pytest.approx(0.5 * (75.5 + 273.15) / (75.5 - 29))
 
 
 def test_heat_in_air_alone_is_lifted_from_the_water_of_its_handlers() -> None:
     found = figures(request(H100, site=REUSE))
     # water of 25 - 4, warmer by 8, an exchanger takes 2
     assert found["kpi.heat.air_temperature"] == pytest.approx(27)
-    cop = 0.5 * (72.5 + 273.15) / (72.5 - 27)
+    cop = 0.5 * (75.5 + 273.15) / (75.5 - 19)
     assert found["kpi.heat.air_cop"] == pytest.approx(cop)
     assert found["kpi.heat.handed_over"] == pytest.approx(0.25 * found["kpi.heat.air"])
     assert found["kpi.heat.pump"] == pytest.approx(found["kpi.heat.handed_over"] / (cop - 1))

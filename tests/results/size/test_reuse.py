@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
+from importlib.resources import files
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perwatt.results.size.kpi import Annual, indicators
-from perwatt.results.size.reuse import Reused, heat_pump_cop, liquid_first, return_c, reuse, summed
+from perwatt.results.size.reuse import HeatPump, Reused, heat_pump_cop, liquid_first, return_c, reuse, summed
 
 shares = st.floats(0, 1)
+PUMP = HeatPump(0.5, 10.0, 3.0)
+COP = 0.5 * 348.15 / (75 - 35)  # of PUMP from 45 to 72 degrees C
 
 
 def handed(
     heat_j: float, fraction: float = 0.5, inside: bool = False, own: float = 0.0, source: float = 45.0
 ) -> Reused:
-    return reuse(heat_j, source, fraction, 72.0, 0.5, pump_inside=inside, own_cooling=own)
+    return reuse(heat_j, source, fraction, 72.0, PUMP, pump_inside=inside, own_cooling=own)
 
 
 def test_the_return_is_the_supply_and_its_rise() -> None:
@@ -28,14 +32,31 @@ def test_the_return_is_the_supply_and_its_rise() -> None:
 
 
 def test_coefficient_is_the_fraction_of_carnots() -> None:
-    assert heat_pump_cop(45.0, 72.0, 0.5) == pytest.approx(0.5 * 345.15 / 27)
-    assert np.isnan(heat_pump_cop(75.0, 72.0, 0.5))
-    assert np.isnan(heat_pump_cop(72.0, 72.0, 0.5))
+    assert heat_pump_cop(45.0, 72.0, HeatPump(0.5, 0.0, 0.0)) == pytest.approx(0.5 * 345.15 / 27)
+    assert heat_pump_cop(45.0, 72.0, PUMP) == pytest.approx(COP)
+    assert np.isnan(heat_pump_cop(75.0, 72.0, PUMP))
+    assert np.isnan(heat_pump_cop(72.0, 72.0, PUMP))
+
+
+@pytest.mark.parametrize(("network_c", "published"), [(60.0, 5.5), (70.0, 4.3), (80.0, 3.5)])
+def test_the_shipped_heat_pump_comes_to_the_coefficients_of_simulated_ones(network_c: float, published: float) -> None:
+    shipped = yaml.safe_load((files("perwatt.conf") / "site_defaults/eu.yaml").read_text(encoding="utf-8"))["reuse"]
+    pump = HeatPump(shipped["heat_pump_fraction"]["mode"], 10.0, shipped["condenser_approach_k"]["mode"])
+    found = heat_pump_cop(45.0 - shipped["source_approach_k"]["mode"], network_c, pump)
+    assert found == pytest.approx(published, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("pump", "words"), [(HeatPump(0.5, -1.0, 3.0), "drop_k"), (HeatPump(0.5, 1.0, -3.0), "condenser_approach_k")]
+)
+def test_a_heat_pump_that_warms_its_source_is_refused(pump: HeatPump, words: str) -> None:
+    with pytest.raises(ValueError, match=f"{words}: found -"):
+        heat_pump_cop(45.0, 72.0, pump)
 
 
 def test_a_pump_that_only_heats_with_its_own_electricity_is_refused() -> None:
     with pytest.raises(ValueError, match=r"heat_pump_fraction: found a coefficient of 0\.345; allowed above 1"):
-        heat_pump_cop(-28.0, 72.0, 0.1)
+        heat_pump_cop(-28.0, 72.0, HeatPump(0.1, 0.0, 0.0))
 
 
 def test_a_network_that_takes_the_heat_as_it_is_needs_no_pump() -> None:
@@ -44,7 +65,7 @@ def test_a_network_that_takes_the_heat_as_it_is_needs_no_pump() -> None:
 
 
 def test_what_is_handed_over_depends_on_whose_the_pump_is() -> None:
-    cop = 0.5 * 345.15 / 27
+    cop = COP
     outside, inside = handed(100.0), handed(100.0, inside=True)
     assert outside.delivered_j == inside.delivered_j == pytest.approx(50 * cop / (cop - 1))
     assert (outside.ereuse_j, outside.edc_extra_j) == (50.0, 0.0)
@@ -62,7 +83,7 @@ def test_heat_that_cools_the_centre_again_does_not_count() -> None:
 def test_all_energy_in_is_heat_out_or_heat_reused(
     it_j: float, liquid: float, fraction: float, source_c: float, inside: bool, overhead: float
 ) -> None:
-    found = reuse(it_j * liquid, source_c, fraction, 72.0, 0.5, pump_inside=inside, own_cooling=0.0)
+    found = reuse(it_j * liquid, source_c, fraction, 72.0, PUMP, pump_inside=inside, own_cooling=0.0)
     edc_j = it_j * (1 + overhead) + found.edc_extra_j
     other_heat_j = it_j * (1 - liquid) + it_j * overhead
     assert edc_j == pytest.approx(found.rejected_j + other_heat_j + found.ereuse_j, rel=1e-9)
@@ -80,7 +101,7 @@ def test_all_energy_in_is_heat_out_or_heat_reused(
 @given(st.floats(0, 1e17), st.floats(0, 1e17), shares)
 def test_the_liquids_heat_goes_first_and_no_more_than_there_is(liquid_j: float, air_j: float, fraction: float) -> None:
     of_liquid, of_air = liquid_first(fraction, liquid_j, air_j)
-    parts = reuse(np.array([liquid_j, air_j]), np.array([39.0, 27.0]), np.array([of_liquid, of_air]), 72.0, 0.5,
+    parts = reuse(np.array([liquid_j, air_j]), np.array([39.0, 27.0]), np.array([of_liquid, of_air]), 72.0, PUMP,
                   pump_inside=False, own_cooling=0.0)  # fmt: skip
     found = summed(parts)
     rounding = 1e-9 * (liquid_j + air_j) + 1e-300
@@ -108,18 +129,18 @@ def test_warmer_water_needs_less_electricity(source_c: float, warmer_k: float) -
 def test_draws_against_bins_add_up_to_the_year() -> None:
     heat_j = np.array([[100.0, 50.0, 10.0], [200.0, 50.0, 10.0]])
     taken = np.array([1.0, 0.5, 0.0])  # winter, spring, summer
-    found = summed(reuse(heat_j, 45.0, taken, np.array([72.0, 72.0, 40.0]), 0.5, pump_inside=False, own_cooling=0.0))
+    found = summed(reuse(heat_j, 45.0, taken, np.array([72.0, 72.0, 40.0]), PUMP, pump_inside=False, own_cooling=0.0))
     assert found.source_j == pytest.approx([125.0, 225.0])
     assert found.rejected_j == pytest.approx([35.0, 35.0])
-    assert found.cop == pytest.approx([0.5 * 345.15 / 27] * 2)
+    assert found.cop == pytest.approx([COP] * 2)
     one = handed(100.0)
     assert summed(one) is one
 
 
 def test_the_years_coefficient_leaves_out_heat_that_was_not_lifted() -> None:
-    parts = reuse(np.array([100.0, 100.0]), np.array([45.0, 80.0]), 1.0, 72.0, 0.5, pump_inside=False, own_cooling=0.0)
-    assert summed(parts).cop == pytest.approx(0.5 * 345.15 / 27)
-    direct = reuse(np.array([1.0, 1.0]), 80.0, 1.0, 72.0, 0.5, pump_inside=False, own_cooling=0.0)
+    parts = reuse(np.array([100.0, 100.0]), np.array([45.0, 80.0]), 1.0, 72.0, PUMP, pump_inside=False, own_cooling=0.0)
+    assert summed(parts).cop == pytest.approx(COP)
+    direct = reuse(np.array([1.0, 1.0]), 80.0, 1.0, 72.0, PUMP, pump_inside=False, own_cooling=0.0)
     assert np.isnan(summed(direct).cop)
 
 
