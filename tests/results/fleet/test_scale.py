@@ -1,5 +1,5 @@
-"""A fleet of the size of a gigafactory, merged on two cores. The bar: 12,500 nodes of 8 devices and 40 cases in 90 s and
-8 GiB.
+"""A fleet of the size of a gigafactory, merged on two cores. The bar: 12,500 nodes of 8 devices and 40 cases in 90 s
+and 8 GiB.
 
 PERWATT_WHOLE_FLEET=1 merges all 12,500 nodes, and does not meet the bar yet: 179 s, on a machine that did other work
 beside it. Otherwise a twentieth of them is merged, in a twentieth of the time and ``START_S`` for what no fraction
