@@ -18,7 +18,7 @@ import numpy as np
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.sites import parameter_from, system_from, system_named
-from perwatt.results.size import loads
+from perwatt.results.size import loads, plausible
 from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.limit import cap
 from perwatt.results.size.load import Load
@@ -121,6 +121,7 @@ def _entries(plain: Mapping[str, Any], node: dict[str, Any], where: str, directo
         found = [(_working(load, node, dot), trace) for load, trace in found]
     if node["cap_w"] is not None:
         found = [(_capped(load, node["cap_w"], f"{dot}cap_w"), trace) for load, trace in found]
+    found = [(_told(load, system), trace) for load, trace in found]
     entry = Entry(
         name=name,
         system=system,
@@ -156,14 +157,20 @@ def _capped(load: Load, cap_w: Any, key: str) -> Load:
     """The load with a cap that somebody enforced on the whole unit, if what was measured proves that it held."""
     if isinstance(cap_w, bool) or not isinstance(cap_w, int | float) or not cap_w > 0:
         raise BadRequest(f"{key}: found {cap_w!r}; allowed the power in W that each unit was held to")
-    highest_w = load.at(1.0, 1.0)
+    highest_w, window_s = load.at(1.0, 1.0), load.window(1.0, 1.0)
+    which = f"mean over {window_s:g} s" if load.hides(1.0, 1.0) else "second"
     if load.kind != "measured" or highest_w is None:
         raise BadRequest(f"{key}: found {cap_w:g} W and no proof; allowed with a run or trace of the unit's own input")
     if not REACHED * cap_w <= highest_w <= HELD * cap_w:
         why = "it did not hold" if highest_w > cap_w else "it was never reached, which proves nothing"
-        raise BadRequest(f"{key}: found {cap_w:g} W, and a highest second of {highest_w:.6g} W: {why}")
-    proof = f"{load.evidence}: a cap of {cap_w:g} W as the request says, and a highest second of {highest_w:.6g} W"
+        raise BadRequest(f"{key}: found {cap_w:g} W, and a highest {which} of {highest_w:.6g} W: {why}")
+    proof = f"{load.evidence}: a cap of {cap_w:g} W as the request says, and a highest {which} of {highest_w:.6g} W"
     return msgspec.structs.replace(load, cap_w=float(cap_w), cap_proof=proof)
+
+
+def _told(load: Load, system: System) -> Load:
+    """The load with what is odd about its recording among its notes."""
+    return msgspec.structs.replace(load, notes=(*load.notes, *plausible.odd(load, system))) if load.observed else load
 
 
 def _working(load: Load, node: Mapping[str, Any], dot: str) -> Load:
@@ -197,6 +204,8 @@ def _loads(
             for path in _many(node["trace"])
             for trace in read_traces(Path(path), node["format"], plain["columns"], node["gaps"])
         ]
+        for trace in traces:
+            plausible.refuse(trace, system)
         load = _at_the_node(loads.from_traces(traces, system.name), system)
         longest = max(traces, key=lambda trace: len(trace.t_ns))
         return [(load, (seconds_from(longest.t_ns), _input_w(longest.power_w, load, system)))]

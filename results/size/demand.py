@@ -6,6 +6,7 @@ recommended. A unit's branch circuit is never below its nameplate unless a cap i
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ OF_A_GPU = {key: (GPU.window_s, q) for key, q in MEASURED.items()} | {"p999": (R
 class Demand:
     """IT power of the whole fleet in W by column: ``site_w`` at the site's own statistic, ``ups_w`` at that of the UPS.
     ``liquid``: part of the recommended power whose heat goes into the liquid, ``liquid_w`` that heat of each entry and
-    ``entry_w`` its recommended power.
+    ``entry_w`` its recommended power. ``over``: which windows stand for those of the UPS and the site, in words.
     Racks, rows and the circuits of a rack of each entry."""
 
     site_w: dict[str, Values] = field(default_factory=dict)
@@ -52,6 +53,7 @@ class Demand:
     racks: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     circuits: dict[str, Circuit] = field(default_factory=dict)
+    over: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     failing: list[Finding] = field(default_factory=list)
 
@@ -84,12 +86,15 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
         circuit = _feed(request, entry, values, rack_w, in_rack, found, sheet)
         basis = f"branch circuit: {circuit.floor}"
         _level(entry, where, RACK, in_rack, columns, drawn, coincidence, (circuit.load_w, basis), sheet)
+        over = functools.partial(entry.load.over, designed=True)
+        basis = f"99.9 % of {over(RACK.window_s, RACK.quantile)}, {drawn.how(in_rack)}, coincidence, margin"
         sheet.add(f"power{where}.rack.upward", "power", f"{entry.system.title}, one rack: demand passed upward", rack_w,
-                  "W", f"p99.9 of 1 s means, {drawn.how(in_rack)}, coincidence, margin", level="rack")  # fmt: skip
+                  "W", basis, level="rack")  # fmt: skip
         row_w = drawn.together(in_row, ROW, coincidence) * margin
         # a busway warms in minutes, yet must not trip on a second
-        row_w = np.maximum(row_w, drawn.of(in_row, UNIT_S, 1.0, coincidence))
-        basis = "highest minute with margin, at least the highest second"
+        row_w = np.maximum(row_w, drawn.of(in_row, UNIT_S, 1.0, coincidence) * drawn.raised(UNIT_S, 1.0))
+        minute, second = (over(window_s, ROW.quantile) for window_s in (ROW.window_s, UNIT_S))
+        basis = f"highest of {minute} with margin, at least the highest of {second}"
         _level(entry, where, ROW, in_row, columns, drawn, coincidence, (row_w, basis), sheet)
         _row(request, entry, values, row_w, found, sheet)
         recommended_w = np.maximum(
@@ -102,6 +107,8 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
             for column, quantile in MEASURED.items():
                 _sum(totals, column, drawn.of(entry.units, level.window_s, quantile, coincidence))
             _sum(totals, "recommended", most_w * growth)
+            told = f"{entry.name}: " * (len(request.fleet) > 1) + over(level.window_s, level.quantile)
+            found.over[level.name] = "; ".join([*filter(None, [found.over.get(level.name)]), told])
         found.entry_w[entry.name] = recommended_w * growth
         found.liquid_w[entry.name] = recommended_w * growth * values[f"fleet.{entry.name}.liquid_fraction"]
         _savings(entry, where, columns, recommended_w, sheet)
@@ -137,14 +144,13 @@ def _unit(entry: Entry, where: str, drawn: Drawn, values: Mapping[str, Values], 
     for column, quantile in MEASURED.items():
         columns[column] = drawn.statistic(UNIT_S, quantile)
         kind: Kind = load.kind if load.observed else "modelled"
-        window_s = load.window(UNIT_S, quantile)
-        kinds[column] = kind, f"{load.evidence}; means over {window_s or math.nan:g} s"
+        kinds[column] = kind, f"{load.evidence}; {load.over(UNIT_S, quantile)}"
     if system.peak_w is not None:
         basis = f"{system.peak_w.source}; within milliseconds: for supplies and shelves, no statistic of a breaker"
         sheet.add(f"power{where}.unit.edpp", "power", f"{system.title}, one unit: electrical peak (EDPp)",
                   system.peak_w.mode, "W", basis, level="unit", kind=system.peak_w.kind)  # fmt: skip
     if load.cap_proof and load.cap_w is not None:
-        columns["recommended"] = np.maximum(load.cap_w, columns["max"])
+        columns["recommended"] = np.maximum(load.cap_w, columns["max"] * drawn.raised(UNIT_S, 1.0))
         kinds["recommended"] = "modelled", f"the cap of {load.cap_w / 1e3:.4g} kW: {load.cap_proof}"
     else:
         columns["recommended"] = np.maximum(columns["nameplate"], columns["max"])
@@ -186,7 +192,8 @@ def _level(
             total, basis = recommended
         elif column in MEASURED:
             total = drawn.of(units, level.window_s, MEASURED[column], coincidence)
-            basis = f"units: {units}, {drawn.how(units)}; means over {level.window_s:g} s: {TITLES[column]}"
+            means = entry.load.over(level.window_s, MEASURED[column])
+            basis = f"units: {units}, {drawn.how(units)}; {means}: {TITLES[column]}"
         else:
             total, basis = units * value, f"units at their {TITLES[column]}: {units}"
         label = f"{entry.system.title}, one {level.name}: {TITLES[column]}"

@@ -71,9 +71,9 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     through = {name: chain.at_design(w, cooling_w(design) * w, built) for name, w in demand.site_w.items()}
     ups_w = {name: chain.ups_in_w(w, built.ups_modules, design=True) for name, w in demand.ups_w.items()}
     sheet.add("cooling.design_db", "cooling", "dry bulb of the design hour", db_c, "degC", db_basis)
-    _power(through, ups_w, sheet)
+    _power(through, ups_w, demand.over, sheet)
     failing = (
-        *_electrical(request, chain, built, ups_it_w, through["recommended"], sheet),
+        *_electrical(request, chain, built, ups_it_w, through["recommended"], demand.over, sheet),
         *_cooling(request, p, demand, design, through["recommended"], sheet),
     )
     equipment(site.cooling, p, design, it_w, sheet)
@@ -100,11 +100,9 @@ def _chilled(request: Request, demand: Demand, design: Hour) -> tuple[Finding, .
     return (Finding("chiller", text, share),)
 
 
-def _power(through: Mapping[str, Through], ups_w: Mapping[str, Values], sheet: Sheet) -> None:
-    ups = f"of all units, means over {UPS.window_s:g} s, through distribution and UPS"
-    site = (
-        f"of all units, means over {SITE.window_s:g} s, through distribution and UPS; with cooling of the design hour"
-    )
+def _power(through: Mapping[str, Through], ups_w: Mapping[str, Values], over: Mapping[str, str], sheet: Sheet) -> None:
+    ups = f"of all units, {over[UPS.name]}, through distribution and UPS"
+    site = f"of all units, {over[SITE.name]}, through distribution and UPS; with cooling of the design hour"
     low_voltage = {column: found.low_voltage_w for column, found in through.items()}
     grid = {column: found.grid_w for column, found in through.items()}
     for level, what, columns, basis in (
@@ -121,13 +119,19 @@ def _power(through: Mapping[str, Through], ups_w: Mapping[str, Values], sheet: S
 
 
 def _electrical(
-    request: Request, chain: Chain, built: Built, ups_it_w: Values, design: Through, sheet: Sheet
+    request: Request,
+    chain: Chain,
+    built: Built,
+    ups_it_w: Values,
+    design: Through,
+    over: Mapping[str, str],
+    sheet: Sheet,
 ) -> tuple[Finding, ...]:
     electrical = request.site.electrical
     out_w = chain.ups_out_w(ups_it_w)
     pf, rated_w = chain.value("feed.power_factor"), chain.value("ups_module_w")
     sheet.add("power.ups.output", "power", "UPS output", out_w, "W",
-              f"recommended, means over {UPS.window_s:g} s, through distribution", level="ups")  # fmt: skip
+              f"recommended, {over[UPS.name]}, through distribution", level="ups")  # fmt: skip
     sheet.add("power.ups.apparent", "power", "UPS output: apparent power", out_w / pf, "VA",
               "the same over the racks' power factor", level="ups")  # fmt: skip
     sheet.add("redundancy.ups.module", "redundancy", "UPS modules: rating of each", rated_w, "W", "the site's",

@@ -9,9 +9,10 @@ and of a normal limit on the safe side, whose standard deviation is the largest 
 quantile and the 99.9 % point imply, and whose deviate is raised by the whole skewness of one unit (Cornish and Fisher);
 at most what all have in step.
 A recording's distribution is of its own readings; over longer windows it is drawn in about its mean, as its 99.9 %
-point is. No sum is below one unit's peak beside the least of all others, none above all of them at their highest. What
-is added for work that was not tested and for growth stands apart (``margin``, ``growth``), not hidden in the
-coincidence.
+point is. Means over less than a meter's period are not observable: those over the shortest window that is known stand
+in, raised by what sampling may hide (``sampling``) where something is designed on them. No sum is below one unit's peak
+beside the least of all others, none above all of them at their highest. What is added for work that was not tested and
+for growth stands apart (``margin``, ``growth``), not hidden in the coincidence.
 """
 
 from __future__ import annotations
@@ -52,24 +53,30 @@ Z = {q: z_of(min(q, HIGHEST)) for q in QUANTILES}
 @dataclass(frozen=True)
 class Drawn:
     """The power of one unit of an entry in one evaluation: ``mean_w``, and ``swing``, by which the distance of each
-    statistic from the mean is stretched (1 for what was measured); ``correlation`` of two that are not in step."""
+    statistic from the mean is stretched (1 for what was measured); ``correlation`` of two that are not in step;
+    ``sampling``: by which what is designed on is raised where every known window is longer."""
 
     entry: Entry
     mean_w: Values
     swing: Values
     correlation: Values
+    sampling: Values = 0.0
 
     def statistic(self, window_s: float, quantile: float) -> Values:
         """The quantile of window means in W: of the shortest known window that is long enough, else of the longest
         there is, which can only be higher."""
         return self._at(self._known(window_s, quantile))
 
+    def raised(self, window_s: float, quantile: float) -> Values:
+        """What a statistic is multiplied by where it is designed on: more than 1 if every known window is longer."""
+        return 1 + self.sampling if self.entry.load.hides(window_s, quantile) else 1.0
+
     def together(self, units: int, level: Level, coincidence: Values) -> Values:
-        """The demand of ``units`` of them at a level, in W."""
-        return self.of(units, level.window_s, level.quantile, coincidence)
+        """The demand of ``units`` of them that a level is designed on, in W."""
+        return self.of(units, level.window_s, level.quantile, coincidence) * self.raised(level.window_s, level.quantile)
 
     def of(self, units: int, window_s: float, quantile: float, coincidence: Values) -> Values:
-        """The same for any window and quantile."""
+        """What is known of it, for any window and quantile."""
         peak_w = self.statistic(window_s, quantile)
         in_step = math.ceil(self.entry.training * units - 1e-9)
         alone = units - in_step
@@ -201,7 +208,7 @@ def draw(entry: Entry, values: Mapping[str, Values]) -> Drawn:
         # more host power lifts mean and peaks by as many watts; the meter's gain moves all of them alike
         unscaled_w = _lifted(entry, values)
         swing = load.mean_w / unscaled_w if load.gpu is not None else 1.0
-        return Drawn(entry, unscaled_w * values[f"{name}.load"], swing, together)
+        return Drawn(entry, unscaled_w * values[f"{name}.load"], swing, together, values["site.electrical.sampling"])
     mean_w = values[f"{name}.vendor_max_w"] * values[f"{name}.mean_fraction"]
     likeliest = entry.system.peak_over_mean.mode - 1
     swing = (values[f"{name}.peak_over_mean"] - 1) / likeliest if likeliest else 1.0

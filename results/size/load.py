@@ -12,6 +12,7 @@ from perwatt.results.size.parameter import Kind
 
 WINDOWS_S = (0.1, 1.0, 5.0, 10.0, 60.0, 900.0)
 QUANTILES = (0.5, 0.95, 0.99, 0.999, 1.0)
+NEAR = 0.1  # by which a window may differ from the one that was wanted and still stand for it
 MOST_UNCERTAINTY = 1 / 6**0.5  # the standard deviation of a triangle about 1 that reaches down to 0: no power at all
 
 
@@ -71,3 +72,18 @@ class Load(msgspec.Struct, frozen=True):
         be higher; None if the quantile is known over none."""
         known = sorted(w for w, q in self.statistics if q == quantile)
         return next((w for w in known if w >= window_s * (1 - 1e-9)), known[-1] if known else None)
+
+    def hides(self, window_s: float, quantile: float) -> bool:
+        """Whether means over ``window_s`` are not observable: every known window is longer."""
+        known = self.window(window_s, quantile)
+        return known is not None and known > window_s * (1 + NEAR)
+
+    def over(self, window_s: float, quantile: float, *, designed: bool = False) -> str:
+        """In words, which means stand for those over ``window_s``, also where something is ``designed`` on them."""
+        known = self.window(window_s, quantile)
+        if known is None:
+            return "the mean of the whole"
+        if self.hides(window_s, quantile):
+            raised = ", raised by the sampling rule" if designed else ""
+            return f"means over {known:g} s{raised} ({window_s:g} s: not observable)"
+        return f"means over {known:g} s" + (", the longest seen" if known < window_s * (1 - NEAR) else "")

@@ -22,9 +22,9 @@ import numpy.typing as npt
 from perwatt.results.energy import slopes
 from perwatt.results.record import Energy, Measured, Record
 from perwatt.results.run import read
-from perwatt.results.size.load import QUANTILES, WINDOWS_S, Load
+from perwatt.results.size.load import NEAR, QUANTILES, WINDOWS_S, Load
 from perwatt.results.size.parameter import Floats
-from perwatt.results.size.pool import NEAR, Part, pool
+from perwatt.results.size.pool import Part, pool
 from perwatt.results.size.windows import SHORTEST
 from perwatt.results.store import latest
 from perwatt.results.uncertainty import gain_term

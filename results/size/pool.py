@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from perwatt.results.size.load import NEAR
 from perwatt.results.size.parameter import Floats
 from perwatt.results.size.windows import (
     BINS,
@@ -34,7 +35,6 @@ from perwatt.results.size.windows import (
 RESAMPLES = 1000
 BAND = (0.05, 0.95)
 COARSE = 256  # fine bins that make one of the bootstrap's
-NEAR = 0.1  # by which a window may be longer than a meter's period and still stand for its readings
 LEAST_POINTS = 30  # moments that a correlation is taken over
 MOST_POINTS = 1 << 20
 MOST_PAIRS = 64  # that are looked at; of more, as many evenly chosen

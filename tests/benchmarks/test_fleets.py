@@ -417,7 +417,9 @@ def test_power_of_a_whole_rack_is_none_of_a_node(tmp_path: Path) -> None:
     trace = f"trace={as_csv(tmp_path)}"
     with pytest.raises(BadRequest, match="dgx_h100: found power of a rack; allowed that of one unit"):
         asked(*NODE, trace, "columns.boundary=rack")
-    ((entry, _),) = asked("system=gb200_nvl72", "nodes=2", trace, "columns.boundary=rack")
+    whole = tmp_path / "rack.csv"
+    whole.write_text("t_s,power_w\n" + "".join(f"{T0 + t},{w * 12:g}\n" for t, w in enumerate(SWING_W)))
+    ((entry, _),) = asked("system=gb200_nvl72", "nodes=2", f"trace={whole}", "columns.boundary=rack")
     assert entry.load.boundary == "rack"
     with pytest.raises(BadRequest, match="dgx_h100: found power of room; allowed node_ac, node_dc, rack, gpu or"):
         asked(*NODE, trace, "columns.boundary=room")

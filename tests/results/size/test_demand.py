@@ -198,8 +198,31 @@ def test_a_statistic_says_over_which_window_it_was_taken() -> None:
     slow = measured(period_s=60.0)
     slow = msgspec.structs.replace(slow, statistics={k: v for k, v in slow.statistics.items() if k[0] >= 60.0})
     asked = request(entry(units=4, load=slow))
-    assert point(asked).sheet.entries["power.unit.max"].basis == "node.csv; means over 60 s"
+    assert point(asked).sheet.entries["power.unit.max"].basis == ("node.csv; means over 60 s (1 s: not observable)")
     assert point(request(entry(load=measured()))).sheet.entries["power.unit.max"].basis.endswith("means over 1 s")
+
+
+def test_what_readings_of_a_minute_hide_is_added_where_something_is_designed_on_them() -> None:
+    slow = measured(period_s=60.0)
+    slow = msgspec.structs.replace(slow, statistics={k: v for k, v in slow.statistics.items() if k[0] >= 60.0})
+    asked = request(entry(units=4, load=slow))
+    told, watts = point(asked, coincidence=1.0, margin=0.0).sheet, figures(asked, coincidence=1.0, margin=0.0)
+    assert watts["power.unit.max"] == pytest.approx(1.12 * MEAN_W)  # what was measured stays it
+    assert watts["power.rack.upward"] == pytest.approx(4 * 1.10 * MEAN_W * 1.07)
+    assert watts["power.row.recommended"] == pytest.approx(4 * 1.12 * MEAN_W * 1.07)  # its second, over its minute
+    known = figures(request(entry(units=4, load=measured())), coincidence=1.0, margin=0.0)
+    assert watts["power.site.recommended"] == pytest.approx(known["power.site.recommended"])  # a quarter hour is seen
+    assert told.entries["power.rack.upward"].basis.startswith("99.9 % of means over 60 s, raised by the sampling rule")
+    assert "10 s: not observable" in told.entries["power.ups.recommended"].basis
+    assert "means over 900 s" in told.entries["power.site.recommended"].basis
+
+
+def test_a_short_recording_says_which_window_was_the_longest() -> None:
+    short = measured(seconds=90.0)
+    short = msgspec.structs.replace(short, statistics={k: v for k, v in short.statistics.items() if k[0] <= 60.0})
+    found = point(request(entry(load=short))).sheet.entries
+    assert "means over 60 s, the longest seen" in found["power.site.recommended"].basis
+    assert "longest" not in found["power.row.recommended"].basis
 
 
 def test_demand_stands_alone_from_the_rest_of_the_model() -> None:
