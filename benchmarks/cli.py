@@ -161,7 +161,8 @@ site     copenhagen billund odum karup helsinki stockholm granada phoenix; site.
 fleet    fleet=[{system: dgx_h100, units: 100, mix: training}, {system: dgx_b200, units: 50, mix: inference}]
 growth   phases=[{name: first, units: {dgx_h100: 64}}, {name: whole, units: {dgx_h100: 191}}]
 change   site.electrical.ups_topology=2N site.electrical.ups_efficiency=0.96 site.cooling.plant=tower per_rack=2
-         every figure may be one number (exact) or {mode: , min: , max: , unit: , source: }
+         every figure may be one number (exact) or {mode: , min: , max: , unit: , source: }; changed in part and
+         without a source of its own it is yours: "given", source "the request"
 cap      cap_w=8000 of a unit: below its nameplate only if the trace or run shows that it was reached and held
 trace    columns='{time: t_s, power: node_w, unit: t_s, start: 2026-01-31}'       what a table does not say itself
          gaps=leave_out takes one whose clock jumps ahead, by more than 3 readings and 5 s, and leaves that out
@@ -170,7 +171,8 @@ draws    draws=10000 seed=0: every range at once; bands are 5 to 95 %. draws=0: 
 out      out=results/sizings: a new folder there with report.html, report.pdf, sizing.xlsx, sizing.json, lines.csv,
          inputs.csv, series.csv, flows.csv, beside.csv, eed.csv (the EU's form); out=null: only what is printed
 
-exit codes: 0 sized   1 the site cannot hold it: the last line says which level, and by how much   2 wrong request
+exit codes: 0 sized   2 wrong request, or a site that cannot hold it: one line on stderr says what, or which level, by
+how much, and the key to change (the report of such a site is written all the same)
 """
 
 

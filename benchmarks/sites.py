@@ -13,7 +13,7 @@ import difflib
 import math
 import re
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -73,6 +73,35 @@ def choices(group: str, directories: Iterable[str | Path] = ()) -> list[str]:
     return sorted(_files(group, list(directories)))
 
 
+def file_of(group: str, name: str, directories: Iterable[str | Path] = ()) -> tuple[Traversable, bool]:
+    """The file of that name and whether it ships with perwatt. Raises BadRequest with the choices if there is none."""
+    path, first = _file(group, name, list(directories))
+    return path, first == CONFIG_PATH
+
+
+def stated_in(group: str, name: str, directories: Iterable[str | Path] = ()) -> dict[str, Any]:
+    """What the file of that name states itself, its defaults list as it stands. BadRequest for one without keys."""
+    return _stated(file_of(group, name, directories)[0])
+
+
+def changed_in_part(above: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The paths of the figures of which ``above`` states a value or an end of the range, and no source."""
+    if isinstance(above, Mapping):
+        if above.keys() & {"mode", "min", "max"}:
+            if "source" not in above:
+                yield path
+            return
+        for key, value in above.items():
+            yield from changed_in_part(value, (*path, str(key)))
+
+
+def merged(below: object, above: object) -> object:
+    """Mappings merged key by key; of anything else, ``above``. Whether the keys exist is seen when it is read."""
+    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
+        return above
+    return {**below, **{key: merged(below.get(key), value) for key, value in above.items()}}
+
+
 # -- files ---------------------------------------------------------------------------------------------------------
 
 
@@ -89,6 +118,25 @@ def _url(directory: str | Path) -> str:
     return f"file://{Path(directory).resolve()}"
 
 
+def _file(group: str, name: str, directories: list[str | Path]) -> tuple[Traversable, str]:
+    found = _files(group, directories)
+    if name not in found:
+        near = difflib.get_close_matches(name, found, 1)
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        raise BadRequest(f"{group}={name}: no such file in conf/{group}{hint}; choices: {', '.join(sorted(found))}")
+    return found[name]
+
+
+def _stated(path: Traversable) -> dict[str, Any]:
+    try:
+        node = documents.read(path)
+    except AssertionError:  # from OmegaConf, for a file that is one number
+        node = None
+    if not isinstance(node, dict) or not node:
+        raise BadRequest(f"{path}: found no keys and values")
+    return dict(node)
+
+
 def _named(
     group: str,
     name: str,
@@ -96,32 +144,29 @@ def _named(
     directories: list[str | Path],
     changes: Mapping[str, object] | None = None,
 ) -> _Struct:
-    found = _files(group, directories)
-    if name not in found:
-        near = difflib.get_close_matches(name, found, 1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        raise BadRequest(f"{group}={name}: no such file in conf/{group}{hint}; choices: {', '.join(sorted(found))}")
-    path, first = found[name]
-    try:
-        node = documents.read(path)
-    except AssertionError:  # from OmegaConf, for a file that is one number
-        raise BadRequest(f"{path}: found no keys and values") from None
-    if isinstance(node, dict) and "defaults" in node:
-        node = _composed(f"{group}/{name}", path, first, directories)[group]
+    path, first = _file(group, name, directories)
+    node: object = _stated(path)
     where, origin = f"{path}: ", f"{group}/{name}.yaml"
+    if isinstance(node, dict) and "defaults" in node:
+        stated = {key: value for key, value in node.items() if key != "defaults"}
+        node = _marked(_composed(f"{group}/{name}", path, first, directories)[group], stated, origin)
     if changes:
-        node, where, origin = _merged(node, changes), f"{group} {name}, changed: ", "the request"
+        where, origin = f"{group} {name}, changed: ", "the request"
+        node = _marked(merged(node, changes), changes, origin)
     value: Any = _read(kind, node, where, origin)
     if value.name != name:
         raise BadRequest(f"{path}: name: found {value.name!r}; allowed {name!r}, the name of the file")
     return typing.cast(_Struct, value)
 
 
-def _merged(below: object, above: object) -> object:
-    """Mappings merged key by key; of anything else, ``above``. Whether the keys exist is seen when it is read."""
-    if not isinstance(below, Mapping) or not isinstance(above, Mapping):
-        return above
-    return {**below, **{key: _merged(below.get(key), value) for key, value in above.items()}}
+def _marked(node: object, above: object, origin: str) -> object:
+    """``node``, where the figures that ``above`` changes in part are ``origin``'s."""
+    for path in changed_in_part(above):
+        mark: object = {"source": origin, "kind": "given"}
+        for part in reversed(path):
+            mark = {part: mark}
+        node = merged(node, mark)
+    return node
 
 
 def _composed(config: str, path: Traversable, first: str, directories: list[str | Path]) -> dict[str, Any]:
@@ -201,7 +246,7 @@ def _converted(kind: type[_Struct], node: object, where: str) -> _Struct:
         said = re.fullmatch(r"(.*?)(?: - at `\$\.?(.*)`)?", str(error), re.S)
         assert said is not None
         message, key = said[1], said[2] or ""
-        if re.match(r"\w+: ", message):  # a type's own check starts with the key that it is about
+        if re.match(r"[\w.]+: ", message):  # a type's own check starts with the key that it is about
             raise BadRequest(f"{where}{key}{'.' if key else ''}{message}") from None
         raise BadRequest(f"{_at(where, key)}: {message}") from None
 

@@ -19,9 +19,10 @@ from typing import Any, BinaryIO
 import msgspec
 
 from perwatt.benchmarks.commands import last_line
-from perwatt.benchmarks.config import BadRequest, composed
+from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.fleets import Fleet, fleet, whole
 from perwatt.benchmarks.sites import climate_named, site_from, site_named
+from perwatt.benchmarks.size_request import asked
 from perwatt.results.size import limit, model, phases
 from perwatt.results.size.dynamics import dynamics
 from perwatt.results.size.form import form
@@ -31,14 +32,6 @@ from perwatt.results.size.sizing import Line, Series, Sizing
 from perwatt.results.size.weather import Weather
 from perwatt.results.store import write_atomically
 
-CONFIG = "size"
-GROUPS = ("system", "site", "preset")
-KEYS = (
-    *("title", "system", "nodes", "per_rack", "mix", "run", "trace", "format", "columns", "gaps", "load"),
-    *("cap_w", "work_per_s", "work_unit", "fleet", "phases"),
-    *("utilisation", "idle_fraction", "limit_mw", "systems", "site", "compare_site", "compare_changes"),
-    *("draws", "seed", "runs_dir", "out"),
-)
 PHASE = "{name: NAME, units: {name in the fleet: units}}"
 Extra = tuple[tuple[Line, ...], tuple[Series, ...]]
 Seen = dict[tuple[str, int, Grid | None], tuple[tuple[Line, ...], tuple[Series, ...]]]
@@ -47,13 +40,9 @@ MOST_MW = 100_000.0
 
 
 def size(arguments: Sequence[str]) -> int:
-    """Size what the overrides ask for. Returns 0, or 1 if the site cannot hold it; BadRequest for a wrong request."""
-    directories, overrides = _sorted(arguments)
-    plain = composed(overrides, directories, CONFIG)
-    if unknown := [key for key in plain if key not in KEYS]:
-        raise BadRequest(f"{unknown[0]}: no such key; choices: {', '.join(KEYS)}")
-    if absent := [key for key in KEYS if key not in plain]:
-        raise BadRequest(f"{absent[0]}: found nothing; allowed a value, or to leave the key as it is")
+    """Size what the overrides ask for. Returns 0, or 2 if the site cannot hold it, which the report, written all the
+    same, shows; BadRequest for a wrong request."""
+    plain, directories = asked(arguments)
     site = site_from(plain["site"])
     climate, weather = _weather(site, directories)
     members = fleet(plain, directories)
@@ -71,7 +60,12 @@ def size(arguments: Sequence[str]) -> int:
     if where is not None:
         print(f"report: {where / 'report.html'}")
     site_line = sizing.line("power.site.recommended")
-    code = 1 if sizing.failing else 0
+    code = 0
+    if sizing.failing:
+        first, *rest = sizing.failing
+        more = f"; and {len(rest)} more: {', '.join(rest)}" if rest else ""
+        print(f"perwatt size: {first}{more}", file=sys.stderr)
+        code = 2
     last_line(
         sizing=str(where) if where else None,
         units=sum(entry.units for entry in request.fleet),
@@ -83,29 +77,6 @@ def size(arguments: Sequence[str]) -> int:
         exit=code,
     )
     return code
-
-
-def _sorted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The folders of --config-dir, and the overrides."""
-    directories: list[str] = []
-    overrides: list[str] = []
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument.partition("=")
-        if name in ("--config-dir", "-cd"):
-            found = value if equals else next(rest, "")
-            if not found or not Path(found).is_dir():
-                raise BadRequest(
-                    f"--config-dir {found}: no such folder" if found else "--config-dir: needs a value: a folder"
-                )
-            directories.append(str(Path(found).resolve()))
-        elif argument.startswith("-"):
-            raise BadRequest(f"{argument}: no such flag; choices: --config-dir, --help")
-        elif name in GROUPS and value in ("", "null"):
-            raise BadRequest(f"{argument}: found nothing; allowed a name in conf/{name}, or no {name}= at all")
-        else:
-            overrides.append(argument)
-    return directories, overrides
 
 
 def _weather(site: Site, directories: Sequence[str]) -> tuple[Climate, Weather]:

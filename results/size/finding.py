@@ -12,6 +12,16 @@ from perwatt.results.size.parameter import Values
 OFTEN = 0.05  # of the draws, from which on it is said: beside it stand bands from 5 to 95 %
 
 
+# What of the request helps at a level that does not hold, by the end of a finding's ``where``.
+KEYS = {
+    "rack": "site.electrical.feed.ratings_a, site.electrical.feed.paths or per_rack",
+    "row": "site.electrical.row_ratings_a or site.electrical.racks_per_row",
+    "site": "site.electrical.available_w or the units",
+    "cooling": "site.cooling.heat_limit_w or the units",
+    "water": "site.cooling.water_limit_m3, site.cooling.plant or the units",
+}
+
+
 class Finding(NamedTuple):
     """``where``: what it is about, one each in an evaluation; ``text``: one line; ``share`` of the draws in which it is
     so, 1 in an evaluation of one value."""
@@ -19,6 +29,12 @@ class Finding(NamedTuple):
     where: str
     text: str
     share: float
+
+    @property
+    def remedied(self) -> str:
+        """The line with the keys to change, where there are any."""
+        keys = KEYS.get(self.where.rpartition(".")[2])
+        return f"{self.text}; to be changed: {keys}" if keys else self.text
 
 
 def in_draws(share: float) -> str:

@@ -77,7 +77,7 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
             DRIVEN, known, values, drawn_lines, lambda rows: evaluate(request, weather, rows).sheet.values()
         )
     lines = (*point.sheet.lines(found), *_duties(request, point.sheet))
-    failing = tuple(finding.text for finding in point.failing)
+    failing = tuple(finding.remedied for finding in point.failing)
     told = tuple(finding.text for finding in point.facility.warnings)
     return Sizing(
         schema=SCHEMA,

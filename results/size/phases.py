@@ -22,8 +22,8 @@ KEYS = ("power.site.recommended", "power.site.p50", "redundancy.ups.count", "red
 def lines(request: Request, weather: Weather) -> tuple[Line, ...]:
     """The figures of each phase by key ``phase.NAME.KEY``; none without phases.
 
-    Raises ValueError for a phase that names no entry of the fleet, has a count below 0, or has no unit at all, and for
-    two of one name.
+    Raises ValueError for a phase that names no entry of the fleet, has a count below 0 or above the fleet's, or has no
+    unit at all, for a last phase that is not the whole fleet, and for two of one name.
     """
     made: list[Line] = []
     names = [name for name, _ in request.phases]
@@ -44,6 +44,11 @@ def lines(request: Request, weather: Weather) -> tuple[Line, ...]:
             for line in found.lines({})
             if line.key in KEYS
         ]
+    for name, units in request.phases[-1:]:
+        for entry in request.fleet:
+            if (found_units := units.get(entry.name, 0)) != entry.units:
+                allowed = f"{entry.units}, as the last phase is the whole"
+                raise ValueError(f"phases.{name}.{entry.name}: found {found_units}; allowed {allowed}")
     return tuple(made)
 
 
@@ -53,6 +58,10 @@ def _phase(request: Request, name: str, units: dict[str, int]) -> Request:
         raise ValueError(f"phases.{name}: found {unknown[0]!r}; allowed {', '.join(sorted(known))}")
     if bad := [key for key, count in units.items() if count < 0]:
         raise ValueError(f"phases.{name}.{bad[0]}: found {units[bad[0]]}; allowed 0 or more")
+    for entry in request.fleet:
+        if units.get(entry.name, 0) > entry.units:
+            allowed = f"0 to {entry.units}, the units of the fleet"
+            raise ValueError(f"phases.{name}.{entry.name}: found {units[entry.name]}; allowed {allowed}")
     fleet = tuple(
         msgspec.structs.replace(entry, units=units[entry.name]) for entry in request.fleet if units.get(entry.name)
     )

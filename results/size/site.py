@@ -190,7 +190,7 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
     def __post_init__(self) -> None:
-        checks.within("return_years", self.return_years, 1, checks.ANY)
+        checks.within("return_years", self.return_years, 2, checks.ANY)
         checks.within("water_limit_m3", self.water_limit_m3, 0, checks.ANY)
         checks.within("heat_limit_w", self.heat_limit_w, checks.ABOVE_0, checks.ANY)
         if self.water_class not in _WATER:
@@ -200,12 +200,13 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                  "trim_band_k")  # fmt: skip
         rises = dict.fromkeys(names, (0.1, 60.0))
         above = dict.fromkeys(("carnot_fraction", "pump_efficiency"), (checks.ABOVE_0, 1.0))
+        approaches = [name for name in self.__struct_fields__ if name.endswith("_approach_k")]
         checks.possible(self, **rises, **above, cycles=(1.01, 1000.0), cop_max=(1.0, 100.0), warming_k=(-10.0, 20.0),
-                        derating_m=(1.0, checks.ANY))  # fmt: skip
+                        derating_m=(1.0, checks.ANY), supply_liquid_c=(2.0, 80.0), supply_air_c=(2.0, 60.0),
+                        **dict.fromkeys(approaches, (0.0, 40.0)))  # fmt: skip
 
 
 class Grid(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-        approaches = [name for name in self.__struct_fields__ if name.endswith("_approach_k")]
     """``carbon_g_kwh``: life-cycle CO2 equivalent of the grid; ``renewable``: part of the energy with guarantees of
     origin or under a contract for renewables (REF); ``ramp_w_s`` the highest change that the grid takes, or None.
     ``storage_recovery``: power at which a storage that holds it goes back to its set point, a fraction of the load's
@@ -233,6 +234,8 @@ class Reuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fraction: Parameter
     network_c: Parameter
     heat_pump_fraction: Parameter
+    source_approach_k: Parameter
+    condenser_approach_k: Parameter
 
     def __post_init__(self) -> None:
         approaches = dict.fromkeys(("source_approach_k", "condenser_approach_k"), (0.0, 40.0))
@@ -240,8 +243,6 @@ class Reuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    source_approach_k: Parameter
-    condenser_approach_k: Parameter
     """All of it. ``climate`` is the name of one in ``conf/climate/`` or an EPW file. ``country``: two letters of ISO
     3166, empty if not stated; ``opening``: entry into operation. Both say which rules bind."""
 

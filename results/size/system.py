@@ -90,3 +90,27 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         checks.within("per_rack", self.per_rack, 1, 1 if self.form == "rack" else checks.ANY)
         checks.within("height_u", self.height_u, 1, checks.ANY)
         checks.possible(self, peak_over_mean=(1.0, checks.ANY), mean_fraction=(checks.ABOVE_0, 1.0))
+        self._check_powers()
+
+    def _check_powers(self) -> None:
+        """No part draws more than the whole, at the likeliest values, and the supplies that are needed carry it."""
+        rated_w, most_w, gpus_w = self.nameplate_w.mode, self.vendor_max_w.mode, self.gpus * self.gpu_max_w.mode
+        if most_w > rated_w:
+            raise ValueError(f"vendor_max_w: found {most_w:g}; allowed up to nameplate_w, {rated_w:g}")
+        if self.idle_w is not None and self.idle_w.high > self.vendor_max_w.high:
+            most_w = self.vendor_max_w.high
+            raise ValueError(f"idle_w: found {self.idle_w.high:g}; allowed up to vendor_max_w, {most_w:g}")
+        if gpus_w > rated_w:
+            each_w = rated_w / self.gpus
+            raise ValueError(
+                f"gpu_max_w: found {self.gpu_max_w.mode:g} of {self.gpus} GPUs; allowed up to {each_w:g}, "
+                f"as nameplate_w is {rated_w:g}"
+            )
+        if self.psu is not None:
+            output_w = most_w * self.psu.efficiency[-1][1]
+            least_w = output_w / self.psu.needed
+            if self.psu.rating_w.high < least_w:
+                raise ValueError(
+                    f"psu.rating_w: found {self.psu.rating_w.high:g} in each of the {self.psu.needed} needed; allowed "
+                    f"{least_w:.4g} or more, to carry vendor_max_w, {most_w:g}"
+                )

@@ -268,7 +268,7 @@ BROKEN_SITES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
         lambda s: s["cooling"].update(supply_liquid_c=float("nan")),
         r"cooling\.supply_liquid_c\.mode: found nan; allowed a finite number",
     ),
-    (lambda s: s["cooling"].update(return_years=0), r"cooling\.return_years: found 0; allowed 1 or more"),
+    (lambda s: s["cooling"].update(return_years=0), r"cooling\.return_years: found 0; allowed 2 or more"),
     (lambda s: s["cooling"].update(dry_fann=1), r"site\.cooling: unknown key 'dry_fann' \(did you mean dry_fan\?\)"),
     (lambda s: s["cooling"].update(dry_fan="much"), r"cooling\.dry_fan: found 'much'; allowed a number, or mode"),
     (lambda s: s["cooling"].update(dry_fan=True), r"cooling\.dry_fan: found True; allowed a number, or mode"),

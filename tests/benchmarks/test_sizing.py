@@ -299,7 +299,7 @@ def test_figures_may_be_numbers_or_ranges_and_topologies_names(size: Size) -> No
 def test_a_users_own_system_site_and_climate(tmp_path: Path, size: Size) -> None:
     mine = tmp_path / "mine"
     for group, text in {
-        "system": "defaults: [dgx_h100, _self_]\nname: box\ntitle: Our box\nnameplate_w: 9000\n",
+        "system": "defaults: [dgx_h100, _self_]\nname: box\ntitle: Our box\nnameplate_w: 9000\nvendor_max_w: 9000\n",
         "site": "defaults: [odum, _self_]\nname: barn\ntitle: The barn\nclimate: steady\n",
         "climate": "name: steady\ntitle: Steady\nstation: OURS\nsource: made up\nbins: [[10.0, 8760.0, 8.0]]\n"
         "db_max_c: 25.0\nwb_max_c: 18.0\ncdd21: 0.0\n",

@@ -12,22 +12,36 @@ from sizing_calls import NODES, SECONDS, SWING_W, Size, epw, trace
 
 
 @pytest.mark.parametrize(
-    ("overrides", "said"),
+    ("overrides", "said", "key"),
     [
-        (["site.electrical.feed.ratings_a=[16]"], "rack: no breaker is big enough: 40.8 kW"),
-        (["site.electrical.row_ratings_a=[16]"], "row: no breaker is big enough: "),
-        (["site.electrical.available_w=50000"], "site: the grid offers 0.05 MW, short by 0.0"),
+        (["site.electrical.feed.ratings_a=[16]"], "dgx_h100: rack: no breaker is big enough: 40.8 kW", "per_rack"),
+        (["site.electrical.row_ratings_a=[16]"], "dgx_h100: row: no breaker is big enough: ", "row_ratings_a"),
+        (["site.electrical.available_w=50000"], "site: the grid offers 0.05 MW, short by 0.0", "available_w"),
+        (["site.cooling.heat_limit_w=50000"], "cooling: the plant may reject 0.05 MW, short by 0.0", "heat_limit_w"),
+        (["site=phoenix", "site.cooling.plant=tower", "site.cooling.water_limit_m3=1"],
+         "water: the site may use 1 m3 a year, short by ", "water_limit_m3"),
     ],
-)
-def test_a_site_that_cannot_hold_it_says_which_level_and_by_how_much(
-    size: Size, overrides: list[str], said: str
+)  # fmt: skip
+def test_a_site_that_cannot_hold_it_says_which_level_by_how_much_and_the_key(
+    size: Size, overrides: list[str], said: str, key: str
 ) -> None:
     done = size(*NODES, *overrides)
-    assert (done.code, done.last["exit"], done.err) == (1, 1, "")
-    (warning,) = (w for w in done.last["warnings"] if said in w)
-    assert "short by" in warning
-    assert done.folder is not None  # the report shows where it fails
-    assert "short by" in done.out.replace("\n", " ")
+    assert (done.code, done.last["exit"]) == (2, 2)
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"perwatt size: {said}")
+    assert "short by" in line
+    assert key in line.rpartition("; to be changed: ")[2]
+    (warning,) = done.sizing["failing"]  # the report is there, and shows where it fails
+    assert line == f"perwatt size: {warning}"
+    assert warning in done.last["warnings"]
+
+
+def test_several_levels_that_fail_are_one_line(size: Size) -> None:
+    done = size(*NODES, "site.electrical.feed.ratings_a=[16]", "site.electrical.available_w=50000", "out=null")
+    (line,) = done.err.splitlines()
+    assert done.code == 2
+    assert "rack: no breaker" in line
+    assert "; and 1 more: site: the grid offers 0.05 MW, short by " in line
 
 
 WRONG = [
@@ -66,8 +80,6 @@ WRONG = [
     ("nodes=99999999999999999999", "nodes: found 99999999999999999999; allowed 10000000 at most"),
     ("utilisation=nan", "utilisation.mode: found nan; allowed a finite number"),
     ("utilisation=2", "utilisation: found 2; allowed 0 to 1"),
-    ("limit_mw=inf", "limit_mw: found inf; allowed 100000 MW at most"),
-    ("limit_mw=nan", "limit_mw: found nan; allowed above 0"),
     ("draws=many", "draws: found 'many'; allowed a whole number"),
     ("seed=-1", "seed: found -1; allowed a whole number, 0 or more"),
     ("phases=[{name: a, units: {nope: 3}}]", "phases.a: found 'nope'; allowed dgx_h100"),
@@ -75,10 +87,23 @@ WRONG = [
     ("phases=[{name: a, units: {dgx_h100: -1}}]", "phases[0].units.dgx_h100: found -1; allowed a whole number, 0 "),
     ("phases=3", "phases: found 3; allowed a list of {name: NAME, "),
     ("mix=both", "mix: found 'both'; allowed training, inference, or the fraction in step, 0 to 1"),
-    ("limit_mw=0", "limit_mw: found 0; allowed above 0"),
-    ("limit_mw=much", "limit_mw: found 'much'; allowed a number of MW above 0"),
-    ("limit_mw=0.001", "limit_mw=0.001: not one unit of NVIDIA DGX H100 fits"),
     ("site.cooling.heat_limit_w=0", "site.cooling.heat_limit_w: found 0; allowed above 0"),
+    ("limit_mw=2", "nodes: found 8 beside limit_mw; allowed one of the two: nodes=null under a limit"),
+    ("fleet=[{system: dgx_h100, units: 3}]", "fleet: found system and nodes beside it; allowed a fleet without them"),
+    ("systems=[dgx_b200]", "systems: found system beside it; allowed one of the two"),
+    ("compare_changes={cooling: {plant: tower}}", "compare_changes: found changes to no site; allowed with compare_"),
+    ("compare_changes={colling:", "compare_changes={colling:: found '{' and no '}' to it; allowed all of it in quotes"),
+    ("phases=[{name: a, units: {dgx_h100: 99}}]", "phases.a.dgx_h100: found 99; allowed 0 to 8, the units of the flee"),
+    ("phases=[{name: a, units: {dgx_h100: 4}}]", "phases.a.dgx_h100: found 4; allowed 8, as the last phase is the who"),
+    ("system.idle_w=20000", "system.idle_w: found 20000; allowed up to vendor_max_w, 10200"),
+    ("system.gpu_max_w=7000", "system.gpu_max_w: found 7000 of 8 GPUs; allowed up to 1275, as nameplate_w is 10200"),
+    ("system.vendor_max_w=20000", "system.vendor_max_w: found 20000; allowed up to nameplate_w, 10200"),
+    ("system.psu.rating_w=33", "system.psu.rating_w: found 33 in each of the 4 needed; allowed 2320 or more, to carry"),
+    ("system=nan", "system=nan: no such file in conf/system; choices: "),
+    ("site=3", "site=3: no such file in conf/site; choices: "),
+    ("site.cooling.supply_liquid_c=1", "site.cooling.supply_liquid_c: found 1; allowed 2 to 80"),
+    ("site.cooling.return_years=1", "site.cooling.return_years: found 1; allowed 2 or more"),
+    ("site.cooling.dry_fan.mode=0.05", "site.cooling.dry_fan.mode: found 0.05; allowed 0.01 to 0.04, its own min and"),
     ("compare_site=nowhere", "site=nowhere: no such file in conf/site; choices: billund, "),
     ("--config-dir", "--config-dir: needs a value: a folder"),
     ("--config-dir=nowhere", "--config-dir nowhere: no such folder"),
@@ -93,6 +118,105 @@ def test_one_line_and_nothing_is_written(tmp_path: Path, size: Size, wrong: str,
     (line,) = done.err.splitlines()
     assert line.startswith(f"perwatt size: {said}")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("limit_mw=inf", "limit_mw: found inf; allowed 100000 MW at most"),
+        ("limit_mw=nan", "limit_mw: found nan; allowed above 0"),
+        ("limit_mw=0", "limit_mw: found 0; allowed above 0"),
+        ("limit_mw=much", "limit_mw: found 'much'; allowed a number of MW above 0"),
+        ("limit_mw=0.001", "limit_mw=0.001: not one unit of NVIDIA DGX H100 fits"),
+    ],
+)
+def test_a_limit_that_cannot_be(size: Size, wrong: str, said: str) -> None:
+    done = size("system=dgx_h100", "draws=0", wrong)
+    assert (done.code, done.out) == (2, "")
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"perwatt size: {said}")
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "text", "said"),
+    [
+        ("system", "broken", "name: [", "while parsing"),
+        ("system", "empty", "", "found no keys and values"),
+        ("system", "nm", "defaults: [dgx_h100, _self_]\nname: other\n", "name: found 'other'; allowed 'nm', the"),
+        ("system", "box", "defaults: [dgx_h100, _self_]\nname: box\nliquid_fraction: 2\n", "liquid_fraction: found 2"),
+        ("system", "box", "defaults: [dgx_h100, _self_]\nname: box\nhost_w: .nan\n", "host_w.mode: found nan; all"),
+        ("site", "barn", "defaults: [odum, _self_]\nname: barn\ncooling: {pump: -1}\n", "cooling.pump: found -1; "),
+        ("preset", "mine", "nodes: {", "while parsing"),
+    ],
+)  # fmt: skip
+def test_a_users_wrong_file_is_named_with_the_key(
+    tmp_path: Path, size: Size, group: str, name: str, text: str, said: str
+) -> None:
+    (tmp_path / group).mkdir()
+    path = tmp_path / group / f"{name}.yaml"
+    path.write_text(text)
+    done = size("--config-dir", str(tmp_path), *NODES, f"{group}={name}")
+    assert (done.code, done.out) == (2, "")
+    (line,) = done.err.splitlines()
+    assert line.startswith(f"perwatt size: {path}: ")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("overrides", "path", "found"),
+    [
+        (["site.cooling.dry_fan.mode=0.039"], "site.cooling.dry_fan", (0.01, 0.039, 0.04, "given", "the request")),
+        (["site.electrical.ups_efficiency={mode: 0.91}"], "site.electrical.ups_efficiency",
+         (0.90, 0.91, 0.99, "given", "the request")),
+        (["site.electrical.ups_efficiency={mode: 0.91, kind: measured, source: our meter}"],
+         "site.electrical.ups_efficiency", (0.90, 0.91, 0.99, "measured", "our meter")),
+        (["site.electrical.ups_efficiency.max=0.98", "site.electrical.ups_efficiency.source=our meter"],
+         "site.electrical.ups_efficiency", (0.90, 0.97, 0.98, "published", "our meter")),
+        (["utilisation.max=0.9"], "fleet.dgx_h100.utilisation", (0.6, 0.85, 0.9, "given", "the request")),
+    ],
+)  # fmt: skip
+def test_a_figure_that_is_changed_in_part_is_no_longer_its_sources(
+    size: Size, overrides: list[str], path: str, found: tuple[object, ...]
+) -> None:
+    (row,) = (row for row in size(*NODES, *overrides).sizing["inputs"] if row[0] == path)
+    assert (*row[1:4], *row[5:]) == found
+
+
+def test_a_users_file_is_the_source_of_what_it_changes_and_keeps_what_it_says(tmp_path: Path, size: Size) -> None:
+    for group, text in {
+        "system": "defaults: [dgx_h100, _self_]\nname: box\nnameplate_w: {mode: 11000}\n"
+        "vendor_max_w: {mode: 9000, kind: measured, source: our meter}\n",
+        "site": "defaults: [odum, _self_]\nname: box\ncooling: {dry_fan: {mode: 0.03}, pump: {mode: 0.012}}\n",
+        "preset": "# @package _global_\ndefaults: [override /system: box, override /site: box]\nnodes: 2\n"
+        "site: {electrical: {ups_efficiency: {max: 0.98}}}\n",
+    }.items():
+        (tmp_path / group).mkdir()
+        (tmp_path / group / "box.yaml").write_text(text)
+    done = size("--config-dir", str(tmp_path), "preset=box", "draws=0", "site.cooling.pump.mode=0.013")
+    said = {row[0]: (row[5], row[6]) for row in done.sizing["inputs"]}
+    assert said["fleet.box.nameplate_w"] == ("given", "system/box.yaml")
+    assert said["fleet.box.vendor_max_w"] == ("measured", "our meter")
+    assert said["site.cooling.dry_fan"] == ("given", "site/box.yaml")
+    assert said["site.cooling.pump"] == ("given", "the request")
+    assert said["site.electrical.ups_efficiency"] == ("given", "preset/box.yaml")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "title", "note"),
+    [
+        ([], "Gefion: 191 DGX H100 in Copenhagen", True),
+        (["site.electrical.ups_topology=2N"], "Gefion: 191 DGX H100 in Copenhagen", True),
+        (["nodes=10"], "10 NVIDIA DGX H100 at Copenhagen, Denmark", True),
+        (["system=dgx_b200"], "191 NVIDIA DGX B200 at Copenhagen, Denmark", True),
+        (["site=odum", "title=Ours"], "Ours", False),
+    ],
+)
+def test_the_title_of_a_preset_stands_over_nothing_else(
+    size: Size, overrides: list[str], title: str, note: bool
+) -> None:
+    asked = size("preset=gefion", "draws=0", *overrides).sizing
+    assert asked["title"] == title
+    assert ("Digital Realty" in asked["request"]["site_note"]) == note
 
 
 @pytest.mark.parametrize(
