@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from perwatt.results.reports.sizing_cells import Computed, Draft
 from perwatt.results.reports.sizing_demand import Part
-from perwatt.results.reports.sizing_equipment import equipment, racks_per_row, stands
+from perwatt.results.reports.sizing_equipment import air_water, equipment, racks_per_row, stands
 from perwatt.results.reports.sizing_formula import Term, choose, counted, interpolated, least, most, root, summed
 from perwatt.results.size.facts import Facts
 from perwatt.results.size.fluid import AIR_CP_J_KG_K, M3_S_PER_CFM
@@ -69,12 +69,17 @@ def plant(d: Draft, put: Put, db: Term, wb: Term, needs: tuple[Term, Term], liqu
     tower = kind.says("tower")
     pump = 1 + d.term("cooling.pump")
     loops = []
-    for key, title, heat, need in (("liquid", "coolant", liquid, needs[0]), ("air", "air", air, needs[1])):
+    supply, back = air_water(d)
+    rise = d.term("cooling.liquid_rise_k")
+    for key, title, heat, need, warmer in (
+        ("liquid", "coolant", liquid, needs[0], rise),
+        ("air", "air", air, needs[1], back - supply),
+    ):
         wetted = most(least(db + d.term("cooling.dry_approach_k") - need,
                             d.term("cooling.adiabatic_effectiveness") * most(db - wb, 0)), 0)  # fmt: skip
         wetted = put(f"{key}_wetted_k", f"{title}: wet pads cool by", choose(kind.says("adiabatic"), wetted, 0), "K")
         source = choose(tower, wb + d.term("cooling.tower_approach_k"), db - wetted + d.term("cooling.dry_approach_k"))
-        trim = most(least((source - need) / d.term("cooling.trim_band_k"), 1), 0)
+        trim = most(least((source - need) / (d.term("cooling.trim_share") * warmer), 1), 0)
         trim = put(f"{key}_trim", f"{title}: part through the chiller", choose(kind.says("chiller"), 1, trim), "1")
         condenser = choose(tower, wb + d.term("cooling.tower_approach_k") + d.term("cooling.tower_condenser_k"),
                            db - wetted + d.term("cooling.dry_condenser_k"))  # fmt: skip

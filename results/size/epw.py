@@ -24,10 +24,12 @@ from perwatt.results.size.weather import Weather
 
 YEARS = (5, 10, 20, 50)
 BASE_C = 21.0  # of cooling degree days: every day above it counts, as in the climates that are shipped
-# what may stand in each column; EPW's codes for missing are 99.9, 999 and 999999
-COLUMNS = {"temp_air": ("dry bulb", -70.0, 70.0), "relative_humidity": ("relative humidity", 0.0, 110.0)}
+# what may stand in each column, dry bulbs a little beyond the lowest and highest ever recorded on Earth
+# EPW's codes for missing are 99.9, 999 and 999999
+COLUMNS = {"temp_air": ("dry bulb", -90.0, 60.0), "relative_humidity": ("relative humidity", 0.0, 110.0)}
 PRESSURES_PA = (31_000.0, 120_000.0)
 HEADER_LINES = 8
+JUMP_K = 30.0  # no hour is warmer or colder than the one before by more: a reading that is wrong
 HOURS = range(1, 25)  # hour 1 ends at one o'clock
 
 
@@ -45,6 +47,7 @@ def read(path: Path) -> tuple[Climate, Weather]:
     known = (pressure_pa > PRESSURES_PA[0]) & (pressure_pa < PRESSURES_PA[1])
     pressure_pa = np.where(known, pressure_pa, standard_pressure_pa(altitude_m))
     dry = table["temp_air"].to_numpy(dtype=np.float64)
+    _steady(path, table, dry)
     humidity = np.clip(table["relative_humidity"].to_numpy(dtype=np.float64) / 100, 0.0, 1.0)
     wet = wet_bulb_c(dry, humidity, pressure_pa)
     city = str(meta["city"])
@@ -150,6 +153,17 @@ def _complete(path: Path, table: Any, column: str, name: str, low: float, high: 
         raise ValueError(
             f"{path}: found {name} {values[wrong[0]]:g} at {at} and in {len(wrong)} hours in all; "
             f"allowed {low:g} to {high:g} in each"
+        )
+
+
+def _steady(path: Path, table: Any, dry: Floats) -> None:
+    jumps = np.abs(np.diff(dry))
+    if np.any(jumps > JUMP_K):
+        at = int(np.argmax(jumps)) + 1
+        row = table.iloc[at]
+        stamp = _stamp(float(row["month"] * 10_000 + row["day"] * 100 + row["hour"]))
+        raise ValueError(
+            f"{path}: found dry bulb {dry[at]:g} at {stamp} after {dry[at - 1]:g}; allowed {JUMP_K:g} K in an hour"
         )
 
 

@@ -1,13 +1,14 @@
 """One loop of a cooling plant in one hour: what the ambient carries, what a chiller trims, and the water that it takes.
 
-A loop needs water of ``need_c`` at the plant. The ambient offers a source temperature, and a chiller trims what it does
-not reach, over a band of a few kelvin:
+A loop needs water of ``need_c`` at the plant. The ambient offers a source temperature. Dry coolers or towers and
+chillers stand in series: the ambient cools the return, which is warmer by the loop's rise, as far as it can, and a
+chiller trims the rest, over ``trim_share`` of that rise (1: in series; towards 0: one or the other):
 
     dry       source = db + dry_approach          condenser = db + dry_condenser
     adiabatic as dry, its air first cooled by wet pads, by as much as is needed and at most effectiveness * (db - wb)
     tower     source = wb + tower_approach        condenser = source + tower_condenser
     chiller   no free cooling at all              condenser = db + dry_condenser
-    trim      x = clip((source - need) / trim_band, 0, 1)
+    trim      x = clip((source - need) / (trim_share * rise), 0, 1)
     COP       min(cop_max, carnot_fraction * T_evaporator / (T_condenser - T_evaporator)),  T_evaporator = need
 
     pumps = pump * heat     compressors = x * (heat + pumps) / COP     fans = fan * (heat + pumps + compressors)
@@ -17,7 +18,8 @@ their air (the air warms by as much as the coolant cools: a balanced cooler); bl
 concentration.
 
 The structure is SiteFootprint's (calibrated on the PUE that large campuses publish), the ranges also Lei and Masanet's.
-What is added: pumps serve every loop, the heat of pumps and compressors is rejected too, and wet pads.
+What is added: chillers in series over the loop's rise (there, over 4 K), pumps that serve every loop, the heat of pumps
+and compressors that is rejected too, and wet pads.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ LIMITS: dict[str, tuple[float, float]] = {
     "tower_approach_k": (0.0, 40.0),
     "dry_condenser_k": (0.0, 60.0),
     "tower_condenser_k": (0.0, 60.0),
-    "trim_band_k": (1e-6, 40.0),
+    "trim_share": (1e-6, 1.0),
+    "air_rise_k": (1e-6, 80.0),
+    "air_water_rise_k": (1e-6, 80.0),
     "adiabatic_effectiveness": (0.0, 1.0),
     "carnot_fraction": (1e-6, 1.0),
     "cop_max": (1.0, 100.0),
@@ -75,9 +79,12 @@ class Loop(NamedTuple):
     water_l_per_kwh: Values
 
 
-def loop(db_c: Values, wb_c: Values, plant: str, p: Mapping[str, Values], heat_w: Values, need_c: Values) -> Loop:
-    """One loop whose heat is ``heat_w`` (W per W of IT) and that needs ``need_c`` at the plant, at ``db_c`` and
-    ``wb_c``; ``p`` by the names of Cooling's fields. Elementwise; nothing is checked here."""
+def loop(
+    db_c: Values, wb_c: Values, plant: str, p: Mapping[str, Values], heat_w: Values, need_c: Values, rise_k: Values
+) -> Loop:
+    """One loop whose heat is ``heat_w`` (W per W of IT), that needs ``need_c`` at the plant and comes back warmer by
+    ``rise_k``, at ``db_c`` and ``wb_c``; ``p`` by the names of Cooling's fields. Elementwise; nothing is checked
+    here."""
     blow_down = p["cycles"] / (p["cycles"] - 1)
     evaporated_l_per_kwh: Values  # per kWh of heat rejected
     if plant == "tower":
@@ -95,7 +102,7 @@ def loop(db_c: Values, wb_c: Values, plant: str, p: Mapping[str, Values], heat_w
         condenser_c = intake_c + p["dry_condenser_k"]
         fan = p["dry_fan"]
         evaporated_l_per_kwh = MJ_PER_KWH / LATENT_HEAT_MJ_KG * wetted_k / p["liquid_rise_k"]
-    trim = 1.0 if plant == "chiller" else np.clip((source_c - need_c) / p["trim_band_k"], 0.0, 1.0)
+    trim = 1.0 if plant == "chiller" else np.clip((source_c - need_c) / (p["trim_share"] * rise_k), 0.0, 1.0)
     lift_k = np.maximum(condenser_c - need_c, LEAST_LIFT_K)
     cop = np.minimum(p["cop_max"], p["carnot_fraction"] * (need_c + 273.15) / lift_k)
     pump_w = p["pump"] * heat_w

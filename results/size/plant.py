@@ -92,8 +92,8 @@ def hour(
     air_w = blown_w + air_fan_w
     need_liquid_c = facility_supply_c(p) - p["hx_approach_k"]
     need_air_c = air_water_supply_c(p) - p["hx_approach_k"]
-    liquid = loop(db_c, wb_c, plant, p, liquid_w, need_liquid_c)
-    air = loop(db_c, wb_c, plant, p, air_w, need_air_c)
+    liquid = loop(db_c, wb_c, plant, p, liquid_w, need_liquid_c, p["liquid_rise_k"])
+    air = loop(db_c, wb_c, plant, p, air_w, need_air_c, air_water_return_c(p) - air_water_supply_c(p))
     pump_w = liquid.pump_w + air.pump_w
     compressor_w = liquid.compressor_w + air.compressor_w
     fan_w = liquid.fan_w + air.fan_w

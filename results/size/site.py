@@ -141,7 +141,7 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dry_approach_k: Parameter
     tower_approach_k: Parameter
     adiabatic_effectiveness: Parameter
-    trim_band_k: Parameter
+    trim_share: Parameter
     carnot_fraction: Parameter
     dry_fan: Parameter
     tower_fan: Parameter
@@ -196,10 +196,9 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.water_class not in _WATER:
             raise ValueError(f"water_class: found {self.water_class!r}; allowed {', '.join(_WATER)}")
         # a tower that never bleeds, or bleeds all that it takes in, is none; flows need a rise to carry heat
-        names = ("liquid_rise_k", "air_rise_k", "air_water_rise_k", "ride_through_rise_k", "air_ride_through_rise_k",
-                 "trim_band_k")  # fmt: skip
+        names = ("liquid_rise_k", "air_rise_k", "air_water_rise_k", "ride_through_rise_k", "air_ride_through_rise_k")
         rises = dict.fromkeys(names, (0.1, 60.0))
-        above = dict.fromkeys(("carnot_fraction", "pump_efficiency"), (checks.ABOVE_0, 1.0))
+        above = dict.fromkeys(("carnot_fraction", "pump_efficiency", "trim_share"), (checks.ABOVE_0, 1.0))
         approaches = [name for name in self.__struct_fields__ if name.endswith("_approach_k")]
         checks.possible(self, **rises, **above, cycles=(1.01, 1000.0), cop_max=(1.0, 100.0), warming_k=(-10.0, 20.0),
                         derating_m=(1.0, checks.ANY), supply_liquid_c=(2.0, 80.0), supply_air_c=(2.0, 60.0),

@@ -115,13 +115,16 @@ def design_db_c(
 def design_wb_c(climate: Climate, db_c: Values, margin_k: Values, warming_k: Values) -> tuple[Values, str]:
     """Wet bulb that goes with the design hour, in degrees C, and what it rests on; at most ``db_c``.
 
-    The station's extreme where it states one, else the typical year's highest and ``margin_k``. The hottest and the
+    The station's extreme where it states one, even where an hour of the typical year lies above (one reading of the
+    humidity, which files do not check), else that year's highest and ``margin_k``. The hottest and the
     most humid hour seldom coincide: taking both is the safe side, and more than what recirculated air would add.
     """
     extreme = climate.extreme_wb_c
     if extreme is not None:
-        highest: Values = max(extreme, climate.wb_max_c)
+        highest: Values = extreme
         basis = f"extreme wet bulb {extreme:g} degC of {climate.station}, warming on top"
+        if climate.wb_max_c > extreme:
+            basis += f"; the typical year's highest, {climate.wb_max_c:.1f}, is not taken"
     else:
         highest = climate.wb_max_c + margin_k
         basis = f"highest wet bulb {climate.wb_max_c:g} degC of the typical year of {climate.station}, margin, warming"

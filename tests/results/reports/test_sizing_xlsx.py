@@ -288,7 +288,7 @@ def before(wet_model: tuple[bytes, Request]) -> dict[str, float]:
         ("dry_condenser_k", "dry_condenser_k", 18.0),
         ("carnot_fraction", "carnot_fraction", 0.4),
         ("cop_max", "cop_max", 6.0),
-        ("trim_band_k", "trim_band_k", 9.0),
+        ("trim_share", "trim_share", 0.4),
         ("dry_fan", "dry_fan", 0.04),
         ("air_fan", "air_fan", 0.05),
         ("cooling.pump", "pump", 0.03),

@@ -119,8 +119,9 @@ def _with(table: Rows, row: int, field: int, value: str) -> Rows:
         (lambda t: _with(t, 30, 3, "25"), "allowed rows of an EPW file"),
         (
             lambda t: _with(t, 30, 6, "99.9"),
-            "found dry bulb 99.9 at 01-02 07h and in 1 hours in all; allowed -70 to 70",
+            "found dry bulb 99.9 at 01-02 07h and in 1 hours in all; allowed -90 to 60",
         ),
+        (lambda t: _with(t, 30, 6, "58"), "found dry bulb 58 at 01-02 07h after .*; allowed 30 K in an hour"),
         (lambda t: _with(t, 31, 8, "999"), "found relative humidity 999 at 01-02 08h and in 1 hours"),
         (lambda t: _with(t, 32, 6, ""), "found dry bulb nan at 01-02 09h"),
         (lambda t: _with(t, 33, 6, "warm"), "could not convert string to float"),

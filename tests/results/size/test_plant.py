@@ -85,6 +85,21 @@ def test_a_tower_evaporates_what_was_published() -> None:
     assert hour.water_l_per_kwh / hour.rejected_w == pytest.approx(1.67, abs=0.005)
 
 
+def test_the_ambient_takes_what_it_can_of_the_return_and_a_chiller_the_rest() -> None:
+    # coolant of 45 to 55, water needed at 41: a dry cooler at 36 + 8 cools the return of 51 by 7 of 10 K
+    own: dict[str, Values] = {
+        "supply_liquid_c": 45.0,
+        "cdu_approach_k": 4.0,
+        "hx_approach_k": 0.0,
+        "dry_approach_k": 8.0,
+    }
+    own |= {"liquid_rise_k": 10.0, "trim_share": 1.0}
+    assert at(36.0, 20.0, "dry", **own).trim_liquid == pytest.approx(0.3)
+    assert at(33.0, 20.0, "dry", **own).trim_liquid == 0
+    assert at(43.0, 20.0, "dry", **own).trim_liquid == 1
+    assert at(36.0, 20.0, "dry", **{**own, "trim_share": 0.5}).trim_liquid == pytest.approx(0.6)
+
+
 def test_wet_pads_start_when_the_dry_cooler_falls_short() -> None:
     db = np.linspace(0, 40, 801)
     hour = at(db, db - 12, "adiabatic", 1.0)

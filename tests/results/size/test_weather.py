@@ -60,6 +60,10 @@ def test_a_return_of_one_year_is_refused() -> None:
 def test_wet_bulb_of_the_design_hour_never_exceeds_its_dry_bulb() -> None:
     assert weather.design_wb_c(climates.climate(), 35.0, 4.0, 1.5)[0] == pytest.approx(23.9)
     assert weather.design_wb_c(climates.climate(), 20.0, 4.0, 1.5)[0] == 20.0
+    # one humid reading of the typical year above what the station states is told, not taken
+    found, basis = weather.design_wb_c(climates.climate(wb_max_c=33.0), 35.0, 4.0, 1.5)
+    assert found == pytest.approx(23.9)
+    assert basis.endswith("the typical year's highest, 33.0, is not taken")
     found, basis = weather.design_wb_c(climates.climate(extreme_wb_c=None), 35.0, 4.0, np.array([0.5, 2.0]))
     np.testing.assert_allclose(found, [23.96, 25.46])
     assert "19.46" in basis
