@@ -1,13 +1,17 @@
-"""Messages between the process that leads a run and the ranks that measure: JSON lines over a local socket.
+"""Messages between the process that leads a run and the ranks that measure: JSON lines over a socket.
 
-A rank connects, says who it is and then answers; when either side goes away the other sees it at once. Nothing listens
-beyond this machine: the socket is a file in a directory that only its owner may enter.
+A rank connects, says who it is and then answers; when either side goes away the other sees it at once. On one machine
+the socket is a file in a directory that only its owner may enter. Ranks on other machines find the leader's address
+and a secret in a file that only its owner may read; whoever connects without the secret is hung up on.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import secrets
 import socket
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,10 +23,11 @@ VARIABLE = "PERWATT_CHANNEL"
 
 
 class Line:
-    """One end of a connection. Sending is safe from several threads; receiving is for one."""
+    """One end of a connection. Sending is safe from several threads; receiving is for one. ``secret`` is what the rank
+    must say with its first words; empty where the file system lets nobody else in."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self.connection = connection
+    def __init__(self, connection: socket.socket, secret: str = "") -> None:
+        self.connection, self.secret = connection, secret
         self._buffer = b""
         self._sending = threading.Lock()
 
@@ -65,8 +70,28 @@ def listen(path: Path) -> socket.socket:
     return server
 
 
+def listen_on_network(path: Path, towards: str) -> tuple[socket.socket, str]:
+    """A listening socket at the address by which this machine reaches the host ``towards``, and its secret; both are
+    written to the file ``path``. Raises OSError for a host that is not known or cannot be reached."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # nothing is sent: it asks for the route
+        probe.connect((towards, 9))
+        address = probe.getsockname()[0]
+    server = socket.create_server((address, 0), backlog=1024)
+    secret = secrets.token_hex(16)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({"address": server.getsockname(), "secret": secret}, file)
+        file.flush()
+        os.fsync(file.fileno())  # read on other machines at once
+    return server, secret
+
+
 def connect(path: str) -> Line:
-    """A rank's end of the channel."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    connection.connect(path)
-    return Line(connection)
+    """A rank's end of the channel, whose socket is at ``path``, or whose address stands in that file."""
+    if stat.S_ISSOCK(os.stat(path).st_mode):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.connect(path)
+        return Line(connection)
+    found = json.loads(Path(path).read_text())
+    connection = socket.create_connection(tuple(found["address"]))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return Line(connection, found["secret"])

@@ -54,6 +54,9 @@ what     suite=smoke        a minute: does everything work, roughly how fast    
 change   kernels.matmul.dtype=[fp32,bf16] kernels.matmul.m=[1024,4096]       a list is an axis
          kernels.matmul.init=zeros      profile=quick      stopping=stdrel stopping.max_noise=0.01
 where    device=cpu | cuda | xpu       devices=first | all | [0,3]       launcher.ranks=4
+nodes    launcher=slurm launcher.nodes=64 (a job of its own; or inside salloc --no-kill)
+         launcher=ssh launcher.hosts='n[001-064]'   launcher=mpi launcher.hosts=[a,b]   each node alone first, in
+         RUN/nodes/HOST; then collectives over those that passed: RUN/screening.json
 meters   meter=auto | none | rapl | nvml | ...      several side by side: meter=[nvml,redfish]      `perwatt meter list`
 target   target=auto | h100_sxm | ...  datasheet peaks to lay the results beside
 

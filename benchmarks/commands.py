@@ -8,13 +8,16 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.config import CONFIG_NAME, CONFIG_PATH, BadRequest, explain, register
 from perwatt.results.reports.formats import FORMATS, render, show
 from perwatt.results.run import CONFIG
 from perwatt.results.store import write_atomically
+
+if TYPE_CHECKING:
+    from perwatt.benchmarks.launch.slurm import Slurm
 
 
 def last_line(**values: Any) -> None:
@@ -161,10 +164,18 @@ def _user_dirs(about: Any) -> list[Path]:
 
 def _measure(plain: dict[str, Any], where: Path, directories: list[Path]) -> int:
     from perwatt.benchmarks.crew import Lost
+    from perwatt.benchmarks.launch.slurm import Slurm
     from perwatt.benchmarks.plan import check
     from perwatt.benchmarks.run import Leader
 
-    leader = Leader(plain, check(plain), where, directories)
+    plan = check(plain)
+    leader = Leader(plain, plan, where, directories)
+    if isinstance(plan.launcher, Slurm) and not plan.launcher.allocated():
+        return _submit(plan.launcher, where)
+    if plan.launcher.remote:
+        from perwatt.benchmarks.cluster.fleet import FleetLeader
+
+        leader = FleetLeader(plain, plan, where, directories)
     try:
         tally = leader.measure()
     except ValueError:
@@ -178,6 +189,20 @@ def _measure(plain: dict[str, Any], where: Path, directories: list[Path]) -> int
     _conclude(where, tally.lost)
     last_line(run=str(where), measured=tally.measured, skipped=tally.skipped, failed=tally.failed, exit=code)
     return code
+
+
+def _submit(launcher: Slurm, where: Path) -> int:
+    """Hand the run to Slurm and say how to follow it."""
+    from perwatt.benchmarks.cluster.submission import LOG, submit
+
+    try:
+        job = submit(launcher, where)
+    except ValueError:
+        folder.discard(where)
+        raise
+    print(f"submitted as job {job}: tail -f {where / LOG}; what it leaves undone: perwatt run resume={where}")
+    last_line(run=str(where), job=job, exit=0)
+    return 0
 
 
 def _conclude(where: Path, lost: str) -> None:

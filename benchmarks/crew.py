@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hmac
 import os
+import random
 import selectors
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,12 +27,14 @@ from typing import Any
 
 import msgspec
 
-from perwatt.benchmarks.channel import VARIABLE, Line, Message, listen
+from perwatt.benchmarks.channel import VARIABLE, Line, Message, listen, listen_on_network
 from perwatt.benchmarks.launch.job import Job, Launcher
 from perwatt.benchmarks.task import Answer, Task
 
 LOG_LINES = 15
 PREPARE_PATIENCE = 10
+HELLO_S = 10.0  # for a rank that has connected to say who it is
+PORTS = (20000, 29999)  # for the store of rank 0, on its own machine; below those that are handed out by the system
 GRACE_S = 5.0  # for the other ranks to answer once one has failed, before the group is given up
 
 
@@ -46,6 +52,7 @@ class Member:
 
     rank: int
     pid: int
+    host: str
     line: Line
     heard: float = field(default_factory=time.monotonic)
     entered: int = 0
@@ -63,7 +70,8 @@ class Member:
 
 class Crew:
     """Starts ``ranks`` ranks with ``launcher`` on devices from ``index`` on; ``run`` is the folder for what libraries
-    log of themselves. Use as a context manager."""
+    log of themselves. ``hosts``: the machines that the ranks are spread over, all of which see ``run``; empty: this one
+    alone. Use as a context manager."""
 
     def __init__(
         self,
@@ -74,8 +82,9 @@ class Crew:
         meters: dict[str, dict[str, Any]] | None = None,
         want_environment: bool = False,
         run: str = "",
+        hosts: tuple[str, ...] = (),
     ) -> None:
-        self.launcher, self.ranks = launcher, ranks
+        self.launcher, self.ranks, self.hosts = launcher, ranks, hosts
         self._setup = {
             "do": "setup",
             "device": device,
@@ -92,15 +101,17 @@ class Crew:
         self._process: subprocess.Popen[bytes] | None = None
         _tidy()
         # private to the user, and short: a socket's path may not exceed 107 characters
-        self._scratch = Path(tempfile.mkdtemp(prefix=f"perwatt-{os.getpid()}-"))
+        scratch = tempfile.mkdtemp(prefix=".crew-", dir=run) if hosts else tempfile.mkdtemp(prefix=prefix())
+        self._scratch = Path(scratch)
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Launch the ranks without waiting for them; :meth:`ready` waits."""
         path = self._scratch / "s"
-        self._server = listen(path)
-        self._command = self.launcher.command(Job(self.ranks, self._scratch, {VARIABLE: str(path)}))
+        self._server, self._secret = listen_on_network(path, self.hosts[-1]) if self.hosts else (listen(path), "")
+        job = Job(self.ranks, self._scratch, {VARIABLE: str(path)}, hosts=self.hosts, port=random.randint(*PORTS))
+        self._command = self.launcher.command(job)
         with open(self._scratch / "0.log", "wb") as log:
             self._process = subprocess.Popen(
                 self._command.argv,
@@ -119,9 +130,10 @@ class Crew:
             self._still_starting("did not start")
             with contextlib.suppress(TimeoutError):
                 connection, _ = self._server.accept()
-                line = Line(connection)
-                hello = next(line.messages())
-                member = Member(hello["rank"], hello["pid"], line)
+                if (hello := self._hello(line := Line(connection))) is None:
+                    line.close()
+                    continue
+                member = Member(hello["rank"], hello["pid"], hello["host"], line)
                 self.members[member.rank] = member
                 self._selector.register(line, selectors.EVENT_READ, member)
                 line.send(self._setup)
@@ -134,6 +146,17 @@ class Crew:
                 if message["event"] == "ready":
                     waiting.discard(member.rank)
                     self.environment.update(message["environment"] or {})
+
+    def _hello(self, line: Line) -> Message | None:
+        """The first words of a rank of ours; None from anybody else, or if nothing comes."""
+        line.connection.settimeout(HELLO_S)
+        try:
+            hello = next(line.messages(), None)
+        except (OSError, ValueError):
+            return None
+        line.connection.settimeout(None)
+        known = hello is not None and hmac.compare_digest(str(hello.get("secret", "")), self._secret)
+        return hello if known else None
 
     def _still_starting(self, what: str, waiting: set[int] | None = None) -> None:
         assert self._process is not None
@@ -180,6 +203,9 @@ class Crew:
     def kill(self) -> None:
         """End every process of the crew, stopped ones as well: nothing may go on drawing power beside the next case."""
         for member in self.members.values():
+            if self.hosts:
+                member.line.close()  # on another machine: a rank whose leader has gone ends itself
+                continue
             with contextlib.suppress(ProcessLookupError):
                 os.kill(member.pid, signal.SIGKILL)
         if self._process is not None:
@@ -268,8 +294,11 @@ class Crew:
 
     def _trace(self, member: Member) -> str:
         """Have a hung rank write where it is (faulthandler), and return its last lines."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(member.pid, signal.SIGUSR1)
+        with contextlib.suppress(OSError):
+            if self.hosts:
+                member.line.send({"do": "trace"})
+            else:  # also one whose threads have all stopped
+                os.kill(member.pid, signal.SIGUSR1)
             time.sleep(0.3)
         return self.log(member.rank)
 
@@ -282,10 +311,17 @@ class Crew:
         return "\n".join(text.strip().splitlines()[-LOG_LINES:]) or "(nothing was written)"
 
 
+def prefix() -> str:
+    """Of the scratch folders of this machine: a process number means nothing to another, or in another container, that
+    shares the folder for temporary files."""
+    machine = f"{socket.gethostname()} {os.stat('/proc/self/ns/pid').st_ino}"
+    return f"perwatt-{zlib.crc32(machine.encode()):08x}-{os.getpid()}-"
+
+
 def _tidy() -> None:
-    """Remove the scratch folders of leaders that were killed before they could."""
-    for path in Path(tempfile.gettempdir()).glob("perwatt-*-*"):
-        pid = path.name.split("-")[1]
+    """Remove the scratch folders of leaders on this machine that were killed before they could."""
+    for path in Path(tempfile.gettempdir()).glob(prefix().rsplit("-", 2)[0] + "-*-*"):
+        pid = path.name.split("-")[2]
         with contextlib.suppress(OSError):
             if path.stat().st_uid == os.getuid() and not Path("/proc", pid).exists():
                 shutil.rmtree(path, ignore_errors=True)

@@ -23,6 +23,7 @@ class Tally:
     failed: int = 0
     interrupted: bool = False
     lost: str = ""  # why records could no longer be written
+    lost_nodes: int = 0  # of a fleet, that failed or are missing
 
     def count(self, records: Sequence[Record]) -> None:
         """Count the outcomes of a run's records."""
@@ -31,10 +32,10 @@ class Tally:
         self.skipped = len(records) - self.measured - self.failed
 
     def exit_code(self, allow_failed: bool) -> int:
-        """130 interrupted, 1 a case failed or records could not be written, 3 nothing was measured, else 0."""
+        """130 interrupted, 1 a case or a node failed or records could not be written, 3 nothing measured, else 0."""
         if self.interrupted:
             return 130
-        if self.lost or (self.failed and not allow_failed):
+        if self.lost or ((self.failed or self.lost_nodes) and not allow_failed):
             return 1
         return 0 if self.measured else 3
 

@@ -6,6 +6,7 @@ means that the process itself has stopped, and beats without progress that it wa
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import queue
 import select
@@ -45,6 +46,8 @@ class Link(threading.Thread):
                 for message in messages:
                     if message["do"] == "stop":
                         self.stop.set()
+                    elif message["do"] == "trace":
+                        faulthandler.dump_traceback()
                     else:
                         self.orders.put(message)
             self.send({"event": "beat", "entered": self.entered})

@@ -37,6 +37,7 @@ class Leader:
         self.config, self.plan, self.run, self.directories = config, plan, run, directories
         self.tally = Tally()
         self.kind = ""  # cpu, cuda or xpu, once the first rank has looked
+        self._hosts: tuple[str, ...] = ()  # over which groups are spread; empty: this machine
         self._crews: dict[int, Crew] = {}
         self._unstartable: dict[int, Lost] = {}
         self._launcher = Inline(None, plan.launcher.start_timeout_s, plan.launcher.timeout_s)
@@ -80,7 +81,6 @@ class Leader:
     def _environment(self, first: Crew) -> dict[str, Any]:
         """What the first rank found; on resuming, the same as before, or the run would mix two machines."""
         found = {**host(), **first.environment}
-        self._target_files = targets.load_targets(documents.folders(self.directories, "target"))
         before = folder.read_environment(self.run)
         if before:
             for key in ("kind", "devices"):
@@ -161,7 +161,8 @@ class Leader:
         if key not in self._crews:
             launcher, size = (self._launcher, 1) if key >= 0 else (self.plan.launcher, -key)
             meters, logs = self.config["meter"], str(self.run.resolve())
-            crew = Crew(launcher, size, self.config["device"], max(key, 0), meters, want_environment, logs)
+            hosts = () if key >= 0 else self._hosts
+            crew = Crew(launcher, size, self.config["device"], max(key, 0), meters, want_environment, logs, hosts)
             self._crews[key] = crew
             self.stop.crews.append(crew)
             try:
@@ -233,6 +234,10 @@ class Leader:
         target = self._target(device)
         table = tables.load(device.arch, target.name if target else "", device.cores or 1, self.directories)
         return dataclasses.asdict(table) if table else None
+
+    @functools.cached_property
+    def _target_files(self) -> Sequence[targets.TargetFile]:
+        return targets.load_targets(documents.folders(self.directories, "target"))
 
     def _target(self, device: Device) -> Target | None:
         name = self.config["target"].get("name", "auto")

@@ -12,6 +12,7 @@ import faulthandler
 import gc
 import os
 import signal
+import socket
 import time
 import traceback
 from pathlib import Path
@@ -27,6 +28,7 @@ from perwatt.benchmarks.channel import VARIABLE, connect
 from perwatt.benchmarks.communication import Observer
 from perwatt.benchmarks.group import BACKENDS, Group
 from perwatt.benchmarks.idle import idle
+from perwatt.benchmarks.launch.identity import adopt
 from perwatt.benchmarks.link import Link
 from perwatt.benchmarks.measure import Measurer
 from perwatt.benchmarks.measurement import Measurement, Progress, alone
@@ -295,9 +297,10 @@ def main() -> None:
     """Connect, say hello, and serve until told to leave."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the leader's to handle
     faulthandler.register(signal.SIGUSR1)  # where it hangs, when the leader asks
+    adopt(os.environ)
     rank = int(os.environ["RANK"])
     line = connect(os.environ[VARIABLE])
-    line.send({"event": "hello", "rank": rank, "pid": os.getpid()})
+    line.send({"event": "hello", "rank": rank, "pid": os.getpid(), "host": socket.gethostname(), "secret": line.secret})
     link = Link(line)
     link.start()
     setup = link.orders.get()

@@ -14,12 +14,30 @@ WORKER = "perwatt.benchmarks.worker"
 
 @dataclass(frozen=True)
 class Job:
-    """``ranks`` processes that form one group, logging into ``log_dir``; ``environment`` is added to each."""
+    """Processes to start, each with ``environment`` added to its own, logging into ``log_dir``.
+
+    ``ranks`` of them form one group, spread evenly over ``hosts`` in that order (empty: all on this machine), with rank
+    0's store at ``port`` of the first host. Not a ``group``: one a host, each by itself. ``module`` with ``arguments``
+    is what they run. On several hosts ``log_dir`` and the working directory must be the same folders everywhere.
+    """
 
     ranks: int
     log_dir: Path
     environment: dict[str, str] = field(default_factory=dict)
     python: str = sys.executable
+    hosts: tuple[str, ...] = ()
+    port: int = 29500
+    group: bool = True
+    module: str = WORKER
+    arguments: tuple[str, ...] = ()
+
+    @property
+    def per_host(self) -> int:
+        """Ranks on each host. Raises ValueError if they cannot be spread evenly."""
+        hosts = max(1, len(self.hosts))
+        if self.ranks % hosts:
+            raise ValueError(f"launcher.ranks: {self.ranks} cannot be spread evenly over {hosts} hosts")
+        return self.ranks // hosts
 
 
 @dataclass(frozen=True)
@@ -35,6 +53,7 @@ class Launcher(ABC):
     """Base of every launcher. ``timeout_s``: how long the ranks may be silent before they are given up."""
 
     name: str
+    remote = False  # whether it starts processes on other machines
 
     def __init__(self, ranks: int | None = None, start_timeout_s: float = 120.0, timeout_s: float = 60.0) -> None:
         if ranks is not None and (not isinstance(ranks, int) or isinstance(ranks, bool) or ranks < 1):
@@ -47,6 +66,10 @@ class Launcher(ABC):
     @abstractmethod
     def command(self, job: Job) -> Command:
         """The command line that starts the job's ranks. Raises ValueError if this launcher cannot start as many."""
+
+    def hosts(self) -> tuple[str, ...]:
+        """The machines that it starts processes on, in order; empty: this one. Raises ValueError if none is known."""
+        return ()
 
     @staticmethod
     def missing() -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -15,7 +17,7 @@ from msgspec import structs
 from processes import alive, wait_until_gone
 
 from perwatt.benchmarks.channel import Message
-from perwatt.benchmarks.crew import Crew, Lost
+from perwatt.benchmarks.crew import Crew, Lost, prefix
 from perwatt.benchmarks.launch.inline import Inline
 from perwatt.benchmarks.launch.job import Command, Job
 from perwatt.benchmarks.launch.torchrun import Torchrun
@@ -161,9 +163,39 @@ def test_command_lines_are_pure_functions_of_the_job(tmp_path: Path) -> None:
 
 def test_what_a_killed_leader_left_is_tidied_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    gone, here = tmp_path / "perwatt-4194399-x", tmp_path / f"perwatt-{os.getppid()}-x"  # no pid is above 2**22
-    for path in (gone, here):
+    machine = prefix().split("-")[1]
+    gone, here = tmp_path / f"perwatt-{machine}-4194399-x", tmp_path / f"perwatt-{machine}-{os.getppid()}-x"
+    elsewhere = tmp_path / "perwatt-00000000-4194399-x"  # no pid is above 2**22: this one may live on another machine
+    for path in (gone, here, elsewhere):
         path.mkdir()
     with Crew(Inline(), 1, "cpu"):
         assert not gone.exists()
+        assert elsewhere.exists()
         assert here.exists()
+
+
+class OverTheNetwork(Inline):
+    """One rank as on another machine: it finds its leader by an address and a secret."""
+
+    remote = True
+
+    def command(self, job: Job) -> Command:
+        channel = job.log_dir / "s"
+        found = json.loads(channel.read_text())
+        assert channel.stat().st_mode & 0o077 == 0
+        self.stranger = socket.create_connection(tuple(found["address"]))
+        self.stranger.sendall(b'{"event": "hello", "rank": 0, "pid": 1, "host": "x", "secret": "guessed"}\n')
+        return super().command(job)
+
+
+def test_ranks_elsewhere_find_the_leader_and_strangers_are_hung_up_on(tmp_path: Path) -> None:
+    launcher = OverTheNetwork()
+    with Crew(launcher, 1, "cpu", run=str(tmp_path), hosts=("localhost",)) as crew:
+        crew.start()
+        crew.ready()
+        assert launcher.stranger.recv(1) == b""
+        (answer,) = crew.run(task(tmp_path))
+        assert isinstance(answer.outcome, Measured)
+        assert crew.members[0].host == socket.gethostname()
+    launcher.stranger.close()
+    assert not list(tmp_path.glob(".crew-*"))

@@ -1,0 +1,111 @@
+"""The leader of a fleet's run: has every node measure itself, then groups of those that passed measure together.
+
+RUN/fleet.json       the hosts, in order, as asked for
+RUN/nodes/HOST/      what each node measured alone, an ordinary run folder
+RUN/screening.json   who passed, and why the others did not
+RUN/records.jsonl    what groups of nodes measured
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from perwatt.benchmarks import folder
+from perwatt.benchmarks.cluster.node import NODES
+from perwatt.benchmarks.cluster.screening import Screened, judge, watch
+from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.ending import Interrupted
+from perwatt.benchmarks.environment import host
+from perwatt.benchmarks.progress import watcher
+from perwatt.benchmarks.run import Leader
+from perwatt.results.run import CONFIG, ENVIRONMENT
+from perwatt.results.store import RECORDS, latest, write_atomically
+
+FLEET, SCREENING = "fleet.json", "screening.json"
+
+
+class FleetLeader(Leader):
+    """A run over several machines."""
+
+    def _lead(self) -> None:
+        asked = self._asked()
+        screened = self._screen(asked["hosts"])
+        write_atomically(
+            self.run / SCREENING, json.dumps({h: dataclasses.asdict(s) for h, s in screened.items()}, indent=2)
+        )
+        self.tally.lost_nodes = sum(one.status != "passed" for one in screened.values())
+        passed = tuple(h for h in asked["hosts"] if screened[h].status == "passed")
+        for name, one in screened.items():
+            if one.status != "passed":
+                print(f"{one.status.upper()} {name}: {one.reason}", file=sys.stderr, flush=True)
+        if self.stop.asked:
+            raise Interrupted
+        if len(passed) < 2:
+            return
+        self._group(passed)
+
+    def _asked(self) -> dict[str, Any]:
+        """The hosts: on resuming those that the run was begun with, which a new allocation must hold."""
+        hosts = self.plan.launcher.hosts()
+        path = self.run / FLEET
+        if path.exists():
+            before: dict[str, Any] = json.loads(path.read_text())
+            if strange := sorted(set(hosts) - set(before["hosts"])):
+                raise BadRequest(f"resume: {', '.join(strange)}: not among the nodes that the run was begun with")
+            return before
+        asked = {"hosts": list(hosts), "launcher": self.plan.launcher.name}
+        write_atomically(path, json.dumps(asked, indent=2) + "\n")
+        return asked
+
+    # -- screening -----------------------------------------------------------------------------------------------
+
+    def _screen(self, hosts: list[str]) -> dict[str, Screened]:
+        """Have the nodes that are here measure what they have not yet; those that are not here are missing."""
+        here = self.plan.launcher.hosts()
+        for name in hosts:
+            self._prepare(self.run / NODES / name)
+        lost = dict.fromkeys(hosts, "it is not in this allocation")
+        launcher, said = self.plan.launcher, [""]
+
+        def tell(text: str) -> None:
+            if said[-1] != text:
+                said.append(text)
+                print(f"screening: {text}", file=sys.stderr, flush=True)
+
+        lost |= watch(launcher, self.run.resolve(), here, launcher.timeout_s, tell, lambda: self.stop.asked)
+        return judge(self.run, lost)
+
+    def _prepare(self, node: Path) -> None:
+        """The folder of a node: the same configuration, on that machine alone."""
+        if (node / RECORDS).exists():
+            return
+        node.mkdir(parents=True, exist_ok=True)
+        launcher = {"_target_": "perwatt.benchmarks.launch.torchrun.Torchrun", "ranks": None}
+        alone = {**self.config, "devices": "all", "launcher": launcher, "resume": None}
+        write_atomically(node / CONFIG, OmegaConf.to_yaml(OmegaConf.create(alone)))
+        (node / RECORDS).touch()
+
+    # -- groups --------------------------------------------------------------------------------------------------
+
+    def _group(self, hosts: tuple[str, ...]) -> None:
+        """Collectives over all nodes that passed."""
+        found = json.loads((self.run / NODES / hosts[0] / ENVIRONMENT).read_text())
+        self.kind, self._devices = found["kind"], found["devices"]
+        self._hosts = hosts
+        folder.write_environment(self.run, {**host(), **{k: found[k] for k in ("kind", "devices", "torch")}})
+        folder.stamp_clock(self.run, "start")
+        per_host = len(self._devices) if self.kind != "cpu" else 1
+        cases = self.plan.cases(self.kind, self.plan.launcher.ranks or per_host * len(hosts))
+        done = {r.case.key for r in latest(self.store.records) if "interrupted" not in r.flags}
+        todo = [p for p in cases if p.case.collective and p.case.key not in done]
+        self.watch = watcher(todo)
+        try:
+            self._collectives(iter(todo))
+        finally:
+            self.watch.close()

@@ -1,0 +1,83 @@
+"""One node of a fleet: an ordinary run of this machine alone, in its own folder, with a sign of life beside it.
+
+Nothing is agreed with anybody: a node that another one waits for cannot be told from one that is slow. What this node
+measures it writes itself, and only there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from perwatt.benchmarks.launch.ssh import HOST
+from perwatt.results.store import write_atomically
+
+NODES, ALIVE = "nodes", "alive.json"
+BEAT_S = 2.0
+# By which name this machine was asked for, where the launcher says so.
+_NAMES = (HOST, "SLURMD_NODENAME")
+
+
+def this_host(known: Sequence[str]) -> str:
+    """The name in ``known`` that this machine goes by. Raises ValueError if there is none."""
+    told = [os.environ[name] for name in _NAMES if name in os.environ]
+    own = [*told, socket.gethostname(), socket.getfqdn(), socket.gethostname().split(".")[0]]
+    for name in own:
+        if name in known:
+            return name
+    raise ValueError(f"this machine goes by {', '.join(dict.fromkeys(own))}: none of them is a node of this run")
+
+
+class SignOfLife(threading.Thread):
+    """Writes to ``path``, every so often, that this node lives; at last, how its run ended."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(name="sign of life", daemon=True)
+        self._path, self._over = path, threading.Event()
+        self._beat = 0
+
+    def run(self) -> None:
+        """Beat until told that it is over. A file system that is full or gone silences the node: that is seen."""
+        while not self._over.wait(BEAT_S if self._beat else 0):
+            self._write()
+
+    def end(self, code: int) -> None:
+        """The run has ended with this exit code."""
+        self._over.set()
+        self.join()
+        self._write(exit=code)
+
+    def _write(self, **more: Any) -> None:
+        self._beat += 1
+        clock = {"mono_ns": time.monotonic_ns(), "utc_ns": time.time_ns()}
+        try:
+            write_atomically(self._path, json.dumps({"beat": self._beat, "pid": os.getpid(), **clock, **more}) + "\n")
+        except OSError as error:
+            print(f"{self._path}: {error}", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """``RUN``: measure this node in its folder there; the exit code is that of ``perwatt run``."""
+    from perwatt.benchmarks.cli import main as perwatt
+
+    nodes = Path(arguments[0]) / NODES
+    here = nodes / this_host([path.name for path in nodes.iterdir()])
+    life = SignOfLife(here / ALIVE)
+    life.start()
+    code = 1
+    try:
+        code = perwatt(["run", f"resume={here}"])
+    finally:
+        life.end(code)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

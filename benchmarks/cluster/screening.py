@@ -1,0 +1,184 @@
+"""Every node measures itself, alone; whoever leads only watches, and names each one that does not come back.
+
+A node is watched by the sign of life that it writes. Its beats are counted, not its clock read: the watcher's own
+clock says how long a node has been silent. A node that is silent for longer than ``silent_s``, or whose process ended
+without a word, is missing; the others are waited for as long as they beat.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from perwatt.benchmarks.cluster.node import ALIVE, NODES
+from perwatt.benchmarks.launch.job import Job, Launcher
+from perwatt.results.record import Failed
+from perwatt.results.run import ENVIRONMENT
+from perwatt.results.store import latest, load
+
+POLL_S = 0.5
+INTERRUPTED = 130
+LAST_WORDS_S = 10.0  # for what a node wrote last to be seen here, once its process has ended
+NODE = "perwatt.benchmarks.cluster.node"
+
+Status = Literal["passed", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class Screened:
+    """How a node came through: ``reason`` says why it did not pass."""
+
+    status: Status
+    reason: str = ""
+
+
+@dataclass
+class _Watched:
+    """A node's last word: the text, when it changed by our clock, and its exit code once it has one."""
+
+    text: str = ""
+    heard: float = 0.0
+    exit: int | None = None
+
+
+def watch(
+    launcher: Launcher,
+    run: Path,
+    hosts: Sequence[str],
+    silent_s: float,
+    tell: Callable[[str], None],
+    stopped: Callable[[], bool] = lambda: False,
+) -> dict[str, str]:
+    """Start the nodes' own runs and wait for them; for each host that did not end its run, why (empty: it ended it).
+
+    ``stopped``: whether somebody asked to stop; the nodes are asked in turn, and their last words waited for.
+    """
+    log = run / NODES / "launcher.log"
+    job = Job(len(hosts), run / "logs", hosts=tuple(hosts), group=False, module=NODE, arguments=(str(run),))
+    job.log_dir.mkdir(exist_ok=True)
+    command = launcher.command(job)
+    seen = {host: _Watched(heard=time.monotonic()) for host in hosts}
+    for host in hosts:
+        (run / NODES / host / ALIVE).unlink(missing_ok=True)  # an earlier try's
+    with open(log, "ab") as out:
+        process = subprocess.Popen(
+            command.argv,
+            env={**os.environ, **command.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        ended_at: float | None = None
+        asked = False
+        while waiting := [host for host, one in seen.items() if one.exit is None]:
+            now = time.monotonic()
+            for host in waiting:
+                _look(run / NODES / host / ALIVE, seen[host], now)
+            if stopped() and not asked:
+                asked = True
+                process.send_signal(signal.SIGINT)
+            if process.poll() is not None:
+                ended_at = ended_at or now
+                if now - ended_at > LAST_WORDS_S:
+                    break
+            silent = [host for host in waiting if now - seen[host].heard > silent_s]
+            if len(silent) == len(waiting):
+                break
+            quiet = f"; silent: {_some(silent)}" if silent else ""
+            tell(f"{len(hosts) - len(waiting)} of {len(hosts)} nodes done{quiet}")
+            time.sleep(POLL_S)
+    finally:
+        _end(process)
+    return {host: _why(one, process.returncode, silent_s) for host, one in seen.items()}
+
+
+def _look(path: Path, watched: _Watched, now: float) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        text = path.read_text()
+        if text != watched.text:
+            found = json.loads(text)
+            watched.text, watched.heard, watched.exit = text, now, found.get("exit")
+
+
+def _why(watched: _Watched, code: int | None, silent_s: float) -> str:
+    if watched.exit is not None:
+        return "it was interrupted" if watched.exit == INTERRUPTED else ""
+    if not watched.text:
+        return "it never said that it had started"
+    return f"its run never ended: silent for {silent_s:g} s, or its process died (launcher: exit status {code})"
+
+
+def _some(hosts: Sequence[str], most: int = 5) -> str:
+    return ", ".join(hosts[:most]) + (f" and {len(hosts) - most} more" if len(hosts) > most else "")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """No process of a node that was given up goes on beside the next test."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(LAST_WORDS_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def judge(run: Path, lost: Mapping[str, str], devices: int | None = None) -> dict[str, Screened]:
+    """Who passed, by what the nodes wrote. ``lost``: what :func:`watch` returned; ``devices``: how many each must have
+    (None: as many as most have). Software that differs from most nodes' fails a node as well: one more reason than
+    hardware for a group to be slow."""
+    found = {host: _facts(run / NODES / host) for host in lost}
+    known = [facts for facts in found.values() if facts]
+    usual = {key: _most_common([facts[key] for facts in known]) for key in ("devices", "software")}
+    return {host: _judged(run / NODES / host, found[host], why, devices, usual) for host, why in lost.items()}
+
+
+def _judged(node: Path, facts: Mapping[str, Any], why: str, devices: int | None, usual: Mapping[str, Any]) -> Screened:
+    if why:
+        return Screened("missing", why)
+    if not facts:
+        return Screened("failed", f"it measured nothing: see {node.parent.parent / 'logs'}")
+    count, names = len(facts["devices"]), ", ".join(sorted(set(facts["devices"])))
+    if devices is not None and count != devices:
+        return Screened("failed", f"{count} of {devices} devices ({names})")
+    if devices is None and facts["devices"] != usual["devices"]:
+        return Screened("failed", f"{count} devices ({names}), most nodes have {len(usual['devices'])}")
+    if differs := sorted(k for k, v in usual["software"].items() if facts["software"].get(k) != v):
+        told = ", ".join(f"{k} {facts['software'].get(k)} (most: {usual['software'][k]})" for k in differs)
+        return Screened("failed", f"other software than most nodes: {told}")
+    records = latest(load(node))
+    for record in records:
+        if isinstance(record.outcome, Failed):
+            return Screened("failed", f"{record.case.kernel} {record.case.label}: {record.outcome.error}")
+    if not any(record.measured for record in records):
+        return Screened("failed", "it measured nothing")
+    return Screened("passed")
+
+
+def _facts(node: Path) -> dict[str, Any]:
+    """What the node has; empty if it never got as far as looking."""
+    try:
+        found = json.loads((node / ENVIRONMENT).read_text())
+    except (OSError, ValueError):
+        return {}
+    software = {"kernel": found.get("kernel"), **found.get("packages", {})}
+    software |= {m["name"]: m["driver"] for m in found.get("meters", []) if m.get("driver")}
+    return {"devices": tuple(d["name"] for d in found.get("devices", [])), "software": software}
+
+
+def _most_common(found: Sequence[Any]) -> Any:
+    """The value that most share; the first of equals."""
+    keys = [json.dumps(value, sort_keys=True) for value in found]
+    return found[keys.index(Counter(keys).most_common(1)[0][0])] if found else {}

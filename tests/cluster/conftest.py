@@ -1,0 +1,64 @@
+"""A real Slurm cluster on this machine, its nodes in namespaces of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Finished, require
+
+TOOLS = ("slurmctld", "slurmd", "munged", "sshd", "mpirun", "ip", "unshare")
+
+
+class Cluster:
+    """``on`` runs a command on one of its machines (``head``, ``n0``, ...) as if typed there."""
+
+    def __init__(self, nodes: int) -> None:
+        # short, and not pytest's: a munge socket's path is limited, and munge must be able to enter
+        self.path = Path(tempfile.mkdtemp(prefix="perwatt-cluster-"))
+        up = [str(Path(__file__).parent / "up.sh"), "-n", str(nodes), "-d", str(self.path)]
+        done = subprocess.run(up, capture_output=True, text=True, check=False, timeout=120)
+        assert done.stdout.split()[-2:] == [str(nodes), "idle"], done.stdout + done.stderr
+
+    def on(self, machine: str, *command: str, cwd: Path, timeout_s: float = 300) -> Finished:
+        """What ``command`` did on ``machine``, in the folder ``cwd``."""
+        here = Path(sys.executable).parent
+        environment = {**os.environ, "PATH": f"{here}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+        environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+        argv = [str(self.path / "on"), machine, *command]
+        return Finished(
+            subprocess.run(
+                argv, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
+            )
+        )
+
+    def cut_power(self, node: str) -> None:
+        """The machine and all that runs on it are gone at once."""
+        os.kill(int((self.path / "pids" / f"{node}.unshare").read_text()), signal.SIGKILL)
+
+    def down(self) -> None:
+        """End every machine and munge."""
+        for file in [*(self.path / "pids").glob("*.unshare"), self.path / "pids" / "munged"]:
+            try:
+                os.kill(int(file.read_text()), signal.SIGKILL)
+            except (OSError, ValueError):
+                continue
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    require("root", os.geteuid() == 0)
+    require("slurm", all(map(shutil.which, TOOLS)))
+    made = Cluster(4)
+    try:
+        yield made
+    finally:
+        made.down()

@@ -1,0 +1,91 @@
+"""The smoke suite over a real Slurm, ssh and mpirun: every node alone first, then those that passed together."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from threading import Timer
+
+import pytest
+from cluster.conftest import Cluster
+
+from perwatt.results.store import load
+
+pytestmark = [pytest.mark.slow, pytest.mark.root]
+SHORT = (
+    *("suite=smoke", "only=[matmul,all_reduce]"),
+    *("profile.repetitions=2", "profile.window_s=0.1", "profile.warmup_s=0.1"),
+)
+
+
+def run(cluster: Cluster, folder: Path, *arguments: str) -> tuple[int, str, Path]:
+    """``perwatt run`` on the head, inside an allocation of all nodes for Slurm; its exit code, stderr and folder."""
+    before = ["salloc", "--quiet", "--no-kill", "-N4"] if "launcher=slurm" in arguments else []
+    done = cluster.on("head", *before, "perwatt", "run", *SHORT, *arguments, cwd=folder)
+    found = sorted((folder / "results" / "runs").iterdir())
+    assert found, done.err
+    return done.code, done.err, found[-1]
+
+
+def test_four_nodes_alone_and_together_under_slurm(cluster: Cluster, tmp_path: Path) -> None:
+    code, err, folder = run(cluster, tmp_path, "launcher=slurm")
+    assert code == 0, err
+    screened = json.loads((folder / "screening.json").read_text())
+    assert {name: one["status"] for name, one in screened.items()} == dict.fromkeys(("n0", "n1", "n2", "n3"), "passed")
+    for name in screened:
+        assert {record.host for record in load(folder / "nodes" / name)} == {name}
+    together = load(folder)
+    assert together
+    assert all(record.measured and record.case.ranks == 4 for record in together)
+
+
+def test_from_a_login_node_the_run_is_a_job_of_its_own(cluster: Cluster, tmp_path: Path) -> None:
+    arguments = ("launcher=slurm", "launcher.nodes=2", "launcher.options=['--comment=perwatt']")
+    done = cluster.on("head", "perwatt", "run", *SHORT, *arguments, cwd=tmp_path)
+    assert done.code == 0, done.err
+    folder = tmp_path / done.last["run"]
+    deadline = time.monotonic() + 200
+    while cluster.on("head", "squeue", "-h", "-j", done.last["job"], cwd=tmp_path).out.strip():
+        assert time.monotonic() < deadline, (folder / "slurm.log").read_text()
+        time.sleep(1)
+    assert json.loads((folder / "slurm.log").read_text().splitlines()[-1])["exit"] == 0
+    assert {record.case.ranks for record in load(folder)} == {2}
+
+
+def test_what_slurm_refuses_is_one_line(cluster: Cluster, tmp_path: Path) -> None:
+    arguments = ("launcher=slurm", "launcher.nodes=2", "launcher.partition=none_such")
+    done = cluster.on("head", "perwatt", "run", *SHORT, *arguments, cwd=tmp_path)
+    assert done.code == 2
+    assert "partition" in done.err
+    assert len(done.err.strip().splitlines()) == 1, done.err
+
+
+@pytest.mark.parametrize("launcher", ["ssh", "mpi"])
+def test_the_same_suite_over_ssh_and_mpirun(cluster: Cluster, tmp_path: Path, launcher: str) -> None:
+    config = cluster.path / "ssh" / "config"
+    options = f"[-F,{config}]" if launcher == "ssh" else f"[--mca,plm_rsh_args,'-F {config}']"
+    code, err, folder = run(
+        cluster, tmp_path, f"launcher={launcher}", "launcher.hosts=[n1,n2]", f"launcher.options={options}"
+    )
+    assert code == 0, err
+    assert set(json.loads((folder / "screening.json").read_text())) == {"n1", "n2"}
+    assert all(record.measured and record.case.ranks == 2 for record in load(folder))
+
+
+def test_a_node_that_loses_its_power_is_named_and_the_others_go_on(cluster: Cluster, tmp_path: Path) -> None:
+    """The last test of this cluster: a machine of it is gone."""
+
+    def cut() -> None:
+        nodes = tmp_path / "results" / "runs"
+        while not list(nodes.glob("*/nodes/n2/alive.json")):
+            time.sleep(0.2)
+        cluster.cut_power("n2")
+
+    timer = Timer(0, cut)
+    timer.start()
+    code, err, folder = run(cluster, tmp_path, "launcher=slurm", "launcher.timeout_s=20")
+    timer.join()
+    assert code == 1, err
+    assert "MISSING n2: its run never ended" in err
+    assert {record.case.ranks for record in load(folder)} == {3}
