@@ -170,8 +170,9 @@ def test_a_users_wrong_file_is_named_with_the_key(
          (0.90, 0.91, 0.99, "given", "the request")),
         (["site.electrical.ups_efficiency={mode: 0.91, kind: measured, source: our meter}"],
          "site.electrical.ups_efficiency", (0.90, 0.91, 0.99, "measured", "our meter")),
-        (["site.electrical.ups_efficiency.mode=0.95", "site.electrical.ups_efficiency.source=our meter"],
-         "site.electrical.ups_efficiency", (0.90, 0.95, 0.99, "published", "our meter")),
+        (["site.electrical.ups_efficiency.mode=0.95", "site.electrical.ups_efficiency.source=our meter",
+          "site.electrical.ups_efficiency.kind=measured"],
+         "site.electrical.ups_efficiency", (0.90, 0.95, 0.99, "measured", "our meter")),
         (["utilisation.max=0.9"], "fleet.dgx_h100.utilisation", (0.6, 0.85, 0.9, "given", "the request")),
     ],
 )  # fmt: skip
