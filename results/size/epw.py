@@ -24,7 +24,7 @@ from perwatt.results.size.weather import Weather
 
 YEARS = (5, 10, 20, 50)
 BASE_C = 21.0  # of cooling degree days: every day above it counts, as in the climates that are shipped
-# what may stand in each column, dry bulbs a little beyond the lowest and highest ever recorded on Earth
+# what may stand in each column, dry bulbs a little beyond what weather reaches: assumed
 # EPW's codes for missing are 99.9, 999 and 999999
 COLUMNS = {"temp_air": ("dry bulb", -90.0, 60.0), "relative_humidity": ("relative humidity", 0.0, 110.0)}
 PRESSURES_PA = (31_000.0, 120_000.0)

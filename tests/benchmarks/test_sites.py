@@ -61,6 +61,7 @@ def test_each_figure_has_its_unit_and_a_source_and_what_is_assumed_a_range_or_a_
         "plant_group_w",
         "crah_w",
         "crah_group_w",
+        "hx_approach_k",  # whether an exchanger stands there is designed, not unknown
         "margin",
         "growth",
         "continuous_factor",

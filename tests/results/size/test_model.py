@@ -103,6 +103,9 @@ def test_all_draws_at_once_are_each_alone(asked: Request) -> None:
                 assert single(together[key], at) == pytest.approx(single(value, 0), rel=1e-9, nan_ok=True), key  # type: ignore[arg-type]
 
 
+COUNTED = ("coolers_liquid", "coolers_air", "chillers_liquid", "chillers_air", "crahs")
+
+
 def test_the_likeliest_lies_inside_the_band_where_ranges_are_symmetric() -> None:
     def even(node: object) -> object:
         """Every range about its mode, as wide as its narrower side; exact where it has none."""
@@ -116,7 +119,13 @@ def test_the_likeliest_lies_inside_the_band_where_ranges_are_symmetric() -> None
     plain = request(entry("gb200_nvl72", units=100, load=measured(90_000.0)))
     fleet = tuple(even(one) for one in plain.fleet)
     found = sized(msgspec.structs.replace(plain, site=even(plain.site), fleet=fleet, draws=2000))
-    moved = [line for line in found.lines if line.low is not None and line.low < line.high]  # type: ignore[operator]
+    # with one unit more each carries less: the load of a counted unit is a saw-tooth, and its mode may be a tooth's tip
+    teeth = {f"redundancy.{unit}.{state}" for unit in COUNTED for state in ("normal", "fault")}
+    moved = [
+        line
+        for line in found.lines
+        if line.low is not None and line.low < line.high and line.key not in teeth  # type: ignore[operator]
+    ]
     assert len(moved) > 60
     outside = [line.key for line in moved if not line.low <= line.value <= line.high]  # type: ignore[operator]
     assert outside == []
