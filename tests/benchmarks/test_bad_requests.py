@@ -33,7 +33,7 @@ WRONG = [
     ("meter=watt", "meter=watt: no such file in conf/meter; choices: amd, auto, constant, cray, "),
     ("meter.rapl.poll_s=99", "meter.rapl.poll_s: 99 is not between "),
     ("launcher.ranks=0", "launcher.ranks: 0 is not a positive whole number"),
-    ("launcher=slrm", "launcher=slrm: no such file in conf/launcher; choices: inline, torchrun"),
+    ("launcher=slrm", "launcher=slrm: no such file in conf/launcher (did you mean slurm?)"),
     ("target=h1000", "target=h1000: no such file in conf/target (did you mean h100_sxm?)"),
     ("device=tpu", "device: 'tpu' is not one of auto, cpu, cuda, xpu"),
     ("only=nothing", "only=nothing: matches no case; kernels here: matmul"),
@@ -72,7 +72,7 @@ def test_from_the_shell_as_well(tmp_path: Path, perwatt: Perwatt) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["rn"], "perwatt: rn: no such command; choices: run, report, doctor"),
+        (["rn"], "perwatt: rn: no such command; choices: run, report, merge, doctor"),
         (["run", "resume=nothing"], "perwatt run: nothing: no run there"),
         (["report"], "perwatt report: run=latest: results/runs holds no run"),
         (["report", "run=x"], "perwatt report: x: no run there (a folder with records.jsonl)"),

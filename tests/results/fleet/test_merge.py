@@ -49,6 +49,7 @@ RECORDS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(RECORDS, max_size=8), st.data())
 def test_order_truncation_and_duplication_change_nothing(records: list[Record], data: st.DataObject) -> None:
@@ -76,6 +77,7 @@ def test_order_truncation_and_duplication_change_nothing(records: list[Record], 
             assert raw.split(b"\n")[0] == best[row.case][1]
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.lists(RECORDS, max_size=6), st.lists(RECORDS, max_size=6))
 def test_two_allocations_merge_the_same_either_way(left: list[Record], right: list[Record]) -> None:

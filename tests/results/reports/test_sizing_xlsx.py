@@ -385,6 +385,7 @@ ONLY_OF = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["ratios", "model"])
 def test_only_what_a_formula_refers_to_is_yellow_and_all_of_that_moves_something(
     case: str, data: bytes, wet_model: tuple[bytes, Request]

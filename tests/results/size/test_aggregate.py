@@ -74,6 +74,7 @@ def test_against_drawn_sums() -> None:
         assert convolved(list(cdf), 20, q) == pytest.approx(np.quantile(sums, q), rel=0.005)
 
 
+@pytest.mark.slow
 def test_the_normal_limit_continues_the_convolution(monkeypatch: pytest.MonkeyPatch) -> None:
     cdf = [100.0] * 90 + [1000.0] * 11
     mean, _, _ = moments(cdf)
@@ -89,6 +90,7 @@ def test_the_normal_limit_continues_the_convolution(monkeypatch: pytest.MonkeyPa
     assert convolved(cdf, aggregate.MOST + 1, 0.999) > convolved(cdf, aggregate.MOST, 0.999)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(LOADS, st.integers(1, 300), st.integers(1, 50))
 def test_monotone_in_units_and_quantile_and_never_above_all_at_once(cdf: list[float], n: int, more: int) -> None:

@@ -20,6 +20,7 @@ def found(asked: Request, limit_w: float) -> tuple[Choice, ...]:
     return choices(asked, bins(asked.climate), limit_w)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.floats(20e3, 50e6), st.sampled_from(("dgx_h100", "gb200_nvl72")))
 def test_so_many_fit_and_one_more_does_not(limit_w: float, system: str) -> None:
