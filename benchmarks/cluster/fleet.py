@@ -86,7 +86,9 @@ class FleetLeader(Leader):
         if (node / RECORDS).exists():
             return
         node.mkdir(parents=True, exist_ok=True)
-        launcher = {"_target_": "perwatt.benchmarks.launch.torchrun.Torchrun", "ranks": None}
+        # a CPU is one device, which has nobody to be joined with
+        kind = "inline.Inline" if self.config["device"] == "cpu" else "torchrun.Torchrun"
+        launcher = {"_target_": f"perwatt.benchmarks.launch.{kind}", "ranks": None}
         alone = {**self.config, "devices": "all", "launcher": launcher, "resume": None}
         write_atomically(node / CONFIG, OmegaConf.to_yaml(OmegaConf.create(alone)))
         (node / RECORDS).touch()

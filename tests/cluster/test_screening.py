@@ -14,7 +14,7 @@ from perwatt.results.store import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
 SHORT = (
-    *("suite=smoke", "only=[matmul,all_reduce]"),
+    *("suite=smoke", "device=cpu", "only=[matmul,all_reduce]"),
     *("profile.repetitions=2", "profile.window_s=0.1", "profile.warmup_s=0.1"),
 )
 
