@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.config import CONFIG_NAME, CONFIG_PATH, BadRequest, explain, register
+from perwatt.benchmarks.options import only
 from perwatt.results.reports.formats import FORMATS, render, show
 from perwatt.results.run import CONFIG
 from perwatt.results.store import write_atomically
@@ -248,12 +249,8 @@ def _dry_run(plain: dict[str, Any], plan: Any) -> int:
 
 def report(arguments: Sequence[str]) -> int:
     """Render a run that has been measured."""
-    options = {"run": "latest", "format": "console", "runs_dir": "results/runs"}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals or key not in options:
-            raise BadRequest(f"{argument}: choices: run=RUN, format={'|'.join(FORMATS)}, runs_dir=DIR")
-        options[key] = value
+    choices = f"run=RUN, format={'|'.join(FORMATS)}, runs_dir=DIR"
+    options = only(arguments, choices, run="latest", format="console", runs_dir="results/runs")
     if options["format"] not in FORMATS:
         raise BadRequest(f"format={options['format']}: choices: {', '.join(FORMATS)}")
     where = folder.find(options["run"], Path(options["runs_dir"]))

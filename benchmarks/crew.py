@@ -29,6 +29,7 @@ import msgspec
 
 from perwatt.benchmarks.channel import VARIABLE, Line, Message, listen, listen_on_network
 from perwatt.benchmarks.launch.job import Job, Launcher
+from perwatt.benchmarks.launch.start import start
 from perwatt.benchmarks.task import Answer, Task
 
 LOG_LINES = 15
@@ -113,14 +114,7 @@ class Crew:
         job = Job(self.ranks, self._scratch, {VARIABLE: str(path)}, hosts=self.hosts, port=random.randint(*PORTS))
         self._command = self.launcher.command(job)
         with open(self._scratch / "0.log", "wb") as log:
-            self._process = subprocess.Popen(
-                self._command.argv,
-                env={**os.environ, **self._command.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C on the terminal reaches the leader alone
-            )
+            self._process = start(self._command, log)
         self._deadline = time.monotonic() + self.launcher.start_timeout_s
 
     def ready(self) -> None:

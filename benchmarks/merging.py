@@ -8,23 +8,17 @@ from pathlib import Path
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
-
-KEYS = ("run", "runs", "runs_dir")
+from perwatt.benchmarks.options import only
 
 
 def merge(arguments: Sequence[str]) -> int:
     """Merge the node files of a run; MISSING and DAMAGED lines on stdout, the tables in RUN/merged."""
     from perwatt.results.fleet import merge as merging
 
-    options = {"runs_dir": "results/runs"}
-    for argument in arguments:
-        key, equals, value = argument.partition("=")
-        if not equals or key not in KEYS:
-            raise BadRequest(f"{argument}: choices: run=RUN, runs=[A,B], runs_dir=DIR")
-        options[key] = value
-    if "run" in options and "runs" in options:
+    options = only(arguments, "run=RUN, runs=[A,B], runs_dir=DIR", run="", runs="", runs_dir="results/runs")
+    if options["run"] and options["runs"]:
         raise BadRequest("run= and runs=: found both; allowed one of them")
-    names = options["runs"].strip("[]").split(",") if "runs" in options else [options.get("run", "latest")]
+    names = options["runs"].strip("[]").split(",") if options["runs"] else [options["run"] or "latest"]
     first, *others = [folder.find(name.strip(), Path(options["runs_dir"])) for name in names]
     out = merging.merge(first, others)
     found = merging.load(first)

@@ -8,6 +8,17 @@ from typing import Any
 from perwatt.benchmarks.config import BadRequest
 
 
+def only(arguments: Sequence[str], choices: str, **defaults: str) -> dict[str, str]:
+    """The KEY=VALUE of a command that takes nothing else. Raises BadRequest, which lists ``choices``, for the rest."""
+    found = dict(defaults)
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or key not in defaults:
+            raise BadRequest(f"{argument}: choices: {choices}")
+        found[key] = value
+    return found
+
+
 def options(arguments: Sequence[str], more: str = "meter=...", **allowed: Any) -> tuple[dict[str, Any], list[str]]:
     """The command's own KEY=VALUE by their defaults' types, and what is left for the configuration, of which ``more``
     is an example. Raises BadRequest for a flag and for a value of the wrong type."""

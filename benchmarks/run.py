@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import itertools
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -69,14 +69,18 @@ class Leader:
         self.kind, self._devices = environment["kind"], environment["devices"]
         devices = len(self._devices)
         cases = self.plan.cases(self.kind, self._group_size(devices), self._indices(devices))
-        done = {r.case.key for r in latest(self.store.records) if "interrupted" not in r.flags}
-        todo = [p for p in cases if p.case.key not in done]
+        todo = self._unfinished(cases)
         self.watch: Watcher = watcher(todo)
         try:
             self._singles(p for p in todo if not p.case.collective)
             self._collectives(p for p in todo if p.case.collective)
         finally:
             self.watch.close()
+
+    def _unfinished(self, cases: Iterable[Planned]) -> list[Planned]:
+        """The cases that the run holds no whole record of."""
+        done = {r.case.key for r in latest(self.store.records) if "interrupted" not in r.flags}
+        return [p for p in cases if p.case.key not in done]
 
     def _environment(self, first: Crew) -> dict[str, Any]:
         """What the first rank found; on resuming, the same as before, or the run would mix two machines."""

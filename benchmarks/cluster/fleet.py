@@ -1,9 +1,6 @@
 """The leader of a fleet's run: has every node measure itself, then groups of those that passed measure together.
 
-RUN/fleet.json       the hosts, in order, as asked for
-RUN/nodes/HOST/      what each node measured alone, an ordinary run folder
-RUN/screening.json   who passed, and why the others did not
-RUN/records.jsonl    what groups of nodes measured
+What lies where in its folder is :mod:`perwatt.results.fleet.layout`'s to say.
 """
 
 from __future__ import annotations
@@ -11,36 +8,35 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from omegaconf import OmegaConf
 
 from perwatt.benchmarks import folder
-from perwatt.benchmarks.cluster.node import NODES
 from perwatt.benchmarks.cluster.screening import Screened, judge, watch
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.ending import Interrupted
 from perwatt.benchmarks.environment import host
 from perwatt.benchmarks.progress import watcher
 from perwatt.benchmarks.run import Leader
+from perwatt.results.fleet.layout import FLEET, NODES, SCREENING
 from perwatt.results.run import CONFIG, ENVIRONMENT
-from perwatt.results.store import RECORDS, latest, write_atomically
-
-FLEET, SCREENING = "fleet.json", "screening.json"
+from perwatt.results.store import RECORDS, write_atomically
 
 
 class FleetLeader(Leader):
     """A run over several machines."""
 
     def _lead(self) -> None:
-        asked = self._asked()
-        screened = self._screen(asked["hosts"])
+        here = self.plan.launcher.hosts()
+        hosts = self._asked(here)
+        screened = self._screen(hosts, here)
         write_atomically(
             self.run / SCREENING, json.dumps({h: dataclasses.asdict(s) for h, s in screened.items()}, indent=2)
         )
         self.tally.lost_nodes = sum(one.status != "passed" for one in screened.values())
-        passed = tuple(h for h in asked["hosts"] if screened[h].status == "passed")
+        passed = tuple(h for h in hosts if screened[h].status == "passed")
         for name, one in screened.items():
             if one.status != "passed":
                 print(f"{one.status.upper()} {name}: {one.reason}", file=sys.stderr, flush=True)
@@ -50,24 +46,22 @@ class FleetLeader(Leader):
             return
         self._group(passed)
 
-    def _asked(self) -> dict[str, Any]:
-        """The hosts: on resuming those that the run was begun with, which a new allocation must hold."""
-        hosts = self.plan.launcher.hosts()
+    def _asked(self, here: Sequence[str]) -> Sequence[str]:
+        """All hosts of the run: those that are ``here``, or on resuming those that it was begun with."""
         path = self.run / FLEET
         if path.exists():
-            before: dict[str, Any] = json.loads(path.read_text())
-            if strange := sorted(set(hosts) - set(before["hosts"])):
+            before: list[str] = json.loads(path.read_text())["hosts"]
+            if strange := sorted(set(here) - set(before)):
                 raise BadRequest(f"resume: {', '.join(strange)}: not among the nodes that the run was begun with")
             return before
-        asked = {"hosts": list(hosts), "launcher": self.plan.launcher.name}
+        asked = {"hosts": list(here), "launcher": self.plan.launcher.name}
         write_atomically(path, json.dumps(asked, indent=2) + "\n")
-        return asked
+        return here
 
     # -- screening -----------------------------------------------------------------------------------------------
 
-    def _screen(self, hosts: list[str]) -> dict[str, Screened]:
-        """Have the nodes that are here measure what they have not yet; those that are not here are missing."""
-        here = self.plan.launcher.hosts()
+    def _screen(self, hosts: Sequence[str], here: Sequence[str]) -> dict[str, Screened]:
+        """Have the nodes that are ``here`` measure what they have not yet; those that are not here are missing."""
         for name in hosts:
             self._prepare(self.run / NODES / name)
         lost = dict.fromkeys(hosts, "it is not in this allocation")
@@ -104,8 +98,7 @@ class FleetLeader(Leader):
         folder.stamp_clock(self.run, "start")
         per_host = len(self._devices) if self.kind != "cpu" else 1
         cases = self.plan.cases(self.kind, self.plan.launcher.ranks or per_host * len(hosts))
-        done = {r.case.key for r in latest(self.store.records) if "interrupted" not in r.flags}
-        todo = [p for p in cases if p.case.collective and p.case.key not in done]
+        todo = self._unfinished(p for p in cases if p.case.collective)
         self.watch = watcher(todo)
         try:
             self._collectives(iter(todo))

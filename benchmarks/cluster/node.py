@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from perwatt.benchmarks.launch.ssh import HOST
+from perwatt.results.fleet.layout import NODES
 from perwatt.results.store import write_atomically
 
-NODES, ALIVE = "nodes", "alive.json"
+ALIVE = "alive.json"
 BEAT_S = 2.0
 # By which name this machine was asked for, where the launcher says so.
 _NAMES = (HOST, "SLURMD_NODENAME")

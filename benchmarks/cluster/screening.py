@@ -19,8 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from perwatt.benchmarks.cluster.node import ALIVE, NODES
+from perwatt.benchmarks.cluster.node import ALIVE
 from perwatt.benchmarks.launch.job import Job, Launcher
+from perwatt.benchmarks.launch.start import start
+from perwatt.results.fleet.layout import NODES
 from perwatt.results.record import Failed
 from perwatt.results.run import ENVIRONMENT
 from perwatt.results.store import latest, load
@@ -70,14 +72,7 @@ def watch(
     for host in hosts:
         (run / NODES / host / ALIVE).unlink(missing_ok=True)  # an earlier try's
     with open(log, "ab") as out:
-        process = subprocess.Popen(
-            command.argv,
-            env={**os.environ, **command.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = start(command, out)
     try:
         ended_at: float | None = None
         asked = False
@@ -135,25 +130,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def judge(run: Path, lost: Mapping[str, str], devices: int | None = None) -> dict[str, Screened]:
-    """Who passed, by what the nodes wrote. ``lost``: what :func:`watch` returned; ``devices``: how many each must have
-    (None: as many as most have). Software that differs from most nodes' fails a node as well: one more reason than
-    hardware for a group to be slow."""
+def judge(run: Path, lost: Mapping[str, str]) -> dict[str, Screened]:
+    """Who passed, by what the nodes wrote. ``lost``: what :func:`watch` returned. Devices or software that differ from
+    most nodes' fail a node: both are reasons for a group to be slow."""
     found = {host: _facts(run / NODES / host) for host in lost}
     known = [facts for facts in found.values() if facts]
     usual = {key: _most_common([facts[key] for facts in known]) for key in ("devices", "software")}
-    return {host: _judged(run / NODES / host, found[host], why, devices, usual) for host, why in lost.items()}
+    return {host: _judged(run / NODES / host, found[host], why, usual) for host, why in lost.items()}
 
 
-def _judged(node: Path, facts: Mapping[str, Any], why: str, devices: int | None, usual: Mapping[str, Any]) -> Screened:
+def _judged(node: Path, facts: Mapping[str, Any], why: str, usual: Mapping[str, Any]) -> Screened:
     if why:
         return Screened("missing", why)
     if not facts:
         return Screened("failed", f"it measured nothing: see {node.parent.parent / 'logs'}")
     count, names = len(facts["devices"]), ", ".join(sorted(set(facts["devices"])))
-    if devices is not None and count != devices:
-        return Screened("failed", f"{count} of {devices} devices ({names})")
-    if devices is None and facts["devices"] != usual["devices"]:
+    if facts["devices"] != usual["devices"]:
         return Screened("failed", f"{count} devices ({names}), most nodes have {len(usual['devices'])}")
     if differs := sorted(k for k, v in usual["software"].items() if facts["software"].get(k) != v):
         told = ", ".join(f"{k} {facts['software'].get(k)} (most: {usual['software'][k]})" for k in differs)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perwatt.results.fleet.layout import FLEET, MERGED, NODES
 from perwatt.results.fleet.missing import missing
 from perwatt.results.fleet.rows import Found, Host, Source, read, schema
 from perwatt.results.fleet.summary import cases, devices
@@ -28,7 +29,6 @@ from perwatt.results.store import RECORDS, write_atomically
 if TYPE_CHECKING:
     import pandas as pd
 
-FLEET, NODES, MERGED = "fleet.json", "nodes", "merged"
 INDEX, CASES, DEVICES, SUMMARY = "index.parquet", "cases.parquet", "devices.parquet", "merged.json"
 COPY = ".copy"  # of a node's folder, beside it
 HOSTS_A_TASK = 64

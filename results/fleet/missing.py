@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perwatt.results.fleet.layout import SCREENING
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -48,7 +50,7 @@ def _why(run: Path, host: str, lines: Mapping[str, int], screened: Mapping[str, 
 def _screened(run: Path) -> dict[str, str]:
     """What the screening said of each host; empty where there is none."""
     try:
-        found = json.loads((run / "screening.json").read_text())
+        found = json.loads((run / SCREENING).read_text())
         return {host: str(one.get("reason", "")) for host, one in found.items()}
     except (OSError, ValueError, AttributeError):
         return {}

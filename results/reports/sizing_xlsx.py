@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, get_args
 
+from perwatt.results.optional import library
 from perwatt.results.reports.sizing_cells import Book, Computed, Given
 from perwatt.results.reports.sizing_chain import build
 from perwatt.results.reports.sizing_tables import KINDS, decision, headlines
@@ -22,7 +23,6 @@ from perwatt.results.reports.sizing_xlsx_lines import beside, lines
 from perwatt.results.reports.sizing_xlsx_sheets import FREE, MUTED, TINTS, WARNING, Sheets
 from perwatt.results.reports.sizing_xlsx_year import curves, year
 from perwatt.results.size.loop import PLANTS
-from perwatt.results.size.optional import library
 from perwatt.results.size.site import Topology
 from perwatt.results.size.sizing import Sizing
 
@@ -35,7 +35,7 @@ ACROSS, BASIS, LABEL, SOURCE, FORMULA = 145, 66, 44, 78, 92
 
 def render(sizing: Sizing, others: Sequence[Sizing] = ()) -> bytes:
     """The workbook; ``others`` stand on a sheet beside it. Raises ValueError where XlsxWriter is not installed."""
-    xlsxwriter = library("xlsxwriter")
+    xlsxwriter = library("xlsxwriter", "sizing")
     buffer = io.BytesIO()
     workbook = xlsxwriter.Workbook(buffer, {"in_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
     workbook.set_properties({"title": sizing.title, "comments": "written by perwatt size"})

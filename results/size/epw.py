@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from perwatt.results.optional import library
 from perwatt.results.size.fluid import psychrometrics, standard_pressure_pa
 from perwatt.results.size.kpi import cdd
-from perwatt.results.size.optional import library
 from perwatt.results.size.parameter import Floats
 from perwatt.results.size.site import Climate
 from perwatt.results.size.weather import Weather
@@ -118,7 +118,7 @@ def _header(path: Path) -> list[str]:
 def _table(path: Path) -> tuple[Any, dict[str, Any]]:
     try:
         with path.open(encoding="latin-1") as file:
-            table, meta = library("pvlib.iotools").read_epw(file)
+            table, meta = library("pvlib.iotools", "sizing").read_epw(file)
             for column in ("month", "day", "hour", *COLUMNS, "atmospheric_pressure"):
                 table[column] = table[column].astype(float)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:

@@ -17,8 +17,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from perwatt.results.optional import library
 from perwatt.results.size.elementwise import plain, within
-from perwatt.results.size.optional import library
 from perwatt.results.size.parameter import Floats, Values
 
 Fluid = Literal["PG25", "water"]
@@ -68,7 +68,7 @@ def standard_pressure_pa(altitude_m: float) -> float:
 
 def psychrometrics() -> Any:
     """psychrolib, in SI units: it keeps its units in a global."""
-    found = library("psychrolib")
+    found = library("psychrolib", "sizing")
     found.SetUnitSystem(found.SI)
     return found
 
@@ -76,7 +76,7 @@ def psychrometrics() -> Any:
 @lru_cache(maxsize=8)
 def _coolant_table(fluid: str) -> tuple[Floats, Floats, Floats]:
     name, low, high = COOLANTS[fluid]
-    props = library("CoolProp.CoolProp").PropsSI
+    props = library("CoolProp.CoolProp", "sizing").PropsSI
     grid = np.arange(low, high + STEP_K / 2, STEP_K)
     kelvin = grid + 273.15
     rho = np.asarray(props("D", "T", kelvin, "P", PRESSURE_PA, name), dtype=np.float64)

@@ -1,0 +1,12 @@
+"""Where things lie in the run folder of a fleet: agreed between who writes them and who reads them.
+
+RUN/fleet.json       what was asked for: ``hosts``, in order, and where it is known how many ``devices`` each has
+RUN/nodes/HOST/      what each node measured alone, an ordinary run folder
+RUN/screening.json   by host: ``status`` (passed, failed, missing) and the ``reason`` why it did not pass
+RUN/records.jsonl    what groups of nodes measured
+RUN/merged/          all of it made one: derived, and made again at will
+"""
+
+from __future__ import annotations
+
+FLEET, NODES, SCREENING, MERGED = "fleet.json", "nodes", "screening.json", "merged"
