@@ -67,17 +67,6 @@ def independent(
     return n * mean_w + z * sigma_w * np.sqrt(n * (1 + (together - 1) * r))
 
 
-def mixed(classes_w: Sequence[Values]) -> Values:
-    """Classes of jobs on one feed: the sum of what each class is sized on, in W.
-
-    That two classes peak together is assumed, not known: at the quantiles that one sizes on, the sum is an upper bound.
-    """
-    total: Values = 0.0
-    for power_w in classes_w:
-        total = total + power_w
-    return total
-
-
 def moments(cdf: Sequence[float]) -> tuple[float, float, float]:
     """Mean and standard deviation in W and skewness of a load whose power at even steps of the time is ``cdf``.
 

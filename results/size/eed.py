@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from perwatt.results.size.elementwise import within
 from perwatt.results.size.indicator import INDICATORS
-from perwatt.results.size.kpi import J_PER_KWH, Annual, indicators
+from perwatt.results.size.kpi import J_PER_KWH, Annual, eres_tot_j, indicators
 
 W_PER_KW = 1e3
 OPERATOR = "the operator's to state"
@@ -161,7 +161,7 @@ def _renewables(
     filled, said = dict(values), dict(notes)
     parts = [number for key in RENEWABLE if isinstance(number := filled.get(key), int | float)]
     if len(parts) == len(RENEWABLE):
-        total = math.fsum(parts)
+        total = float(eres_tot_j(*parts))
         stated = filled.get("eres_tot_j")
         if stated is None:
             filled["eres_tot_j"], said["eres_tot_j"] = total, "ERES-GOO + ERES-PPA + ERES-OS"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perwatt.results.size import aggregate
-from perwatt.results.size.aggregate import convolved, independent, mixed, moments, synchronous, z_of
+from perwatt.results.size.aggregate import convolved, independent, moments, synchronous, z_of
 
 UNIFORM = tuple(100.0 + 2.0 * k for k in range(101))  # evenly from 100 to 300 W
 LOADS = st.lists(st.floats(1.0, 1e4), min_size=101, max_size=101).map(sorted)
@@ -34,10 +34,6 @@ def test_more_units_never_draw_less() -> None:
     n = np.arange(1.0, 500)
     for r in (0.0, 0.3, 1.0):
         assert np.all(np.diff(independent(100.0, 90.0, n, r, 3.09)) > 0)
-
-
-def test_classes_of_jobs_add_up() -> None:
-    assert np.allclose(mixed([np.array([1.0, 2.0]), 10.0]), [11.0, 12.0])
 
 
 def test_moments_of_an_even_spread() -> None:
