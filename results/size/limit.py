@@ -21,7 +21,6 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from perwatt.results.size.levels import inputs
 from perwatt.results.size.load import Load
 from perwatt.results.size.model import evaluate, parameters
 from perwatt.results.size.montecarlo import HIGH, drawn, modes
@@ -116,14 +115,13 @@ def choices(request: Request, weather: Weather, limit_w: float) -> tuple[Choice,
 
 def _most(request: Request, weather: Weather, binding: Sequence[Limit]) -> Choice:
     entry = request.fleet[0]
+    known = parameters(request)  # the same for any number of units
+    values = drawn(known, DRAWS, request.seed) if request.draws else modes(known)
     seen: dict[int, dict[str, float]] = {0: dict.fromkeys((SITE, HEAT, WATER), 0.0)}
 
     def at(units: int) -> Mapping[str, float]:
         if units not in seen:
-            asked = sized(request, entry.name, units)
-            known = parameters(asked)
-            values = drawn(known, DRAWS, request.seed) if request.draws else modes(known)
-            lines = evaluate(asked, weather, values).sheet.values()
+            lines = evaluate(sized(request, entry.name, units), weather, values).sheet.values()
             seen[units] = {key: _high(lines[key]) for key in (SITE, HEAT, WATER)}
         return seen[units]
 
@@ -139,8 +137,7 @@ def _most(request: Request, weather: Weather, binding: Sequence[Limit]) -> Choic
         middle = (low + high) // 2
         low, high = (middle, high) if all(used(middle, limit) <= 1 for limit in binding) else (low, middle)
     rate, unit, kind = work_rate(entry)
-    busy = inputs((entry,))[f"fleet.{entry.name}.utilisation"].mode
-    work = None if rate is None else rate * low * busy * S_PER_YEAR
+    work = None if rate is None else rate * low * entry.utilisation.mode * S_PER_YEAR
     needs = at(low)
     first = max(binding, key=lambda limit: used(low + 1, limit))
     return Choice(entry, low, needs[SITE], needs[HEAT], needs[WATER], work, unit, kind, first)
