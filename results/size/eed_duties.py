@@ -35,12 +35,14 @@ GERMAN_PUE = 1.2  # of centres that enter into operation from 2026-07-01
 
 class Duty(NamedTuple):
     """A rule. ``applies``: None where the request does not say enough. ``met``: whether the sizing's figures satisfy
-    it, None where it sets no figure or the figure is not known. ``reason``: threshold and what was found."""
+    it, None where it sets no figure or the figure is not known. ``reason``: threshold and what was found; ``power_w``:
+    the power that decides."""
 
     rule: str
     text: str
     applies: bool | None
     reason: str
+    power_w: float
     met: bool | None = None
 
 
@@ -98,12 +100,12 @@ def _union(rule: str, text: str, code: str, what: str, found_w: float, least_w: 
     sign = "above" if above else "of at least"
     reason = f"{what} {sign} {least_w / 1e3:g} kW: found {found_w / 1e3:.6g} kW"
     if not reached:
-        return Duty(rule, text, False, reason)
+        return Duty(rule, text, False, reason, found_w)
     if not code:
-        return Duty(rule, text, None, f"{reason}; the request names no country")
+        return Duty(rule, text, None, f"{reason}; the request names no country", found_w)
     if code not in UNION:
-        return Duty(rule, text, False, f"{code} is not in the Union")
-    return Duty(rule, text, True, reason)
+        return Duty(rule, text, False, f"{code} is not in the Union", found_w)
+    return Duty(rule, text, True, reason, found_w)
 
 
 def _german(rated_input_w: float, opening: datetime.date | None, pue: float | None, erf: float | None) -> list[Duty]:
@@ -111,13 +113,15 @@ def _german(rated_input_w: float, opening: datetime.date | None, pue: float | No
     rule = "EnEfG section 11"
     size = f"connection from {GERMAN_W / 1e3:g} kW: found {rated_input_w / 1e3:.6g} kW"
     if rated_input_w < GERMAN_W:
-        return [Duty(rule, "PUE and ERF within limits", False, size)]
+        return [Duty(rule, "PUE and ERF within limits", False, size, rated_input_w)]
     if opening is None:
-        return [Duty(rule, "PUE and ERF within limits", None, f"{size}; the request names no entry into operation")]
+        reason = f"{size}; the request names no entry into operation"
+        return [Duty(rule, "PUE and ERF within limits", None, reason, rated_input_w)]
     if opening < GERMAN_ERF[-1][0]:
         text = "PUE of 1.5 at most from 2027-07-01 and of 1.3 at most from 2030-07-01"
         met = None if pue is None else True if pue <= 1.3 else False if pue > 1.5 else None
-        return [Duty("EnEfG section 11(1)", text, True, f"{size}; in operation before 2026-07-01", met)]
+        reason = f"{size}; in operation before 2026-07-01"
+        return [Duty("EnEfG section 11(1)", text, True, reason, rated_input_w, met)]
     least = next(share for day, share in GERMAN_ERF if opening >= day)
     within = f"{size}; in operation from {opening.isoformat()}; two years after it at the latest"
     return [
@@ -126,6 +130,7 @@ def _german(rated_input_w: float, opening: datetime.date | None, pue: float | No
             f"PUE of {GERMAN_PUE:g} at most, without electricity that only upgrades waste heat",
             True,
             within,
+            rated_input_w,
             None if pue is None else pue <= GERMAN_PUE,
         ),
         Duty(
@@ -133,6 +138,7 @@ def _german(rated_input_w: float, opening: datetime.date | None, pue: float | No
             f"ERF of {least:g} at least; excepted by section 11(3), such as where a network refuses the heat",
             True,
             within,
+            rated_input_w,
             None if erf is None else erf >= least,
         ),
     ]
@@ -148,9 +154,8 @@ def lines(site: Site, pdit_w: float, rated_input_w: float, pue: float, erf: floa
     met = {True: ", met", False: ", not met", None: ""}
     made = []
     for at, duty in enumerate(found):
-        power_w = pdit_w if duty.reason.startswith("installed IT power") else rated_input_w
         label = f"{duty.rule}: {said[duty.applies]}{met[duty.met]}"
         made.append(
-            Line(f"duties.{at}", "duties", "site", label, power_w, "W", "modelled", f"{duty.text}; {duty.reason}")
+            Line(f"duties.{at}", "duties", "site", label, duty.power_w, "W", "modelled", f"{duty.text}; {duty.reason}")
         )
     return tuple(made)
