@@ -174,7 +174,7 @@ def _cooling(
     site, cooling = request.site, request.site.cooling
     it_w = peak.it_w
     liquid_w, air_w = design.liquid_w * it_w, design.air_w * it_w
-    altitude_m = request.climate.altitude_m if site.altitude_m is None else site.altitude_m
+    altitude_m = site.above_sea_m(request.climate.altitude_m)
 
     def add(key: str, label: str, value: Values | None, unit: str, basis: str) -> None:
         sheet.add(f"cooling.{key}", "cooling", label, value, unit, basis)

@@ -46,7 +46,7 @@ def facts(request: Request, weather: Weather, values: Mapping[str, Values]) -> F
     cooling, margin_k = request.site.cooling, values["site.cooling.extreme_margin_k"]
     db_c, db_basis = design_db_c(request.climate, cooling.return_years, margin_k, 0.0, 0.0)
     wb_c, wb_basis = design_wb_c(request.climate, np.inf, margin_k, 0.0)
-    altitude_m = request.climate.altitude_m if request.site.altitude_m is None else request.site.altitude_m
+    altitude_m = request.site.above_sea_m(request.climate.altitude_m)
     _, low, high = COOLANTS[cooling.fluid]
     points = np.arange(low, high + 1e-9, COOLANT_STEP_K)
     rho, cp = coolant(cooling.fluid, points)

@@ -10,6 +10,7 @@ import numpy as np
 
 from perwatt.results.size.levels import RACK, SITE
 from perwatt.results.size.load import NEAR, Load
+from perwatt.results.size.loads_run import DEVICE
 from perwatt.results.size.system import System
 from perwatt.results.traces.trace import Trace
 
@@ -20,12 +21,11 @@ OF_MAX = (
 OF_GPU = 0.05  # the same, of a GPU's maximum: idle GPUs draw 0.1 of it
 BEYOND = 1.5  # times the label, above which no unit draws; supplies stand less
 AT_WORK = 0.4  # of the label, below which a unit at its highest has hardly worked
-GPU = ("gpu", "module")
 
 
 def refuse(trace: Trace, system: System) -> None:
     """Raise ValueError, in one line, for a ``trace`` that is not of one unit of ``system``, or of one of its GPUs."""
-    of_gpu = trace.boundary in GPU
+    of_gpu = trace.boundary in DEVICE
     mean_w, highest_w = float(np.mean(trace.power_w)), float(np.max(trace.power_w))
     if of_gpu:
         what, least_w, most_w = "one GPU", OF_GPU * system.gpu_max_w.high, BEYOND * system.gpu_max_w.high

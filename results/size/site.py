@@ -257,6 +257,10 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     country: str = ""
     opening: datetime.date | None = None
 
+    def above_sea_m(self, station_m: float) -> float:
+        """Its altitude in m: that of its climate's station, ``station_m``, unless it states its own."""
+        return station_m if self.altitude_m is None else self.altitude_m
+
     def __post_init__(self) -> None:
         if self.country and not re.fullmatch("[A-Z]{2}", self.country):
             raise ValueError(f"country: found {self.country!r}; allowed a two-letter code such as DK, or nothing")
