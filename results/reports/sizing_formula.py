@@ -7,6 +7,8 @@ functions that every spreadsheet has are used.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +16,15 @@ import numpy as np
 
 # How strongly the outermost operator of a text binds.
 COMPARED, ADDED, TIMES, ATOM = range(4)
+OPERATORS: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
+    "+": (ADDED, operator.add),
+    "-": (ADDED, operator.sub),
+    "*": (TIMES, operator.mul),
+    "/": (TIMES, operator.truediv),
+    ">": (COMPARED, operator.gt),
+    ">=": (COMPARED, operator.ge),
+    "<": (COMPARED, operator.lt),
+}
 # The columns of a table, by place.
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -27,37 +38,37 @@ class Term:
     binds: int = ATOM
 
     def __add__(self, other: Term | float) -> Term:
-        return _joined(self, "+", _term(other), ADDED)
+        return _joined(self, "+", other)
 
     def __sub__(self, other: Term | float) -> Term:
-        return _joined(self, "-", _term(other), ADDED)
+        return _joined(self, "-", other)
 
     def __mul__(self, other: Term | float) -> Term:
-        return _joined(self, "*", _term(other), TIMES)
+        return _joined(self, "*", other)
 
     def __truediv__(self, other: Term | float) -> Term:
-        return _joined(self, "/", _term(other), TIMES)
+        return _joined(self, "/", other)
 
     def __radd__(self, other: float) -> Term:
-        return _term(other) + self
+        return _joined(other, "+", self)
 
     def __rsub__(self, other: float) -> Term:
-        return _term(other) - self
+        return _joined(other, "-", self)
 
     def __rmul__(self, other: float) -> Term:
-        return _term(other) * self
+        return _joined(other, "*", self)
 
     def __rtruediv__(self, other: float) -> Term:
-        return _term(other) / self
+        return _joined(other, "/", self)
 
     def __gt__(self, other: Term | float) -> Term:
-        return _joined(self, ">", _term(other), COMPARED)
+        return _joined(self, ">", other)
 
     def __ge__(self, other: Term | float) -> Term:
-        return _joined(self, ">=", _term(other), COMPARED)
+        return _joined(self, ">=", other)
 
     def __lt__(self, other: Term | float) -> Term:
-        return _joined(self, "<", _term(other), COMPARED)
+        return _joined(self, "<", other)
 
     def says(self, word: str) -> Term:
         """Whether it is this word."""
@@ -75,15 +86,11 @@ def _term(value: Term | float) -> Term:
     return Term(f"{value:.0f}" if value == round(value) and abs(value) < 1e9 else f"{value:.15G}", value)
 
 
-def _joined(left: Term, sign: str, right: Term, binds: int) -> Term:
+def _joined(one: Term | float, sign: str, other: Term | float) -> Term:
+    left, right, (binds, operation) = _term(one), _term(other), OPERATORS[sign]
     first = f"({left.text})" if left.binds < binds else left.text
     second = f"({right.text})" if right.binds < binds or (right.binds == binds and sign in "-/") else right.text
-    x, y = left.value, right.value
-    operations = {
-        "+": lambda: x + y, "-": lambda: x - y, "*": lambda: x * y, "/": lambda: x / y,
-        ">": lambda: x > y, ">=": lambda: x >= y, "<": lambda: x < y,
-    }  # fmt: skip
-    return Term(f"{first}{sign}{second}", operations[sign](), binds)
+    return Term(f"{first}{sign}{second}", operation(left.value, right.value), binds)
 
 
 def summed(terms: list[Term]) -> Term:
