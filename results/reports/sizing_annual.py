@@ -13,9 +13,11 @@ from collections.abc import Sequence
 
 from perwatt.results.reports.sizing_bins import year
 from perwatt.results.reports.sizing_cells import Computed, Draft, near
-from perwatt.results.reports.sizing_demand import SAME, Part
+from perwatt.results.reports.sizing_demand import SAME, Part, year_mean
+from perwatt.results.reports.sizing_formula import Term, summed
+from perwatt.results.size.kpi import J_PER_MWH
 
-J_PER_MWH, HOURS = 3.6e9, 8760
+HOURS = 8760
 PLANT = (("fans", "fans, hall and plant"), ("pumps", "pumps"), ("compressors", "compressors"))
 # A load loss goes with the square of a load that moves over the year: its mean over the square of the mean.
 LEAST_FORM, MOST_FORM = 0.9, 2.0
@@ -49,26 +51,16 @@ def annual(d: Draft, fleet: Sequence[Part]) -> dict[str, float]:
 
 def _it(d: Draft, fleet: Sequence[Part], it_w: float) -> bool:
     """The mean IT power and its energy; False if they do not come to the report's."""
-    terms, total = [], 0.0
+    total = 0.0
     for part in fleet:
-        at, tail = f"fleet.{part.name}", part.tail
-        busy = d.inputs[f"{at}.utilisation"]
         if part.mean_w is None or part.idle_w is None:
             return False
+        busy = d.inputs[f"fleet.{part.name}.utilisation"]
         total += part.count * (busy * part.mean_w + (1 - busy) * part.idle_w)
     if not near(total, it_w, 1e-4):
         return False
-    for part in fleet:
-        at, tail = f"fleet.{part.name}", part.tail
-        d.named(f"{at}.utilisation", f"utilisation{tail}")
-        if d.named(f"{at}.idle_w", f"idle_w{tail}") is not None:
-            idle = f"idle_w{tail}"
-        else:
-            d.named(f"{at}.idle_fraction", f"idle_fraction{tail}")
-            d.named(f"{at}.vendor_max_w", f"vendor_max_w{tail}")
-            idle = f"idle_fraction{tail}*vendor_max_w{tail}"
-        terms.append(f"unit{tail}_count*(utilisation{tail}*mean{tail}_w+(1-utilisation{tail})*{idle})")
-    d.book.year.append(Computed("it_mean_w", "mean IT power", "+".join(terms), it_w, "W", it_w, True))
+    mean = summed([Term(f"unit{part.tail}_count", part.count) * year_mean(d, part) for part in fleet])
+    d.book.year.append(Computed("it_mean_w", "mean IT power", mean.text, it_w, "W", it_w, True))
     return True
 
 

@@ -12,13 +12,14 @@ from functools import partial
 import numpy as np
 
 from perwatt.results.reports.sizing_cells import Column, Draft
-from perwatt.results.reports.sizing_cooling import facility_supply, plant
-from perwatt.results.reports.sizing_demand import Part
+from perwatt.results.reports.sizing_cooling import plant
+from perwatt.results.reports.sizing_demand import Part, year_mean
 from perwatt.results.reports.sizing_formula import LETTERS, Term, choose, interpolated, least, most, summed, total
 from perwatt.results.size.facts import Facts
+from perwatt.results.size.kpi import J_PER_MWH
 from perwatt.results.size.reuse import KELVIN
 
-J_PER_MWH, W_PER_MW = 3.6e9, 1e6
+W_PER_MW = 1e6
 # A part of the heat below which no chiller runs.
 LEAST_CHILLED = 1e-9
 
@@ -30,7 +31,7 @@ def year(d: Draft, fleet: Sequence[Part], facts: Facts, it_w: float) -> dict[str
     block = d.book.year
     out = d.put(block, "year_ups_out_w", "mean at the UPS outputs", it / (1 - d.term("electrical.distribution_loss")),
                 "W", "year.eit", factor=1 / _seconds(facts))  # fmt: skip
-    units = _cell(d, "ups_units")
+    units = d.cell("ups_units")
     load = out / (units * d.term("electrical.ups_module_w"))
     load = d.put(block, "year_ups_load", "load of a UPS module", load, "1")
     relative = interpolated(load, "ups", list(facts.ups_curve))
@@ -46,7 +47,7 @@ def year(d: Draft, fleet: Sequence[Part], facts: Facts, it_w: float) -> dict[str
     warming = d.term("cooling.warming_k")
     db = _column(d, "db_c", "dry bulb", Term("B{row}", np.asarray(d.book.bins[1].values)) + warming, "degC")
     wb = _column(d, "wb_c", "wet bulb", Term("C{row}", np.asarray(d.book.bins[2].values)) + warming, "degC")
-    needs = (_cell(d, "need_liquid_c"), _cell(d, "need_air_c"))
+    needs = (d.cell("need_liquid_c"), d.cell("need_air_c"))
     found = plant(d, partial(_column, d), db, wb, needs, liquid, air)
     cooling = _column(d, "cooling", "electricity for cooling, W/W", found.cooling, "1")
     low = _column(d, "low_mw", "from the transformers", (ups_in + it * (cooling + other)) / W_PER_MW, "MW")
@@ -59,25 +60,12 @@ def _seconds(facts: Facts) -> float:
     return 3600 * sum(hours for _, hours, _ in facts.weather)
 
 
-def _cell(d: Draft, key: str) -> Term:
-    """A cell that is there already."""
-    return next(Term(key, cell.value) for cell in d.book.computed if cell.name == key)
-
-
 def _liquid(d: Draft, fleet: Sequence[Part]) -> Term:
     """The mean heat into the liquid: each part's mean power times its liquid fraction."""
     terms = []
     for part in fleet:
-        tail, at = part.tail, f"fleet.{part.name}"
-        busy = d.term(f"{at}.utilisation", f"utilisation{tail}")
-        if f"{at}.idle_w" in d.inputs:
-            idle = d.term(f"{at}.idle_w", f"idle_w{tail}")
-        else:
-            idle = d.term(f"{at}.idle_fraction", f"idle_fraction{tail}")
-            idle = idle * d.term(f"{at}.vendor_max_w", f"vendor_max_w{tail}")
-        mean = busy * Term(f"mean{tail}_w", part.mean_w or 0.0) + (1 - busy) * idle
-        share = d.term(f"{at}.liquid_fraction", f"liquid_fraction{tail}")
-        terms.append(Term(f"unit{tail}_count", part.count) * mean * share)
+        share = d.term(f"fleet.{part.name}.liquid_fraction", f"liquid_fraction{part.tail}")
+        terms.append(Term(f"unit{part.tail}_count", part.count) * year_mean(d, part) * share)
     return d.put(d.book.year, "liquid_mean_w", "mean heat into the liquid", summed(terms), "W")
 
 
@@ -102,7 +90,7 @@ def _column(d: Draft, key: str, head: str, term: Term, unit: str) -> Term:
 
 def _grid(d: Draft, low: Term) -> Term:
     """Through the transformers: core losses all the time, load losses by the square of the load."""
-    units, rated = _cell(d, "transformer_units"), d.term("electrical.transformer_va")
+    units, rated = d.cell("transformer_units"), d.term("electrical.transformer_va")
     efficiency, share = d.term("electrical.transformer_efficiency"), d.term("electrical.transformer_no_load_share")
     load = low * W_PER_MW / (d.term("feed.power_factor") * rated * units)
     load = _column(d, "transformer_load", "load of a transformer", load, "1")
@@ -123,14 +111,14 @@ def _energies(d: Draft, it: Term, liquid_w: Term, ups_in: Term, other: Term) -> 
         return made
 
     energy("it", "IT energy at the racks", it * hours / W_PER_MW)
-    eit = _cell(d, "year_ups_out_w") * hours / W_PER_MW
+    eit = d.cell("year_ups_out_w") * hours / W_PER_MW
     eit = energy("eit", "EIT, energy at the UPS outputs", eit, "year.eit")
     energy("loss_ups", "losses of UPS and distribution", (ups_in - it) * hours / W_PER_MW, "year.loss_ups")
     energy("other", "light, offices, controls", other * it * hours / W_PER_MW, "year.other")
-    room = _cell(d, "year_air") * d.term("cooling.air_fan") / (1 + d.term("cooling.air_fan"))
+    room = d.cell("year_air") * d.term("cooling.air_fan") / (1 + d.term("cooling.air_fan"))
     fans = room * hours + total(h, columns["fans"])
     energy("fans", "fans, hall and plant", fans * it / W_PER_MW, "year.fans")
-    moved = d.term("cooling.pump") * (_cell(d, "year_liquid") + _cell(d, "year_air"))
+    moved = d.term("cooling.pump") * (d.cell("year_liquid") + d.cell("year_air"))
     energy("pumps", "pumps", moved * hours * it / W_PER_MW, "year.pumps")
     work = total(h, columns["liquid_compressors"]) + total(h, columns["air_compressors"])
     energy("compressors", "compressors", work * it / W_PER_MW, "year.compressors")
@@ -148,7 +136,7 @@ def _energies(d: Draft, it: Term, liquid_w: Term, ups_in: Term, other: Term) -> 
     d.put(block, "free_share", "heat removed without a compressor", free, "1", "year.free_share")
     highest = Term("MAX(bin_pue)", float(np.max(columns["pue"].value)))
     d.put(block, "pue_hottest", "highest PUE of any bin", highest, "1", "year.pue_hottest")
-    _heat(d, energy, liquid_w * hours / W_PER_MW, _cell(d, "year_air") * it * hours / W_PER_MW)
+    _heat(d, energy, liquid_w * hours / W_PER_MW, d.cell("year_air") * it * hours / W_PER_MW)
     carbon = edc * d.term("grid.carbon_g_kwh")
     known["co2"] = d.put(block, "co2_kg", "CO2", carbon, "kg", "kpi.co2").number
     return known
@@ -165,11 +153,11 @@ def _heat(d: Draft, energy: Callable[..., Term], of_liquid: Term, of_air: Term) 
                    "kpi.heat.liquid_handed_over")  # fmt: skip
     rest = energy("ereuse_air", "air: heat handed over", least(wanted - first, of_air), "kpi.heat.air_handed_over")
     delivered = []
-    air_c = _cell(d, "air_water_return_c")
+    air_c = d.cell("air_water_return_c")
     rise = d.term("cooling.liquid_rise_k")
     for key, title, handed, warm, drop in (
-        ("liquid", "coolant", first, facility_supply(d) + rise, rise),
-        ("air", "air", rest, air_c, air_c - _cell(d, "air_water_supply_c")),
+        ("liquid", "coolant", first, d.cell("facility_supply_c") + rise, rise),
+        ("air", "air", rest, air_c, air_c - d.cell("air_water_supply_c")),
     ):
         label = f"{title}: temperature of its heat for a network"
         source = d.put(d.book.year, f"{key}_source_c", label, warm - approach, "degC")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import get_args
 
 import msgspec
 
 from perwatt.results.reports.sizing_formula import Term
 from perwatt.results.size.facts import Facts
+from perwatt.results.size.site import Topology
 from perwatt.results.size.sizing import Sizing
 
 # Names of functions of spreadsheets: no name for a cell.
@@ -136,6 +138,14 @@ class Draft:
         told = None if reported is None else reported * factor
         block.append(Computed(key, label, term.text, term.value, unit, told, title))
         return Term(key, term.value)
+
+    def cell(self, key: str) -> Term:
+        """A cell that is there already and computes, for a formula."""
+        return next(Term(key, cell.value) for cell in self.book.computed if cell.name == key)
+
+    def topology(self, key: str, what: str, value: str) -> Term:
+        """A cell to be edited that says how ``what`` is redundant."""
+        return self.stated(key, f"{what}: {', '.join(get_args(Topology))}", value, "", "the site")
 
     def times(self, key: str, label: str, ratio: float, source: str) -> str:
         """``*key`` for a ratio that closes the gap to the report, in a cell to be edited; nothing where it is 1."""

@@ -204,8 +204,7 @@ def _units(d: Draft, stage: Stage, key: str, load: str) -> None:
             load, load_w = f"{load}/power_factor", load_w / pf
     if rating is None or not stage.topology:
         return
-    label = f"{stage.title}: N, N+1, N+2, 2N, 4N3R"
-    topology = d.stated(f"{key}_topology", label, stage.topology, "", "the site")
+    topology = d.topology(f"{key}_topology", stage.title, stage.topology)
     units = counted(Term(load, load_w, TIMES), Term(each, rating), topology)
     needed = units.number
     d.book.chain += [

@@ -46,12 +46,6 @@ class Plant(NamedTuple):
         return summed([self.air_fans, self.pumps, self.compressors, self.fans])
 
 
-def facility_supply(d: Draft) -> Term:
-    """The cell of the facility water's supply, in degrees C."""
-    supply = d.term("cooling.supply_liquid_c").number - d.term("cooling.cdu_approach_k").number
-    return Term("facility_supply_c", supply)
-
-
 def water_needs(d: Draft) -> tuple[Term, Term]:
     """The cells of the water that the two loops need at the plant, in degrees C."""
     block, hx = d.book.cooling, d.term("cooling.hx_approach_k")
@@ -167,11 +161,11 @@ def _liquid(d: Draft, fleet: Sequence[Part], facts: Facts, liquid_w: Term) -> No
     flow = d.put(block, "liquid_l_min", "coolant flow", liquid_w / 1000 * per_kw, "L/min", "cooling.liquid_flow",
                  factor=60_000, title=True)  # fmt: skip
     d.put(block, "return_c", "coolant, return", supply + rise, "degC", "cooling.return")
-    d.put(block, "facility_return_c", "facility water, return", facility_supply(d) + rise, "degC",
+    d.put(block, "facility_return_c", "facility water, return", d.cell("facility_supply_c") + rise, "degC",
           "cooling.facility_return")  # fmt: skip
     head, efficiency = d.term("cooling.pump_head_pa"), d.term("cooling.pump_efficiency")
     d.put(block, "pump_w", "coolant pumps", flow / 60_000 * head / efficiency, "W", "cooling.pump")
-    topology = d.stated("cdu_topology", "CDUs of a row: N, N+1, N+2, 2N, 4N3R", facts.cdu_topology, "", "the site")
+    topology = d.topology("cdu_topology", "CDUs of a row", facts.cdu_topology)
     row_w, rack_w, cdus = Term("0", 0.0), Term("0", 0.0), []
     for part in (p for p in fleet if d.inputs[f"fleet.{p.name}.liquid_fraction"] > 0):
         tail = part.tail

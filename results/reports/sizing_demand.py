@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perwatt.results.reports.sizing_cells import Computed, Draft, name
+from perwatt.results.reports.sizing_formula import Term
 from perwatt.results.reports.sizing_tables import parts
 from perwatt.results.size.sizing import Stage
 
@@ -98,14 +99,23 @@ def _parts(d: Draft, it_w: float, factor: float, growth: float) -> list[Part]:
     made = []
     for one in names:
         count = int(counts[one] or 0)
-        idle = d.inputs.get(f"fleet.{one}.idle_w")
-        if idle is None and f"fleet.{one}.idle_fraction" in d.inputs:
-            idle = d.inputs[f"fleet.{one}.idle_fraction"] * d.inputs[f"fleet.{one}.vendor_max_w"]
         tail = f"_{name(one)}" if len(names) > 1 else ""
         title = titles.get(one, titles.get("", one))
         peak_w = total_w[one] * scale / count / factor
-        made.append(Part(one, tail, title, count, means.get(one), idle, peak_w, total_w[one] * scale * growth))
+        made.append(
+            Part(one, tail, title, count, means.get(one), _idle_w(d, one), peak_w, total_w[one] * scale * growth)
+        )
     return made
+
+
+def _idle_w(d: Draft, one: str) -> float | None:
+    """What one unit of a part draws at rest; None where the inputs do not tell it."""
+    at = f"fleet.{one}"
+    if f"{at}.idle_w" in d.inputs:
+        return d.inputs[f"{at}.idle_w"]
+    if f"{at}.idle_fraction" in d.inputs:
+        return d.inputs[f"{at}.idle_fraction"] * d.inputs[f"{at}.vendor_max_w"]
+    return None
 
 
 def _means(d: Draft, names: Sequence[str], counts: dict[str, float | None]) -> dict[str, float]:
@@ -116,15 +126,12 @@ def _means(d: Draft, names: Sequence[str], counts: dict[str, float | None]) -> d
     for one in names:
         at = f"fleet.{one}"
         count, busy = counts[one] or 0.0, d.inputs[f"{at}.utilisation"]
-        idle = d.inputs.get(f"{at}.idle_w")
-        if idle is None:
-            idle = d.inputs.get(f"{at}.idle_fraction", 0.0) * d.inputs.get(f"{at}.vendor_max_w", 0.0)
         if f"{at}.mean_fraction" in d.inputs:
             published[one] = d.inputs[f"{at}.vendor_max_w"] * d.inputs[f"{at}.mean_fraction"]
         median = medians.get(one, medians.get("") if len(names) == 1 else None)
         mean = published.get(one, 0.0)
         if left is not None:
-            left -= count * (busy * mean + (1 - busy) * idle)
+            left -= count * (busy * mean + (1 - busy) * (_idle_w(d, one) or 0.0))
         if one not in published and median is not None:
             weights[one] = count * busy * (median.value or 0.0)
     if weights and left is not None and left > 0:
@@ -163,3 +170,15 @@ def _unit(d: Draft, part: Part) -> None:
         formula += f"*peak_over_mean{tail}"
         formula += d.times(f"peak_rest{tail}", f"{part.title}: demand over this peak", ratio / peak, SAME)
     d.book.chain.append(Computed(f"unit{tail}_w", f"{part.title}: demand of one", formula, part.peak_w, "W"))
+
+
+def year_mean(d: Draft, part: Part) -> Term:
+    """The mean power of one unit over the year: at work as much as it is used, else at rest."""
+    at, tail = f"fleet.{part.name}", part.tail
+    busy = d.term(f"{at}.utilisation", f"utilisation{tail}")
+    if f"{at}.idle_w" in d.inputs:
+        idle = d.term(f"{at}.idle_w", f"idle_w{tail}")
+    else:
+        idle = d.term(f"{at}.idle_fraction", f"idle_fraction{tail}")
+        idle = idle * d.term(f"{at}.vendor_max_w", f"vendor_max_w{tail}")
+    return busy * Term(f"mean{tail}_w", part.mean_w or 0.0) + (1 - busy) * idle

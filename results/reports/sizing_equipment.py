@@ -18,8 +18,7 @@ def equipment(d: Draft, fleet: Sequence[Part], facts: Facts, loops: tuple[Loop, 
     """The cells of what is ordered for the ``loops``: of each the heat, the part through the chiller and the
     compressors, in W per W of the IT load ``it``."""
     block, pump = d.book.cooling, 1 + d.term("cooling.pump")
-    topology = d.stated("plant_topology", "coolers and chillers: N, N+1, N+2, 2N, 4N3R", facts.plant_topology, "",
-                        "the site")  # fmt: skip
+    topology = d.topology("plant_topology", "coolers and chillers", facts.plant_topology)
     group = d.term("cooling.plant_group_w")
     outdoors = Term("plant", d.sizing.request["plant"]).says("chiller")
     for key, title, (heat, trim, work) in zip(("liquid", "air"), ("coolant", "air"), loops, strict=True):
@@ -34,7 +33,7 @@ def equipment(d: Draft, fleet: Sequence[Part], facts: Facts, loops: tuple[Loop, 
                  topology, group, f"redundancy.coolers_{key}.count")  # fmt: skip
         _grouped(d, f"{key}_chillers", f"{title}: chillers", chilled, d.term("cooling.chiller_w"), topology, group,
                  f"redundancy.chillers_{key}.count")  # fmt: skip
-    topology = d.stated("crah_topology", "air handlers: N, N+1, N+2, 2N, 4N3R", facts.crah_topology, "", "the site")
+    topology = d.topology("crah_topology", "air handlers", facts.crah_topology)
     _grouped(d, "crahs", "air handlers (CRAH)", air_w, d.term("cooling.crah_w"), topology,
              d.term("cooling.crah_group_w"), "redundancy.crahs.count")  # fmt: skip
     _water(d, facts, air_w)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from perwatt.results.reports.sizing_beside import compared
 from perwatt.results.reports.sizing_values import ABSENT, text
 from perwatt.results.reports.sizing_xlsx_sheets import MUTED, Sheets
+from perwatt.results.size.kpi import J_PER_MWH
 from perwatt.results.size.sizing import Sizing
 
-J_PER_MWH = 3.6e9
 # Widths in characters, the column of the figure as people read it, and the format of those that computers do.
 LABEL, BASIS, AS_READ = 46, 66, 5
 PLAIN = "[>=1000]#,##0;[<=-1000]-#,##0;0.#####"
