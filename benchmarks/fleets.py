@@ -82,15 +82,9 @@ def _asked(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
             raise BadRequest("systems: found systems to choose from without a limit; allowed with limit_mw=MW")
         listed = plain["systems"] if isinstance(plain["systems"], list) else [plain["systems"]]
         keys = [key for key in KEYS if key != "units"]
-        return [
-            {"units": 1}
-            | (
-                {"system": node}
-                if isinstance(node, str)
-                else _node(node, f"systems[{index}]", "NAME or {system: NAME, ...}", keys)
-            )
-            for index, node in enumerate(listed)
-        ]
+        nodes = [{"system": node} if isinstance(node, str) else node for node in listed]
+        return [{"units": 1} | _node(node, f"systems[{index}]", "NAME or {system: NAME, ...}", keys)
+                for index, node in enumerate(nodes)]  # fmt: skip
     if plain["system"] is None:
         raise BadRequest(
             "system: found nothing; allowed system=NAME nodes=N, fleet=[...], or preset=gefion|gigafactory"

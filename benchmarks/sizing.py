@@ -34,7 +34,7 @@ from perwatt.results.store import write_atomically
 
 PHASE = "{name: NAME, units: {name in the fleet: units}}"
 Extra = tuple[tuple[Line, ...], tuple[Series, ...]]
-Seen = dict[tuple[str, int, Grid | None], tuple[tuple[Line, ...], tuple[Series, ...]]]
+Seen = dict[tuple[str, int, Grid | None], Extra]
 LEAST_DRAWS, MOST_DRAWS = 100, 100_000  # of which 5 and 95 % can be told; that fit in a gigabyte
 MOST_MW = 100_000.0
 

@@ -129,8 +129,7 @@ def _table(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def _whole_year(path: Path, table: Any) -> None:
-    stamps = (table["month"] * 10_000 + table["day"] * 100 + table["hour"]).to_numpy(dtype=np.float64)
-    once, times = np.unique(stamps, return_counts=True)
+    once, times = np.unique(_codes(table), return_counts=True)
     if np.any(times > 1):
         raise ValueError(f"{path}: found the hour {_stamp(float(once[times > 1][0]))} twice; allowed once")
     leap = bool(np.any((once >= 22_900) & (once < 23_000)))
@@ -148,8 +147,7 @@ def _complete(path: Path, table: Any, column: str, name: str, low: float, high: 
     values = table[column].to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(~((values >= low) & (values <= high)))
     if len(wrong):
-        row = table.iloc[int(wrong[0])]
-        at = _stamp(float(row["month"] * 10_000 + row["day"] * 100 + row["hour"]))
+        at = _stamp(_codes(table)[wrong[0]])
         raise ValueError(
             f"{path}: found {name} {values[wrong[0]]:g} at {at} and in {len(wrong)} hours in all; "
             f"allowed {low:g} to {high:g} in each"
@@ -160,11 +158,16 @@ def _steady(path: Path, table: Any, dry: Floats) -> None:
     jumps = np.abs(np.diff(dry))
     if np.any(jumps > JUMP_K):
         at = int(np.argmax(jumps)) + 1
-        row = table.iloc[at]
-        stamp = _stamp(float(row["month"] * 10_000 + row["day"] * 100 + row["hour"]))
+        stamp = _stamp(_codes(table)[at])
         raise ValueError(
             f"{path}: found dry bulb {dry[at]:g} at {stamp} after {dry[at - 1]:g}; allowed {JUMP_K:g} K in an hour"
         )
+
+
+def _codes(table: Any) -> Floats:
+    """Of each row its month, day and hour as one number."""
+    codes: Floats = (table["month"] * 10_000 + table["day"] * 100 + table["hour"]).to_numpy(dtype=np.float64)
+    return codes
 
 
 def _stamp(code: float) -> str:
