@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 from importlib.resources import files
 from pathlib import Path
 
@@ -49,14 +50,9 @@ def test_a_cold_hour_of_a_dry_plant_by_hand() -> None:
 
 
 def test_a_chiller_by_hand() -> None:
-    same: dict[str, Values] = {
-        "hx_approach_k": 2.0,
-        "cdu_approach_k": 4.0,
-        "supply_liquid_c": 35.0,
-        "dry_condenser_k": 12.0,
-    }
-    same |= {"supply_air_c": 35.0, "air_approach_k": 4.0, "carnot_fraction": 0.55, "pump": 0.02, "air_fan": 0.03}
-    hour = at(40.0, 20.0, "chiller", 1.0, **same)
+    hour = at(40.0, 20.0, "chiller", 1.0, hx_approach_k=2.0, cdu_approach_k=4.0, supply_liquid_c=35.0,
+              dry_condenser_k=12.0, supply_air_c=35.0, air_approach_k=4.0, carnot_fraction=0.55, pump=0.02,
+              air_fan=0.03)  # fmt: skip
     cop = 0.55 * (29 + 273.15) / (52 - 29)
     assert hour.compressor_w == pytest.approx((1 + ELECTRICAL * 1.03) * 1.02 / cop)
     assert hour.free_fraction == 0
@@ -65,18 +61,14 @@ def test_a_chiller_by_hand() -> None:
 
 def test_a_tower_with_its_chiller_by_hand() -> None:
     # all heat in the air: 25 - 4 - 2 = 19 degrees C are needed, the tower offers 24 + 4 = 28, and all of it is chilled
-    own: dict[str, Values] = {
-        "supply_air_c": 25.0,
-        "air_approach_k": 4.0,
-        "hx_approach_k": 2.0,
-        "tower_approach_k": 4.0,
-    }
-    own |= {"tower_condenser_k": 6.0, "carnot_fraction": 0.5, "cop_max": 99.0, "pump": 0.01, "air_fan": 0.02}
-    hour = at(35.0, 24.0, "tower", 0.0, **own)
+    own = functools.partial(at, 35.0, 24.0, "tower", 0.0, supply_air_c=25.0, air_approach_k=4.0, hx_approach_k=2.0,
+                            tower_approach_k=4.0, tower_condenser_k=6.0, carnot_fraction=0.5, pump=0.01,
+                            air_fan=0.02)  # fmt: skip
+    hour = own(cop_max=99.0)
     cop = 0.5 * (19 + 273.15) / (34 - 19)
     assert hour.chilled_w == pytest.approx(1.05 * 1.02 * 1.01)
     assert hour.compressor_w == pytest.approx(hour.chilled_w / cop)
-    assert at(35.0, 24.0, "tower", 0.0, **{**own, "cop_max": 4.0}).compressor_w == pytest.approx(hour.chilled_w / 4)
+    assert own(cop_max=4.0).compressor_w == pytest.approx(hour.chilled_w / 4)
 
 
 def test_a_tower_evaporates_what_was_published() -> None:
@@ -87,17 +79,14 @@ def test_a_tower_evaporates_what_was_published() -> None:
 
 def test_the_ambient_takes_what_it_can_of_the_return_and_a_chiller_the_rest() -> None:
     # coolant of 45 to 55, water needed at 41: a dry cooler at 36 + 8 cools the return of 51 by 7 of 10 K
-    own: dict[str, Values] = {
-        "supply_liquid_c": 45.0,
-        "cdu_approach_k": 4.0,
-        "hx_approach_k": 0.0,
-        "dry_approach_k": 8.0,
-    }
-    own |= {"liquid_rise_k": 10.0, "trim_share": 1.0}
-    assert at(36.0, 20.0, "dry", **own).trim_liquid == pytest.approx(0.3)
-    assert at(33.0, 20.0, "dry", **own).trim_liquid == 0
-    assert at(43.0, 20.0, "dry", **own).trim_liquid == 1
-    assert at(36.0, 20.0, "dry", **{**own, "trim_share": 0.5}).trim_liquid == pytest.approx(0.6)
+    def trim(db_c: float, share: float = 1.0) -> Values:
+        return at(db_c, 20.0, "dry", supply_liquid_c=45.0, cdu_approach_k=4.0, hx_approach_k=0.0, dry_approach_k=8.0,
+                  liquid_rise_k=10.0, trim_share=share).trim_liquid  # fmt: skip
+
+    assert trim(36.0) == pytest.approx(0.3)
+    assert trim(33.0) == 0
+    assert trim(43.0) == 1
+    assert trim(36.0, 0.5) == pytest.approx(0.6)
 
 
 def test_wet_pads_start_when_the_dry_cooler_falls_short() -> None:
