@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 import numpy as np
 
+from perwatt.benchmarks.config import composed
+from perwatt.benchmarks.fleets import Fleet, fleet
 from perwatt.benchmarks.sites import climate_named, site_named, system_named
 from perwatt.results.size import loads, model, weather
 from perwatt.results.size.load import QUANTILES, Load
@@ -16,6 +19,7 @@ from perwatt.results.size.montecarlo import drawn, modes
 from perwatt.results.size.parameter import Parameter, Values
 from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.site import Climate, Site
+from perwatt.results.size.system import System
 from perwatt.results.size.weather import Weather
 
 # Facts never change within a test run, and a site takes a quarter of a second to compose.
@@ -23,6 +27,7 @@ site_named_once = functools.cache(site_named)
 system_named_once = functools.cache(system_named)
 climate_named_once = functools.cache(climate_named)
 
+NODE = ("system=dgx_h100", "nodes=8")
 MEAN_W = 6000.0
 # Of a made-up node, over its mean: by window in s, at the quantiles of QUANTILES.
 OVER_MEAN = {
@@ -54,6 +59,11 @@ def entry(
     return msgspec.structs.replace(made, **changes)
 
 
+def asked(*overrides: str) -> list[Fleet]:
+    """The fleet that a request by these overrides comes to."""
+    return fleet(composed(overrides, (), "size"), ())
+
+
 def request(*fleet: Entry, site: Site | str = "copenhagen", **changes: object) -> Request:
     """At a shipped site, without draws; 16 DGX H100 if no fleet is given."""
     where = site_named_once(site) if isinstance(site, str) else site
@@ -64,6 +74,12 @@ def request(*fleet: Entry, site: Site | str = "copenhagen", **changes: object) -
 def changed_site(name: str = "copenhagen", **changes: Mapping[str, object]) -> Site:
     """A shipped site with ``electrical``, ``cooling``, ``grid`` or ``reuse`` changed."""
     return site_named(name, changes=changes)
+
+
+def plain(owner: Site | System) -> dict[str, Any]:
+    """The keys and values of a site or a system, to be changed."""
+    found: dict[str, Any] = msgspec.to_builtins(owner, str_keys=False)
+    return found
 
 
 def exact(asked: Request, **values: float) -> dict[str, Values]:

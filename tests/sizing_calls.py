@@ -13,8 +13,9 @@ import numpy as np
 FILES = {"sizing.json", "lines.csv", "inputs.csv", "series.csv", "flows.csv", "eed.csv", "report.html", "sizing.xlsx",
          "report.pdf"}  # fmt: skip
 NODES = ("system=dgx_h100", "nodes=8", "draws=0")
+T0 = 1_767_225_600
 SECONDS = np.arange(1000)
-SWING_W = np.where(SECONDS % 20 < 14, 9500.0, 7200.0)
+SWING_W = np.where(SECONDS % 20 < 14, 9500.0, 7200.0)  # 8810 W in the mean
 
 
 class Sized:
@@ -39,7 +40,7 @@ Size = Callable[..., Sized]
 
 
 def trace(path: Path, t_s: np.ndarray = SECONDS, power_w: np.ndarray = SWING_W) -> Path:
-    stamps = (f"{1_767_225_600 + t},{w:g}" for t, w in zip(t_s.tolist(), power_w.tolist(), strict=True))
+    stamps = (f"{T0 + t},{w:g}" for t, w in zip(t_s.tolist(), power_w.tolist(), strict=True))
     path.write_text("t_s,power_w\n" + "\n".join(stamps) + "\n")
     return path
 
