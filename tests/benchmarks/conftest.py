@@ -1,26 +1,13 @@
-"""What the tests of ``perwatt size`` share: calls in this process, and runs with a meter."""
+"""What the tests of ``perwatt size`` share: calls in this process."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from sizing_calls import Size, Sized
 
 from perwatt.benchmarks.cli import main
-
-
-@pytest.fixture(scope="module")
-def recorded() -> ModuleType:
-    """Runs with a meter, as the tests of fleets write them."""
-    spec = importlib.util.spec_from_file_location("recorded", Path(__file__).with_name("test_fleets.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 from conftest import Perwatt
+from metered_runs import write_run
 from sizing_calls import FILES, NODES, SECONDS, SWING_W, Size, epw, trace
 
 from perwatt.benchmarks.cli import main
@@ -126,8 +126,8 @@ def test_a_library_that_is_not_there_is_named_in_one_line(
 # -- what it takes ---------------------------------------------------------------------------------------------------
 
 
-def test_a_run_of_gpus_is_modelled_and_its_work_is_counted(tmp_path: Path, size: Size, recorded: ModuleType) -> None:
-    run = recorded.write_run(tmp_path / "run", {"k0": 1.0})
+def test_a_run_of_gpus_is_modelled_and_its_work_is_counted(tmp_path: Path, size: Size) -> None:
+    run = write_run(tmp_path / "run", {"k0": 1.0})
     done = size(*NODES, f"run={run}")
     lines = {line["key"]: line for line in done.sizing["lines"]}
     assert lines["power.unit.max"]["kind"] == "modelled"
@@ -142,8 +142,8 @@ def test_a_run_of_gpus_is_modelled_and_its_work_is_counted(tmp_path: Path, size:
     assert any("modelled: 8 GPUs in step" in warning for warning in done.last["warnings"])
 
 
-def test_a_run_of_the_nodes_input_is_measured(tmp_path: Path, size: Size, recorded: ModuleType) -> None:
-    run = recorded.write_run(tmp_path / "run", {"small": 8.0, "large": 16.0}, "node_ac", "pdu")
+def test_a_run_of_the_nodes_input_is_measured(tmp_path: Path, size: Size) -> None:
+    run = write_run(tmp_path / "run", {"small": 8.0, "large": 16.0}, "node_ac", "pdu")
     lines = {line["key"]: line for line in size(*NODES, f"run={run}").sizing["lines"]}
     assert lines["power.unit.max"]["kind"] == "measured"
     assert lines["power.unit.max"]["value"] == pytest.approx(9600)
@@ -183,8 +183,8 @@ def test_a_trace_shows_its_transients_and_its_gaps(tmp_path: Path, size: Size) -
                 if key.startswith("transients")]  # fmt: skip
 
 
-def test_a_run_shows_its_transients_as_far_as_it_was_sampled(tmp_path: Path, size: Size, recorded: ModuleType) -> None:
-    run = recorded.write_run(tmp_path / "run", {"k0": 16.0}, "node_ac", "pdu")
+def test_a_run_shows_its_transients_as_far_as_it_was_sampled(tmp_path: Path, size: Size) -> None:
+    run = write_run(tmp_path / "run", {"k0": 16.0}, "node_ac", "pdu")
     done = size(*NODES, f"run={run}", "site.grid.ramp_w_s=2000")
     lines = {line["key"]: line for line in done.sizing["lines"]}
     # 6400 and 9600 W, one second each, read ten times a second in three windows of 20 s

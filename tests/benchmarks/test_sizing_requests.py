@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from records import measured, record
 from sizing_calls import NODES, SECONDS, SWING_W, Size, epw, trace
+
+from perwatt.results.store import Store
 
 
 @pytest.mark.parametrize(
@@ -242,10 +244,10 @@ def test_what_cannot_go_together(tmp_path: Path, size: Size, overrides: list[str
     assert line.startswith(f"perwatt size: {said}")
 
 
-def test_a_run_that_no_meter_watched(tmp_path: Path, size: Size, recorded: ModuleType) -> None:
+def test_a_run_that_no_meter_watched(tmp_path: Path, size: Size) -> None:
     (tmp_path / "run").mkdir()
-    with recorded.Store(tmp_path / "run") as store:
-        store.append(recorded.record("k0", recorded.measured(unmetered="no meter")))
+    with Store(tmp_path / "run") as store:
+        store.append(record("k0", measured(unmetered="no meter")))
     done = size(*NODES, "run=run")
     assert done.code == 2
     assert done.err.startswith("perwatt size: run: found no case with a measured power; allowed a run with power at ")
