@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from perwatt.results.reports.console import LEAST_WIDTH, PLAIN, WIDTH
 from perwatt.results.reports.sizing_beside import compared
 from perwatt.results.reports.sizing_candidates import COLUMNS, Candidate, candidates
-from perwatt.results.reports.sizing_tables import decision, headlines, kinds, levels, sections
+from perwatt.results.reports.sizing_tables import decision, headlines, kinds, levels, sections, tabled
 from perwatt.results.reports.sizing_values import ABSENT, NARROW, shown, text
 from perwatt.results.size.sizing import Line, Sizing
 
@@ -83,8 +83,7 @@ def _print(console: Console, sizing: Sizing, others: Sequence[Sizing]) -> None:
     if table := _levels(sizing, console.width):
         console.print()
         console.print(table)
-    tables = [row.lines for row in rows] + [row.lines for row in levels(sizing)[1]]
-    side_by_side = {line.key for lines in tables for line in lines.values()}
+    side_by_side = tabled(sizing)
     for _, title, lines in sections(sizing):
         rest = [line for line in lines if line.key not in side_by_side]
         if rest:

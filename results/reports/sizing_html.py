@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING
 
 from perwatt.results.reports import sizing_diagram, sizing_sankey
 from perwatt.results.reports.document import captioned, document
-from perwatt.results.reports.sizing_candidates import candidates
 from perwatt.results.reports.sizing_html_tables import beside, inputs, kind_mark, levels, section, under_limit
-from perwatt.results.reports.sizing_tables import KINDS, decision, headlines, kinds, sections
-from perwatt.results.reports.sizing_tables import levels as rows_of_levels
+from perwatt.results.reports.sizing_tables import KINDS, decision, headlines, kinds, sections, tabled
 from perwatt.results.reports.sizing_values import text
 from perwatt.results.size.sizing import Line, Sizing
 
@@ -44,8 +42,7 @@ def _parts(sizing: Sizing, others: Sequence[Sizing]) -> Iterator[str]:
     yield beside([sizing, *others]) if others else ""
     yield under_limit(sizing)
     yield levels(sizing)
-    tables = [row.lines for row in candidates(sizing)] + [row.lines for row in rows_of_levels(sizing)[1]]
-    seen = {line.key for lines in tables for line in lines.values()}
+    seen = tabled(sizing)
     yield _sankey(sizing)
     yield _curves(sizing)
     yield _dominant(sizing)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from perwatt.results.reports.sizing_candidates import candidates
 from perwatt.results.reports.sizing_values import shown
 from perwatt.results.size.sizing import Line, Section, Sizing
 
@@ -124,6 +125,12 @@ def levels(sizing: Sizing) -> tuple[dict[str, str], list[Level]]:
         for level, part in sorted(rows, key=lambda name: LEVELS.index(name[0]))
     ]
     return {key: COLUMNS[key] for key in present}, made
+
+
+def tabled(sizing: Sizing) -> set[str]:
+    """The keys of the lines that stand side by side in a table of their own, before the sections."""
+    tables = [row.lines for row in candidates(sizing)] + [row.lines for row in levels(sizing)[1]]
+    return {line.key for lines in tables for line in lines.values()}
 
 
 def decision(sizing: Sizing) -> str:
