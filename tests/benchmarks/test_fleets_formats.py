@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,11 +130,8 @@ def test_a_jump_is_longer_than_three_periods_and_than_five_seconds(
         ("mlperf_inference_v4_1/h200x8_resnet50_offline/run_1/spl.txt", 5115.9),
     ],
 )
-def test_published_logs(path: str, highest_w: float) -> None:
-    data = os.environ.get("PERWATT_DATA")
-    if not data:
-        pytest.skip("PERWATT_DATA is not set: no published recordings to test against")
-    ((entry, recorded),) = asked("system=sr780a_b200", "nodes=8", f"trace={Path(data) / 'power_traces' / path}")
+def test_published_logs(data: Path, path: str, highest_w: float) -> None:
+    ((entry, recorded),) = asked("system=sr780a_b200", "nodes=8", f"trace={data / 'power_traces' / path}")
     assert recorded is not None
     assert recorded[1].max() == pytest.approx(highest_w)
     # a second's mean reaches the reading, or half of it where the meter's period is that of the window

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from importlib.resources import files
 from pathlib import Path
 
@@ -128,10 +127,8 @@ def test_a_climate_is_a_year_that_agrees_with_its_extremes(climate: Climate) -> 
         assert margin.low - 0.05 <= climate.n_year_max_c[20] - climate.db_max_c <= margin.high + 0.05
 
 
-def test_the_climates_are_those_of_the_derived_data() -> None:
-    if "PERWATT_DATA" not in os.environ:
-        pytest.skip("PERWATT_DATA is not set: the derived climate data cannot be compared")
-    with open(Path(os.environ["PERWATT_DATA"]) / "climate" / "climate_stats.csv", encoding="utf-8") as text:
+def test_the_climates_are_those_of_the_derived_data(data: Path) -> None:
+    with open(data / "climate" / "climate_stats.csv", encoding="utf-8") as text:
         stats = {row["station"]: row for row in csv.DictReader(text)}
     for climate in CLIMATES.values():
         row = stats[climate.station]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +78,9 @@ def test_a_counter_that_wraps_once_and_twice() -> None:
     assert unwrap([], 100).tolist() == []
 
 
-def test_a_published_node_log_gives_the_published_energy() -> None:
+def test_a_published_node_log_gives_the_published_energy(data: Path) -> None:
     """MLPerf training v5.0, Lenovo 8 x B200, LoRA: 655.908 s; the windowed trapezoid gives 5,908,051 J."""
-    data = os.environ.get("PERWATT_DATA")
-    if not data:
-        pytest.skip("PERWATT_DATA is not set")
-    lora = Path(data, "power_traces/mlperf_training_v5_0_lenovo_b200/llama2_70b_lora")
+    lora = data / "power_traces/mlperf_training_v5_0_lenovo_b200/llama2_70b_lora"
 
     def events(text: str) -> list[dict[str, Any]]:
         return [msgspec.json.decode(line.split(":::MLLOG ")[1]) for line in text.splitlines()]

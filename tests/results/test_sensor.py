@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -106,12 +105,10 @@ def test_a_level_that_is_never_reached_is_no_step() -> None:
     assert step_response(t, v, [(round(k * 0.05 * S), k % 2 == 1) for k in range(40, 60)], 0.1) is None
 
 
-def test_the_sensors_of_a_real_rtx_3090() -> None:
+def test_the_sensors_of_a_real_rtx_3090(data: Path) -> None:
     """Polled every 7 ms with gaps of 50: renewed every 100 ms; ``power.draw`` is a mean of a second, and the instant
     reading one of its period."""
-    if "PERWATT_DATA" not in os.environ:
-        pytest.skip("PERWATT_DATA is not set: no published recordings to test against")
-    folder = Path(os.environ["PERWATT_DATA"]) / "power_traces/gpu_sensor_vs_shunt/rtx3090_step_6s"
+    folder = data / "power_traces/gpu_sensor_vs_shunt/rtx3090_step_6s"
     loads = sorted({int(line) * 1000 for line in (folder / "timestamps.csv").read_text().split()[1:]})
     found = {}
     for field in ("", ".instant"):

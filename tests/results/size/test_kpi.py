@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from pathlib import Path
 
@@ -72,11 +71,8 @@ def test_what_is_not_known_is_none_and_what_is_zero_is_zero() -> None:
     assert (dry["wue"], dry["erf"], dry["ere"]) == (0.0, 0.0, 1.2)
 
 
-def test_water_per_energy_of_the_first_round_of_reports() -> None:
-    found = os.environ.get("PERWATT_DATA")
-    if not found:
-        pytest.skip("PERWATT_DATA is not set: no published totals to test against")
-    with (Path(found) / "eed_first_round_totals.csv").open() as file:
+def test_water_per_energy_of_the_first_round_of_reports(data: Path) -> None:
+    with (data / "eed_first_round_totals.csv").open() as file:
         union = next(csv.DictReader(file))
     # 6.22 million m3 on 14.1 TWh: litres, kWh, MWh and m3 mixed up would be off by thousands
     assert kpi.wue_m3_mwh(float(union["water_m3"]), float(union["energy_GWh"]) * 1e6 * J_PER_KWH) == pytest.approx(
