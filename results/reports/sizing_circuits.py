@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from perwatt.results.reports.sizing_cells import Computed, Draft, name, near
 from perwatt.results.reports.sizing_demand import SAME, Part, step
 from perwatt.results.reports.sizing_equipment import racks_per_row, stands
-from perwatt.results.reports.sizing_formula import least
+from perwatt.results.reports.sizing_formula import Term, least
 from perwatt.results.reports.sizing_tables import parts
 
 FACTORS = ("feed.voltage_v", "feed.power_factor", "feed.continuous_factor", "feed.temperature_factor")
@@ -57,6 +57,23 @@ def circuits(d: Draft, fleet: Sequence[Part]) -> None:
                 )
 
 
+def rack_load(d: Draft, part: Part) -> Term:
+    """What the paths that are left of a part's rack carry together, in W: its pipes are sized on that too."""
+    loads = parts(d.sizing, "feeds.rack.load")
+    of = part.name if part.name in loads else ""
+    line, path = loads[of], parts(d.sizing, "feeds.rack.path")[of]
+    tail = f"_{name(of)}" if len(loads) > 1 else ""
+    carried = Term(f"rack_circuit_w{tail}", path.value or 0.0)
+    left = round((line.value or 0.0) / carried.number)
+    if left == 1:
+        return carried
+    return carried * _paths_left(d, part.tail, f"rack {of}".strip(), left, path.basis)
+
+
+def _paths_left(d: Draft, tail: str, title: str, left: int, basis: str) -> Term:
+    return d.stated(f"paths_left{tail}", f"{title}: paths that share it, one lost", left, "", basis)
+
+
 def _load(
     d: Draft, fleet: Sequence[Part], level: str, part: str, load_w: float, title: str, basis: str, key: str
 ) -> None:
@@ -84,8 +101,7 @@ def _load(
     if shares is not None:
         formula = f"MAX(nameplate_w{of.tail}*{units},{formula})"
         if shares > 1:
-            d.given(f"paths_left{of.tail}", f"{title}: paths that share it, one lost", shares, "", basis, "given")
-            formula += f"/paths_left{of.tail}"
+            formula += f"/{_paths_left(d, of.tail, title, shares, basis).text}"
     else:
         label = f"{title}: load of a path over this demand"
         formula += d.times(f"{level}_rest{of.tail}", label, load_w / demand_w, SAME)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from perwatt.results.reports.sizing_cells import Computed, Draft
+from perwatt.results.reports.sizing_circuits import rack_load
 from perwatt.results.reports.sizing_demand import Part
 from perwatt.results.reports.sizing_equipment import air_water, equipment, racks_per_row, stands
 from perwatt.results.reports.sizing_formula import Term, choose, counted, interpolated, least, most, root, summed
@@ -171,11 +172,11 @@ def _liquid(d: Draft, fleet: Sequence[Part], facts: Facts, liquid_w: Term) -> No
         tail = part.tail
         count, in_rack, rows = stands(d, part)
         share = d.term(f"fleet.{part.name}.liquid_fraction", f"liquid_fraction{tail}")
-        unit = Term(f"it{tail}_w", part.all_w) * share / count
-        unit = d.put(block, f"unit{tail}_liquid_w", f"{part.title}: heat of one into the liquid", unit, "W")
-        of_row = unit * least(count, in_rack * racks_per_row(d))
+        of_rack = d.put(block, f"rack{tail}_liquid_w", f"{part.title}: heat of a rack into the liquid, as its circuit",
+                        rack_load(d, part) * share, "W")  # fmt: skip
+        of_row = of_rack / least(count, in_rack) * least(count, in_rack * racks_per_row(d))
         of_row = d.put(block, f"row{tail}_liquid_w", f"{part.title}: heat of a row into the liquid", of_row, "W")
-        row_w, rack_w = most(row_w, of_row), most(rack_w, unit * least(count, in_rack))
+        row_w, rack_w = most(row_w, of_row), most(rack_w, of_rack)
         cdus.append(rows * counted(of_row, d.term("cooling.cdu_w"), topology))
     d.put(block, "cdus", "CDUs", summed(cdus), "", "cooling.cdus", title=True)
     d.put(block, "rack_l_min", "coolant flow of a rack", rack_w / 1000 * per_kw, "L/min", "cooling.liquid_flow_rack")

@@ -74,7 +74,7 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     _power(through, ups_w, demand.over, sheet)
     failing = (
         *_electrical(request, chain, built, ups_it_w, through["recommended"], demand.over, sheet),
-        *_cooling(request, p, demand, design, through["recommended"], sheet),
+        *_cooling(request, values, demand, design, through["recommended"], sheet),
     )
     equipment(site.cooling, p, design, it_w, sheet)
     liquid_racks = sum(demand.racks[entry.name] for entry in _liquid_cooled(request))
@@ -169,9 +169,9 @@ def _mw(power_w: float) -> str:
 
 
 def _cooling(
-    request: Request, p: Mapping[str, Values], demand: Demand, design: Hour, peak: Through, sheet: Sheet
+    request: Request, values: Mapping[str, Values], demand: Demand, design: Hour, peak: Through, sheet: Sheet
 ) -> tuple[Finding, ...]:
-    site, cooling = request.site, request.site.cooling
+    site, cooling, p = request.site, request.site.cooling, cooling_values(values)
     it_w = peak.it_w
     liquid_w, air_w = design.liquid_w * it_w, design.air_w * it_w
     altitude_m = site.above_sea_m(request.climate.altitude_m)
@@ -197,12 +197,12 @@ def _cooling(
     if float(np.max(liquid_w)) <= 0:
         add("liquid_flow", "coolant flow", None, "m3/s", "no system of the fleet gives heat to a liquid")
     else:
-        _liquid(request, p, demand, liquid_w, sheet)
+        _liquid(request, values, demand, liquid_w, sheet)
     return beyond("cooling", f"the plant may reject {(most_w or 0.0) / 1e6:.4g} MW", rejected_w, most_w, _mw)
 
 
-def _liquid(request: Request, p: Mapping[str, Values], demand: Demand, liquid_w: Values, sheet: Sheet) -> None:
-    cooling = request.site.cooling
+def _liquid(request: Request, values: Mapping[str, Values], demand: Demand, liquid_w: Values, sheet: Sheet) -> None:
+    cooling, p = request.site.cooling, cooling_values(values)
 
     def add(key: str, label: str, value: Values | None, unit: str, basis: str) -> None:
         sheet.add(f"cooling.{key}", "cooling", label, value, unit, basis)
@@ -211,8 +211,9 @@ def _liquid(request: Request, p: Mapping[str, Values], demand: Demand, liquid_w:
     per_kw = liquid.l_min_per_kw(p["liquid_rise_k"], cooling.fluid, p["supply_liquid_c"])
     add("liquid_flow", "coolant flow", flow, "m3/s", f"{cooling.fluid} at its supply and rise")
     add("liquid_flow_per_kw", "coolant flow per kW", per_kw, "L/min/kW", f"{cooling.fluid} at its supply and rise")
-    rack_w, row_w, cdus = _wet(request, p, demand)
-    add("liquid_flow_rack", "coolant flow of a rack", rack_w * per_kw / 1e3, "L/min", "the rack with the most heat")
+    rack_w, row_w, cdus, floor = _wet(request, values, demand)
+    add("liquid_flow_rack", "coolant flow of a rack", rack_w * per_kw / 1e3, "L/min",
+        f"the rack with the most heat; as its circuit, on {floor}")  # fmt: skip
     add(
         "supply",
         "coolant supply",
@@ -228,9 +229,10 @@ def _liquid(request: Request, p: Mapping[str, Values], demand: Demand, liquid_w:
     add("pump", "coolant pumps", pump, "W", "flow times head over efficiency")
     row_flow = liquid.flow_m3_s(row_w, p["liquid_rise_k"], cooling.fluid, p["supply_liquid_c"])
     main = liquid.pipe_diameter_m(row_flow, p["pipe_velocity_m_s"])
-    add("pipe", "pipe to a row, bore", main, "m", "its flow at the velocity chosen")
+    add("pipe", "pipe to a row, bore", main, "m", "the flows of its racks together, at the velocity chosen")
     add("pipe_dn", "pipe to a row, nominal size", liquid.nominal_size(main), "mm", "the next DN of ISO 6708")
-    add("cdus", "CDUs", cdus, "", f"{cooling.cdu_topology} in each row that has liquid")
+    add("cdus", "CDUs", cdus, "", f"{cooling.cdu_topology} in each row that has liquid, on its racks' circuits: so few "
+        "racks may peak together; only the plant sees the fleet's recommended power")  # fmt: skip
     if math.isfinite(limit_c := liquid.class_limit_c(cooling.water_class)):
         add("water_class_margin", "facility water below the limit of its class", limit_c - facility_supply_c(p), "K",
             f"{cooling.water_class} allows {limit_c:g} degC")  # fmt: skip
@@ -241,19 +243,26 @@ def _liquid_cooled(request: Request) -> tuple[Entry, ...]:
     return tuple(entry for entry in request.fleet if entry.system.liquid_fraction.high > 0)
 
 
-def _wet(request: Request, p: Mapping[str, Values], demand: Demand) -> tuple[Values, Values, Values]:
-    """Heat into the liquid in W of the rack and of the row that have the most of it, and how many CDUs all rows take.
-    Racks and rows are full ones: a last row of one rack makes the others no thinner."""
+def _wet(request: Request, values: Mapping[str, Values], demand: Demand) -> tuple[Values, Values, Values, str]:
+    """Heat into the liquid in W of the rack and of the row that have the most of it, how many CDUs all rows take, and
+    what that heat rests on. Pipes and CDUs carry what a rack may draw, as its circuit does, and each rack's valve holds
+    that flow at any load: what they see are not the fleet's statistics. Racks and rows are full ones: a last row of one
+    rack makes the others no thinner."""
     cooling, racks_per_row = request.site.cooling, request.site.electrical.racks_per_row
     rack_w: Values = 0.0
     row_w: Values = 0.0
     cdus: Values = 0.0
+    floor, most_w = "", 0.0
     for entry in _liquid_cooled(request):
-        if float(np.max(demand.liquid_w[entry.name])) <= 0:
+        liquid = values[f"fleet.{entry.name}.liquid_fraction"]
+        if float(np.max(liquid)) <= 0:
             continue
-        unit_w = demand.liquid_w[entry.name] / entry.units
-        of_row_w = unit_w * min(entry.units, entry.per_rack * racks_per_row)
-        rack_w = np.maximum(rack_w, unit_w * min(entry.units, entry.per_rack))
-        row_w = np.maximum(row_w, of_row_w)
-        cdus = cdus + demand.rows[entry.name] * redundancy.count(of_row_w, p["cdu_w"], cooling.cdu_topology)
-    return rack_w, row_w, cdus
+        circuit, in_rack = demand.circuits[entry.name], min(entry.units, entry.per_rack)
+        wet_w = circuit.load_w * liquid
+        of_row_w = wet_w / in_rack * min(entry.units, entry.per_rack * racks_per_row)
+        if (mean_w := float(np.mean(wet_w))) > most_w:
+            floor, most_w = circuit.floor, mean_w
+        rack_w, row_w = np.maximum(rack_w, wet_w), np.maximum(row_w, of_row_w)
+        count = redundancy.count(of_row_w, values[f"{COOLING}cdu_w"], cooling.cdu_topology)
+        cdus = cdus + demand.rows[entry.name] * count
+    return rack_w, row_w, cdus, floor

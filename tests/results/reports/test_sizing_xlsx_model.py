@@ -177,6 +177,17 @@ def test_other_machines_and_other_redundancy_move_the_workbook_as_they_move_the_
     assert asked.site.electrical.ups_topology != "2N"
 
 
+@pytest.mark.parametrize(("paths", "proof"), [(2, ""), (3, ""), (2, "held in the run"), (3, "held in the run")])
+def test_a_racks_coolant_follows_its_circuit_whatever_that_is_sized_on(paths: int, proof: str) -> None:
+    load = msgspec.structs.replace(entry("gb200_nvl72").load, cap_w=125e3, cap_proof=proof)
+    feed = {"feed": {"paths": paths}}
+    asked = request(entry("gb200_nvl72", 100, load), entry("dgx_h100", 64), site=changed_site(electrical=feed))
+    model, calculated = figures(asked), Calculated(workbook(asked))
+    for name in ("rack_l_min", "pipe_mm", "cdus"):
+        factor = 1000 if name == "pipe_mm" else 1
+        assert calculated.named(name) == pytest.approx(model[PAIRS[name]] * factor, rel=1e-4), name
+
+
 @functools.cache
 def in_the_desert() -> tuple[bytes, Request]:
     """Racks and nodes side by side, some measured, in Phoenix."""

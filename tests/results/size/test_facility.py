@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -122,7 +123,6 @@ def test_coolant_flow_is_15_litres_a_minute_and_kw_at_10_k_and_40_degrees() -> N
     assert found["cooling.liquid_flow_per_kw"] == pytest.approx(1.50, abs=0.01)
     litres = found["cooling.liquid_heat"] / 1e3 * found["cooling.liquid_flow_per_kw"]
     assert found["cooling.liquid_flow"] * 60_000 == pytest.approx(litres)
-    assert found["cooling.liquid_flow_rack"] == pytest.approx(litres / 100)
     assert found["cooling.return"] - found["cooling.supply"] == 10
 
 
@@ -133,10 +133,28 @@ def test_pipes_and_cdus_are_those_of_a_full_row() -> None:
     assert nine["cooling.pipe"] == pytest.approx(eight["cooling.pipe"])
     assert nine["cooling.cdus"] == 2 * eight["cooling.cdus"]
     assert nine["cooling.liquid_flow_rack"] == pytest.approx(one["cooling.liquid_flow_rack"])
-    flow = 8 * one["cooling.liquid_flow"]
-    assert eight["cooling.pipe"] == pytest.approx(math.sqrt(4 * flow / math.pi / 2.0))
-    assert one["cooling.pipe"] == pytest.approx(math.sqrt(4 * one["cooling.liquid_flow"] / math.pi / 2.0))
-    assert eight["cooling.cdus"] == math.ceil(eight["cooling.liquid_heat"] / 1e6) + 1
+    flow = one["cooling.liquid_flow_rack"] / 60_000
+    assert eight["cooling.pipe"] == pytest.approx(math.sqrt(4 * 8 * flow / math.pi / 2.0))
+    assert one["cooling.pipe"] == pytest.approx(math.sqrt(4 * flow / math.pi / 2.0))
+    assert eight["cooling.cdus"] == math.ceil(8 * 132e3 * 0.871 / 1e6) + 1
+
+
+def test_pipes_and_cdus_carry_the_nameplate_unless_a_cap_is_proven() -> None:
+    kw_liquid = 132 * 0.871
+    found = point(request(GB200))
+    line = found.sheet.values()
+    litres = line["cooling.liquid_flow_rack"]
+    assert litres == pytest.approx(kw_liquid * line["cooling.liquid_flow_per_kw"])
+    assert 170 < litres < 195  # published for the rack
+    assert "the nameplate" in found.sheet.entries["cooling.liquid_flow_rack"].basis
+    # the plant has the fleet's recommended power, which is less
+    assert line["cooling.liquid_flow"] * 60_000 < 100 * litres
+    for proof, kw in (("", 132), ("cap held in the run", 125)):
+        load = msgspec.structs.replace(GB200.load, cap_w=125e3, cap_proof=proof)
+        capped = figures(request(entry("gb200_nvl72", units=100, load=load)))
+        assert capped["feeds.rack.load"] == kw * 1e3
+        litres = kw * 0.871 * capped["cooling.liquid_flow_per_kw"]
+        assert capped["cooling.liquid_flow_rack"] == pytest.approx(litres)
 
 
 def test_racks_without_liquid_do_not_thin_the_coolant_of_the_others() -> None:
