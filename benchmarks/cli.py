@@ -18,6 +18,7 @@ perwatt: throughput per watt of AI-factory hardware.
   perwatt run suite=smoke            measure what is here: GPUs, or the CPU     (about a minute)
   perwatt report run=latest          the results of a run again, in any format
   perwatt merge run=RUN              what many nodes wrote made one: tables, and who is missing
+  perwatt launch show launcher=slurm what would be started on each node; for launcher=k8s the manifest
   perwatt doctor                     what can be measured here, and how to enable the rest
 
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
@@ -60,7 +61,7 @@ nodes    launcher=slurm launcher.nodes=64 (a job of its own; or inside salloc --
 meters   meter=auto | none | rapl | nvml | ...      several side by side: meter=[nvml,redfish]      `perwatt meter list`
 target   target=auto | h100_sxm | ...  datasheet peaks to lay the results beside
 
---dry-run                        print the cases and how long they will take; measure nothing
+--dry-run                        print the cases, how long they will take and what would be started; start nothing
 perwatt run resume=RUN           finish a run that was interrupted or killed, with its own configuration
 perwatt run --cfg job            print the composed configuration
 perwatt run --multirun profile.window_s=0.5,2     several runs, in one folder under results/runs/
@@ -88,6 +89,26 @@ devices.parquet   each device: cases measured, failed, skipped, missing
 merged.json       MISSING hosts and devices and DAMAGED lines, which are also printed; neither stops the merge
 
 Repeat it at will: the same records give the same files. In Python: perwatt.results.fleet.merge.load(RUN)
+"""
+
+LAUNCH_HELP = """\
+perwatt launch show launcher=NAME [KEY=VALUE ...]: what `perwatt run` with the same keys would start, as lines of a
+shell. Nothing is started; `perwatt run ... --dry-run` prints the cases and their time as well.
+
+launcher=inline | torchrun                         the processes of this machine
+launcher=slurm                                     in an allocation: srun; outside, with launcher.nodes=N: sbatch
+launcher=ssh launcher.hosts='n[001-064]'           ClusterShell's clush, one ssh a host
+launcher=mpi launcher.hosts=[a,b]                  mpirun; launcher.flavour=openmpi | mpich
+launcher=k8s launcher.nodes=N launcher.image=IMAGE the documents for Kubernetes (1.33 or newer) and nothing else:
+         perwatt launch show suite=acceptance launcher=k8s launcher.nodes=4 launcher.image=REGISTRY/IMAGE |
+           kubectl apply -f -
+         An indexed Job of one pod a node with its headless Service. Its first pod leads, over ssh, once the others
+         answer. Before: a claim that all pods may write (launcher.claim) and a key (launcher.secret):
+           ssh-keygen -t ed25519 -N '' -f id
+           kubectl create secret generic perwatt-ssh --from-file=id --from-file=id.pub
+         launcher.gpu=amd.com/gpu launcher.gpus=8 '+launcher.resources={rdma/ib: 1}' launcher.namespace=NAME
+         +launcher.environment.NCCL_SOCKET_IFNAME=eth0 +launcher.node_selector.pool=gpu
+config_dir=DIR                                     your own YAML: DIR/launcher/mine.yaml is then launcher=mine
 """
 
 DOCTOR_HELP = """\
@@ -215,6 +236,12 @@ def _merge(arguments: Sequence[str]) -> int:
     return merge(arguments)
 
 
+def _launch(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.launching import launch
+
+    return launch(arguments)
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.doctor import doctor
 
@@ -231,6 +258,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "run": (_run, RUN_HELP),
     "report": (_report, REPORT_HELP),
     "merge": (_merge, MERGE_HELP),
+    "launch": (_launch, LAUNCH_HELP),
     "doctor": (_doctor, DOCTOR_HELP),
     "meter": (_meter, METER_HELP),
     "kernels": (_kernels, KERNELS_HELP),

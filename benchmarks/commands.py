@@ -128,7 +128,7 @@ def _job(config: Any) -> int:
     plan = check(plain, _user_dirs(about))
     plain["kernels"] = dict(plan.entries)  # with the models' shapes: what is kept needs no file of the user's
     if config.dry_run:
-        return _dry_run(plain, plan)
+        return _dry_run(plain, plan, list(about.overrides.task))
     sweep = about.mode is not None and about.mode.name == "MULTIRUN"
     where = folder.create(
         Path(about.sweep.dir) if sweep else parent, config.suite, str(about.job.num) if sweep else None
@@ -218,17 +218,14 @@ def _conclude(where: Path, lost: str) -> None:
         print(f"perwatt run: {lost}; finish with: perwatt run resume={where}", file=sys.stderr)
 
 
-def _dry_run(plain: dict[str, Any], plan: Any) -> int:
-    """The cases and the estimated time, for the device that is here or the one that was named."""
+def _dry_run(plain: dict[str, Any], plan: Any, overrides: Sequence[str]) -> int:
+    """The cases, the estimated time and what would be started, for the device that is here or was named."""
+    from perwatt.benchmarks import launching
     from perwatt.benchmarks.plan import estimate_s
     from perwatt.benchmarks.progress import duration
 
-    kind, devices = plain["device"], 0
-    if kind == "auto":
-        from perwatt.benchmarks.devices import count, device_type
-
-        kind = device_type("auto")
-        devices = count(kind)
+    kind, devices = found = launching.devices(plain["device"])
+    started = launching.commands(plan.launcher, plain, [o for o in overrides if not o.startswith("dry_run")], found)
     ranks = plan.launcher.ranks or (2 if kind == "cpu" else max(devices, 2))
     cases = plan.cases(kind, ranks)
     for planned in cases:
@@ -240,6 +237,7 @@ def _dry_run(plain: dict[str, Any], plan: Any) -> int:
     print(
         f"\n{len(cases)} cases on {kind}, about {duration(seconds)} (h:m:s) for each device, all devices side by side"
     )
+    print("", *started, "", sep="\n")
     last_line(suite=plain["suite"], cases=len(cases), estimate_s=round(seconds, 1), exit=0)
     return 0
 

@@ -29,9 +29,11 @@ def device_type(wanted: str) -> str:
 
 def count(kind: str) -> int:
     """How many devices of this kind there are; the CPU is one."""
+    if kind == "cpu":
+        return 1
     import torch
 
-    return 1 if kind == "cpu" else int(torch.accelerator.device_count())
+    return int(torch.accelerator.device_count())
 
 
 def describe(kind: str, index: int) -> Device:

@@ -10,9 +10,12 @@ from perwatt.benchmarks.config import BadRequest, compose, explain
 from perwatt.benchmarks.environment import describe, host
 from perwatt.benchmarks.launch.inline import Inline
 from perwatt.benchmarks.launch.job import Launcher
+from perwatt.benchmarks.launch.mpi import Mpi
+from perwatt.benchmarks.launch.slurm import Slurm
+from perwatt.benchmarks.launch.ssh import Ssh
 from perwatt.benchmarks.launch.torchrun import Torchrun
 
-LAUNCHERS: tuple[type[Launcher], ...] = (Inline, Torchrun)
+LAUNCHERS: tuple[type[Launcher], ...] = (Inline, Torchrun, Slurm, Ssh, Mpi)
 
 
 def doctor(arguments: Sequence[str]) -> int:

@@ -52,6 +52,11 @@ class _Watched:
     exit: int | None = None
 
 
+def alone(run: Path, hosts: Sequence[str]) -> Job:
+    """Every host's own run, each by itself."""
+    return Job(len(hosts), run / "logs", hosts=tuple(hosts), group=False, module=NODE, arguments=(str(run),))
+
+
 def watch(
     launcher: Launcher,
     run: Path,
@@ -65,7 +70,7 @@ def watch(
     ``stopped``: whether somebody asked to stop; the nodes are asked in turn, and their last words waited for.
     """
     log = run / NODES / "launcher.log"
-    job = Job(len(hosts), run / "logs", hosts=tuple(hosts), group=False, module=NODE, arguments=(str(run),))
+    job = alone(run, hosts)
     job.log_dir.mkdir(exist_ok=True)
     command = launcher.command(job)
     seen = {host: _Watched(heard=time.monotonic()) for host in hosts}

@@ -12,10 +12,14 @@ from perwatt.benchmarks.launch.slurm import ASK_S, Slurm
 LOG = "slurm.log"
 
 
+def submission(launcher: Slurm, run: Path) -> list[str]:
+    """The sbatch line for ``run``. Raises ValueError if it is not said for how many nodes."""
+    return launcher.submission([sys.executable, "-m", "perwatt.benchmarks.cli", "run", f"resume={run}"], run / LOG)
+
+
 def submit(launcher: Slurm, run: Path) -> str:
     """The number of the job that was submitted for ``run``. Raises BadRequest if Slurm refuses it."""
-    program = [sys.executable, "-m", "perwatt.benchmarks.cli", "run", f"resume={run.resolve()}"]
-    argv = launcher.submission(program, run.resolve() / LOG)
+    argv = submission(launcher, run.resolve())
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=ASK_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
