@@ -113,6 +113,7 @@ MUTANTS: dict[str, Callable[[Operands, torch.Tensor], object]] = {
 }
 
 
+@pytest.mark.usefixtures("emulated")
 @pytest.mark.parametrize("name", MUTANTS)
 @pytest.mark.parametrize("large", [False, True])
 def test_a_wrong_product_is_found(cpu: Place, monkeypatch: pytest.MonkeyPatch, name: str, large: bool) -> None:
@@ -124,6 +125,7 @@ def test_a_wrong_product_is_found(cpu: Place, monkeypatch: pytest.MonkeyPatch, n
         spec.prepare(cpu)
 
 
+@pytest.mark.usefixtures("emulated")
 def test_every_group_is_looked_at_where_not_all_are_compared(cpu: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("perwatt.kernels.reference.BUDGET_FLOPS", 1e5)
     spec = MatmulGrouped(groups=12, tokens=120, n=96, k=64)
