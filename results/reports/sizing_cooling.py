@@ -12,17 +12,16 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from perwatt.results.reports import sizing_air
 from perwatt.results.reports.sizing_cells import Computed, Draft
 from perwatt.results.reports.sizing_circuits import rack_load
 from perwatt.results.reports.sizing_demand import Part
 from perwatt.results.reports.sizing_equipment import air_water, equipment, racks_per_row, stands
 from perwatt.results.reports.sizing_formula import Term, choose, counted, interpolated, least, most, root, summed
 from perwatt.results.size.facts import Facts
-from perwatt.results.size.fluid import AIR_CP_J_KG_K, M3_S_PER_CFM
 from perwatt.results.size.loop import LATENT_HEAT_MJ_KG, LEAST_LIFT_K, MJ_PER_KWH, PLANTS
 from perwatt.results.size.reuse import KELVIN
 
-AIR_J_KG_K = 287.042  # gas constant of dry air, ASHRAE Fundamentals 2017, chapter 1
 # Writes an intermediate figure: its name, its label, its formula, its unit.
 Put = Callable[[str, str, Term, str], Term]
 
@@ -123,9 +122,10 @@ def design(d: Draft, fleet: Sequence[Part], it: Term, ups_in: Term, other: Term,
     blown = 1 - liquid_w / it + loss
     liquid = cell("liquid", "heat in the liquid, W/W", liquid_w / it, "1")
     air = cell("air", "heat in the air with its fans, W/W", blown * (1 + d.term("cooling.air_fan")), "1")
+    air_w = d.put(block, "air_w", "heat into the air", air * it, "W", "cooling.air_heat")
+    sizing_air.hall(d, fleet, facts, air_w)
     needs = water_needs(d)
     found = plant(d, cell, db, wb, needs, liquid, air)
-    air_w = d.put(block, "air_w", "heat into the air", air * it, "W", "cooling.air_heat")
     d.put(block, "rejected_w", "heat rejected at the design hour", found.rejected * it, "W", "cooling.rejected",
           title=True)  # fmt: skip
     chilled = found.chilled * (liquid + air) * (1 + d.term("cooling.pump")) * it
@@ -136,20 +136,9 @@ def design(d: Draft, fleet: Sequence[Part], it: Term, ups_in: Term, other: Term,
     equipment(d, fleet, facts, found.loops, it, air_w)
     block.append(Computed("cooling_w", "electricity for cooling", (found.cooling * it).text,
                           (found.cooling * it).number, "W", reported_w, True))  # fmt: skip
-    _air(d, facts.altitude_m, facts.pressure_pa, air_w)
+    sizing_air.of_a_rack(d, fleet)
     if liquid_w.number > 0:
         _liquid(d, fleet, facts, liquid_w)
-
-
-def _air(d: Draft, altitude_m: float, pressure_pa: float, air_w: Term) -> None:
-    pressure = d.stated("pressure_pa", "air pressure", pressure_pa, "Pa", f"standard atmosphere at {altitude_m:g} m",
-                        "modelled")  # fmt: skip
-    density = pressure / (AIR_J_KG_K * (d.term("cooling.supply_air_c") + KELVIN))
-    density = d.put(d.book.cooling, "air_kg_m3", "density of the supply air", density, "kg/m3")
-    flow = air_w / (density * AIR_CP_J_KG_K * d.term("cooling.air_rise_k"))
-    flow = d.put(d.book.cooling, "air_m3_h", "air flow", flow * 3600, "m3/h", "cooling.air_flow", factor=3600,
-                 title=True)  # fmt: skip
-    d.put(d.book.cooling, "air_cfm", "air flow", flow / 3600 / M3_S_PER_CFM, "CFM", "cooling.air_flow_cfm")
 
 
 def _liquid(d: Draft, fleet: Sequence[Part], facts: Facts, liquid_w: Term) -> None:

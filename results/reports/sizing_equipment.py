@@ -54,7 +54,7 @@ def air_water(d: Draft) -> tuple[Term, Term]:
     """The water of the air handlers in degrees C: supply, and return, which is no warmer than the air that it cools."""
     air_c = d.term("cooling.supply_air_c")
     supply = air_c - d.term("cooling.air_approach_k")
-    back = least(supply + d.term("cooling.air_water_rise_k"), air_c + d.term("cooling.air_rise_k"))
+    back = least(supply + d.term("cooling.air_water_rise_k"), air_c + d.cell("hall_rise_k"))
     return supply, back
 
 

@@ -59,6 +59,7 @@ def year(
     sheet: Sheet,
 ) -> Year:
     """Add the lines of the year to ``sheet``."""
+    values = {**values, "site.cooling.air_rise_k": built.air_rise_k}
     p = cooling_values(values)
     it_w, liquid = _mean(request, values, demand)
     bins = shifted(weather, values["site.cooling.warming_k"])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perwatt.results.size import air, liquid, redundancy
+from perwatt.results.size import air, fitting, hall, liquid, redundancy
 from perwatt.results.size.chain import Built, Chain, Through
 from perwatt.results.size.demand import TITLES, Demand
 from perwatt.results.size.equipment import equipment
@@ -31,7 +31,8 @@ COOLING = "site.cooling."
 
 @dataclass(frozen=True)
 class Facility:
-    """What was built, the design hour, and each column of the demand on its way through the chain."""
+    """What was built, the design hour, and each column of the demand on its way through the chain. ``fits``: what of
+    the temperatures does not fit the machines. ``air_rise_k``: of all air of the hall."""
 
     chain: Chain
     built: Built
@@ -40,6 +41,8 @@ class Facility:
     loss: Values
     warnings: tuple[Finding, ...]
     failing: tuple[Finding, ...]
+    fits: tuple[Finding, ...]
+    air_rise_k: Values
 
 
 def cooling_values(values: Mapping[str, Values]) -> dict[str, Values]:
@@ -66,6 +69,9 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     # losses first without cooling, which the UPS does not carry: they are heat that the plant has to remove
     first = chain.at_design(it_w, 0.0 * it_w, chain.build(ups_it_w, 0.0 * it_w))
     loss = first.loss_fraction
+    rise_k = hall.rise_k(request, values, demand, it_w * (1 - demand.liquid + loss) * (1 + p["air_fan"]))
+    values = {**values, f"{COOLING}air_rise_k": rise_k}
+    p = cooling_values(values)
     design = hour(db_c, wb_c, site.cooling.plant, p, demand.liquid, loss)
     built = chain.build(ups_it_w, cooling_w(design) * it_w)
     through = {name: chain.at_design(w, cooling_w(design) * w, built) for name, w in demand.site_w.items()}
@@ -80,7 +86,8 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     liquid_racks = sum(demand.racks[entry.name] for entry in _liquid_cooled(request))
     ride_through(p, design.liquid_w * it_w, liquid_racks, design.air_w * it_w, sum(demand.racks.values()), sheet)
     warnings = _chilled(request, demand, design)
-    return Facility(chain, built, design, through, loss, warnings, failing)
+    fits = fitting.temperatures(request, values)
+    return Facility(chain, built, design, through, loss, warnings, failing, fits, rise_k)
 
 
 def _chilled(request: Request, demand: Demand, design: Hour) -> tuple[Finding, ...]:
@@ -194,6 +201,14 @@ def _cooling(
     flow_air = air.flow_m3_s(air_w, p["air_rise_k"], p["supply_air_c"], altitude_m)
     add("air_flow", "air flow", flow_air, "m3/s", f"at its supply temperature and {altitude_m:g} m")
     add("air_flow_cfm", "air flow", air.cfm(flow_air), "CFM", "the same")
+    add(
+        "air_rise",
+        "air of the hall warms by",
+        p["air_rise_k"],
+        "K",
+        "its heat over what its machines move, and past them",
+    )
+    hall.racks(request, values, demand, sheet)
     if float(np.max(liquid_w)) <= 0:
         add("liquid_flow", "coolant flow", None, "m3/s", "no system of the fleet gives heat to a liquid")
     else:

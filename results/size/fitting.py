@@ -1,15 +1,22 @@
 """Does the hardware fit the site: what a sizing can work out, and yet nobody could build or run.
 
 Checked on the likeliest figures: the voltage at the supplies (``U / sqrt(3)`` between line and neutral), temperature
-and class of the water, a loop for it at all, units in a rack, paths and supplies, altitude. Thinner air carries less
-heat: ASHRAE TC 9.9 lowers the warmest air that a machine stands with height. A fact that is not known is not checked.
+and class of the water, a loop for it at all, units in a rack, paths and supplies, the air's temperature, altitude;
+temperatures also in every draw. Thinner air carries less heat: ASHRAE TC 9.9 lowers the warmest air that a machine
+stands with height. A fact that is not known is not checked.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
+import numpy as np
+
+from perwatt.results.size.finding import Finding, in_draws
 from perwatt.results.size.liquid import class_limit_c
+from perwatt.results.size.parameter import Values
+from perwatt.results.size.request import Request
 from perwatt.results.size.site import Feed, Site
 from perwatt.results.size.system import System
 
@@ -29,9 +36,41 @@ def warnings(system: System, site: Site, *, per_rack: int | None = None, altitud
         found += [_loop(system, site)]
         if site.cooling.liquid_loop:
             found += [_coolant(system, site), _water(system, site)]
+    if system.liquid_fraction.mode < 1:
+        found.append(_air(system, site, height_m))
     if system.liquid_fraction.mode < 1 and height_m is not None:
         found.append(_altitude(system, site, height_m))
     return [line for line in found if line]
+
+
+def temperatures(request: Request, values: Mapping[str, Values]) -> tuple[Finding, ...]:
+    """What coolant, facility water and air are warmer than, with the share of the draws in which they are."""
+    cooling, found = request.site.cooling, []
+    liquid_c, air_c = values["site.cooling.supply_liquid_c"], values["site.cooling.supply_air_c"]
+    height_m = request.site.above_sea_m(request.climate.altitude_m)
+    thinner_k = np.maximum(height_m - values["site.cooling.derating_from_m"], 0) / values["site.cooling.derating_m"]
+    water_c, class_c = liquid_c - values["site.cooling.cdu_approach_k"], class_limit_c(cooling.water_class)
+    for entry in request.fleet:
+        at, system = f"fleet.{entry.name}", entry.system
+        liquid = float(np.max(values[f"{at}.liquid_fraction"])) > 0 and cooling.liquid_loop
+        in_air = float(np.min(values[f"{at}.liquid_fraction"])) < 1
+        coolant_max_c, air_max_c = values.get(f"{at}.supply_max_c"), values.get(f"{at}.supply_air_max_c")
+        for key, what, have_c, most_c, stands in (
+            ("coolant", "coolant", liquid_c, coolant_max_c if liquid else None, f"{system.title} stands"),
+            ("water", "facility water", water_c, class_c if liquid else None,
+             f"class {cooling.water_class} allows"),
+            ("air", "supply air", air_c, air_max_c - thinner_k if air_max_c is not None and in_air else None,
+             f"{system.title} stands"),
+        ):  # fmt: skip
+            over_k = np.atleast_1d(have_c - (math.inf if most_c is None else most_c))
+            if share := float(np.mean(over_k > 0)):
+                up_to = "up to " if over_k.size > 1 else ""
+                text = (
+                    f"{entry.name}: {key}: {what} is {up_to}{float(np.max(over_k)):.3g} K warmer than"
+                    f" {stands}{in_draws(share)}"
+                )
+                found.append(Finding(f"{entry.name}.{key}", text, share))
+    return tuple(found)
 
 
 def voltages(feed: Feed, phases: int) -> dict[str, float]:
@@ -126,6 +165,22 @@ def _water(system: System, site: Site) -> str:
             f" of {approach_k:g} K: hold it there, or choose a cooler class"
         )
     return ""
+
+
+def _air(system: System, site: Site, height_m: float | None) -> str:
+    """The hall's air against the warmest that the machine stands, less what the altitude takes off."""
+    most = system.supply_air_max_c
+    if most is None:
+        return ""
+    above_m = max((height_m or 0.0) - site.cooling.derating_from_m.mode, 0.0)
+    supply_c, most_c = site.cooling.supply_air_c.mode, most.mode - above_m / site.cooling.derating_m.mode
+    if supply_c <= most_c:
+        return ""
+    at = f" at {height_m:g} m" if above_m else ""
+    return (
+        f"air: supplied at {supply_c:g} degrees C, {supply_c - most_c:.3g} K warmer than {system.title} stands{at}"
+        f" ({most.mode:g}: {most.source})"
+    )
 
 
 def _altitude(system: System, site: Site, height_m: float) -> str:

@@ -193,6 +193,11 @@ def inputs(entries: tuple[Entry, ...]) -> dict[str, Parameter]:
             f"{name}.utilisation": entry.utilisation,
             f"{name}.liquid_fraction": system.liquid_fraction,
         }
+        # a rise of the air follows from its flow
+        air = ("airflow_m3_s",) if system.airflow_m3_s is not None else ("air_rise_k",)
+        for key in (*air, "supply_max_c", "supply_air_max_c"):
+            if (stated := getattr(system, key)) is not None:
+                found[f"{name}.{key}"] = stated
         if system.idle_w is None:
             found[f"{name}.idle_fraction"] = entry.idle_fraction
         else:

@@ -70,7 +70,8 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
     if request.draws:
         values = drawn(known, request.draws, request.seed)
         over = evaluate(request, weather, values)
-        doubts = doubtful((*point.failing, *point.facility.warnings), (*over.failing, *over.facility.warnings))
+        likely, often = ((*one.failing, *one.facility.warnings, *one.facility.fits) for one in (point, over))
+        doubts = doubtful(likely, often)
         drawn_lines = over.sheet.values()
         found = bands(drawn_lines)
         dominant = drivers(

@@ -126,7 +126,9 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     above which the warmest air that machines stand falls, by 1 K each ``derating_m``. Coolers (dry coolers, towers'
     cells) and chillers of ``cooler_w`` and ``chiller_w`` stand in groups of ``plant_group_w``, each group with the
     spare of ``plant_topology``; air handlers likewise. ``thermal_mass_j_k`` of the coolant and ``air_thermal_mass_j_k``
-    of the air, with what each touches: of a rack. ``air_water_rise_k``: of the water in the air handlers."""
+    of the air, with what each touches: of a rack. ``air_water_rise_k``: of the water in the air handlers.
+    ``air_rise_k``: of the hall's air through machines that state neither their airflow nor a rise; ``air_bypass``: air
+    that goes past those that do, over what they move."""
 
     plant: Literal["dry", "adiabatic", "tower", "chiller"]
     fluid: Literal["PG25", "water"]
@@ -182,6 +184,10 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crah_group_w: Parameter = Parameter(5e5, "W", "chosen: N+1 builds a fifth more")
     crah_topology: Topology = "N+1"
     air_water_rise_k: Parameter = Parameter(8.0, "K", "practice: water in the coils of air handlers", 5.0, 12.0)
+    air_bypass: Parameter = Parameter(
+        0.05, "1", "Schneider Electric, The Green Grid, 2019: what is asked of containment, 3 to 5 % of the"
+        " machines' air; top: assumed, no containment", 0.0, 0.25
+    )  # fmt: skip
     air_thermal_mass_j_k: Parameter = Parameter(
         60e3, "J/K", "per rack: bottom 10 m3 of air, mode five times that with what stands in it", 12e3, 200e3
     )

@@ -55,7 +55,8 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``peak_w`` the short electrical peak (EDPp), all AC in W. ``host_w``: everything but the GPUs at the DC side, in W.
     ``mean_fraction``: mean input in training over ``vendor_max_w``, ``peak_over_mean``: the highest second over that
     mean, of systems that were measured and published: used only where nothing was measured. ``liquid_fraction`` of the
-    heat goes into the liquid. ``airflow_m3_s`` of the whole unit at its maximum; ``supply_max_c``: warmest coolant.
+    heat goes into the liquid. ``airflow_m3_s`` of the whole unit at its maximum; ``supply_max_c``: warmest coolant,
+    ``supply_air_max_c``: warmest air.
     ``supply_v``: voltage that its supplies take. ``per_rack`` is the most that the vendor puts into one rack."""
 
     name: str
@@ -79,6 +80,7 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     airflow_m3_s: Parameter | None = None
     air_rise_k: Parameter | None = None
     supply_max_c: Parameter | None = None
+    supply_air_max_c: Parameter | None = None
     height_u: int | None = None
     weight_kg: Parameter | None = None
     peak_flops: Parameter | None = None

@@ -94,11 +94,11 @@ def test_in_every_draw_units_carry_their_load_after_the_fault() -> None:
 
 
 def test_water_of_the_air_handlers_rises_no_higher_than_the_air() -> None:
-    found = figures(request(AIR), supply_air_c=25.0, air_approach_k=4.0, air_water_rise_k=8.0, air_rise_k=12.0)
+    found = figures(request(GB200), supply_air_c=25.0, air_approach_k=4.0, air_water_rise_k=8.0, air_rise_k=12.0)
     assert (found["cooling.air.water_supply"], found["cooling.air.water_return"]) == (21, 29)
     flow = liquid.flow_m3_s(found["cooling.air_heat"], 8.0, "PG25", 21.0)
     assert found["cooling.air.water_flow"] == pytest.approx(flow)
-    hot = figures(request(AIR), supply_air_c=25.0, air_approach_k=4.0, air_water_rise_k=20.0, air_rise_k=12.0)
+    hot = figures(request(GB200), supply_air_c=25.0, air_approach_k=4.0, air_water_rise_k=20.0, air_rise_k=12.0)
     assert hot["cooling.air.water_return"] == 37
 
 

@@ -214,7 +214,7 @@ def test_published_ratios_are_drawn_where_nothing_was_measured() -> None:
     assert inputs((made,)).keys() == {
         f"fleet.dgx_h100.{key}"
         for key in ("mean_fraction", "peak_over_mean", "vendor_max_w", "nameplate_w", "utilisation", "idle_w",
-                    "liquid_fraction")
+                    "liquid_fraction", "airflow_m3_s", "supply_air_max_c")
     }  # fmt: skip
 
 
