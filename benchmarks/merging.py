@@ -27,7 +27,7 @@ def merge(arguments: Sequence[str]) -> int:
     last_line(
         run=str(first),
         merged=str(out),
-        records=len(found.index),
+        records=found.records,
         devices=len(found.devices),
         missing=len(found.missing),
         damaged=len(found.damaged),

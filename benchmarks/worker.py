@@ -39,7 +39,8 @@ from perwatt.benchmarks.task import Answer, Task
 from perwatt.benchmarks.timers import EventTimer, HostTimer, Timer
 from perwatt.kernels.triton.configuration import Table
 from perwatt.kernels.workload import Place, Prepared, Unsupported, Workload, WrongResult
-from perwatt.results.record import BOUNDARIES, Check, Failed, Idle, Measured, Outcome, Skipped, Work
+from perwatt.results.derived import BOUNDARIES
+from perwatt.results.record import Check, Failed, Idle, Measured, Outcome, Skipped, Work
 from perwatt.results.static import Static
 from perwatt.results.stats import summarise
 from perwatt.results.telemetry import write_part

@@ -18,6 +18,7 @@ from typing import Literal
 
 import msgspec
 
+from perwatt.results import derived
 from perwatt.results.peaks import peak_name
 from perwatt.results.static import Static
 
@@ -265,12 +266,6 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 Outcome = Measured | Skipped | Failed
 
-# Which boundary speaks for a device, nearest first: a rate per watt is taken at the first that was metered.
-BOUNDARIES: dict[str, tuple[str, ...]] = {
-    "cpu": ("cpu_package", "node_dc", "node_ac"),
-    "gpu": ("gpu", "module", "node_dc", "node_ac"),
-}
-
 
 class Record(msgspec.Struct, frozen=True):
     """One case of one run. ``time_utc`` is ISO 8601; ``flags`` are cautions for the reader (``indicative``, ``noisy``,
@@ -294,16 +289,12 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def amount(self) -> int:
         """Headline work of one launch: FLOP, bytes or message bytes. 0 where none was measured, or done."""
-        if (m := self.measured) is None:
-            return 0
-        work = {"flops": m.work.flops, "bytes": m.work.bytes, "message": m.work.message_bytes}
-        return work.get(m.work.headline, 0)
+        return derived.amount(m.work) if (m := self.measured) else 0
 
     @property
     def rate(self) -> float | None:
         """Headline work per second at the median time: FLOP/s, byte/s, or algbw in byte/s; None without work."""
-        m = self.measured
-        return self.amount / m.seconds.median if m and m.seconds.median > 0 and self.amount else None
+        return derived.rate(m.work, m.seconds.median) if (m := self.measured) else None
 
     @property
     def flops_per_s(self) -> float | None:
@@ -322,24 +313,12 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def meter(self) -> str | None:
         """The meter whose boundary speaks for this device, or None when nothing that encloses it was metered."""
-        m = self.measured
-        if m is None or not m.repetitions:
-            return None
-        metered = [energy for repetition in m.repetitions for energy in repetition.energies]
-        for boundary in BOUNDARIES.get(self.device.type, BOUNDARIES["gpu"]):
-            # a counter is preferred to the polled power of the same boundary
-            for source in ("counter", "integrated", "replayed", "modelled"):
-                for energy in metered:
-                    if energy.boundary == boundary and energy.source == source:
-                        return energy.meter
-        return None
+        return derived.meter(self.device.type, m.repetitions) if (m := self.measured) else None
 
     @property
     def energies(self) -> tuple[tuple[Repetition, Energy], ...]:
         """Each repetition with the energy of :attr:`meter`; empty when not metered."""
-        if (m := self.measured) is None or (name := self.meter) is None:
-            return ()
-        return tuple((r, e) for r in m.repetitions for e in r.energies if e.meter == name)
+        return derived.metered(m.repetitions, self.meter) if (m := self.measured) else ()
 
     @property
     def work_per_joule(self) -> float | None:
@@ -348,9 +327,7 @@ class Record(msgspec.Struct, frozen=True):
 
         For a collective the bus-bandwidth work (message bytes times bus factor) is used where the factor is not 0.
         """
-        work = self.bus_amount
-        ratios = [r.iterations * work / e.energy_j for r, e in self.energies if e.energy_j > 0] if work else []
-        return sum(ratios) / len(ratios) if ratios else None
+        return derived.figures(m.work, self.energies).work_per_joule if (m := self.measured) else None
 
     @property
     def tokens_per_s(self) -> float | None:
@@ -367,16 +344,12 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def bus_amount(self) -> float:
         """:attr:`amount`, for messages times their bus factor (the factor of a single rank is 0: then times 1)."""
-        m = self.measured
-        factor = m.work.bus_factor if m and m.work.headline == "message" else 0.0
-        return self.amount * (factor or 1.0) if m else 0.0
+        return derived.bus_amount(m.work) if (m := self.measured) else 0.0
 
     @property
     def power_w(self) -> float | None:
         """Mean power over the measured windows in W: total energy / total time; None if not metered."""
-        pairs = self.energies
-        time_s = sum(r.window_s for r, _ in pairs)
-        return sum(e.energy_j for _, e in pairs) / time_s if time_s > 0 else None
+        return derived.figures(m.work, self.energies).power_w if (m := self.measured) else None
 
     @property
     def of_peak(self) -> float | None:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
 
-from perwatt.results.record import Failed, Measured, Record
-from perwatt.results.store import decode
+from perwatt.results import derived
+from perwatt.results.fleet.brief import Brief, Measured, decode
+from perwatt.results.record import Failed
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Scope = Literal["node", "group"]
+ROWS_AT_ONCE = 1024  # as many as stay near the processor: of twenty times as many each took twice as long
 
 
 class Row(NamedTuple):
@@ -79,23 +82,33 @@ def read(hosts: Sequence[Host]) -> Found:
     """The rows of these hosts, in their order, each host's sorted by device and case."""
     import pyarrow as pa
 
+    columns = schema()
     rows: list[Row] = []
+    tables: list[pa.Table] = []
     lines: dict[str, int] = {}
     damaged: list[str] = []
+
+    def tabulate() -> None:
+        values = zip(*rows, strict=True) if rows else ((),) * len(columns)
+        arrays = [pa.array(column, field.type) for column, field in zip(values, columns, strict=True)]
+        tables.append(pa.Table.from_arrays(arrays, schema=columns))
+        rows.clear()
+
     for host in hosts:
-        best: dict[str, tuple[str, bytes, Record, str, int]] = {}
+        best: dict[str, tuple[str, bytes, Brief, str, int]] = {}
         count = 0
         for source in host.sources:
             count += _collect(source, best, damaged)
         lines[host.name] = count
         found = [_row(host, record, name, offset) for _, _, record, name, offset in best.values()]
         rows += sorted(found, key=lambda row: (row.device, row.case))
-    columns = zip(*rows, strict=True) if rows else ((),) * len(Row._fields)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema(), strict=True)]
-    return Found(pa.Table.from_arrays(arrays, schema=schema()), lines, damaged)
+        if len(rows) >= ROWS_AT_ONCE:
+            tabulate()
+    tabulate()
+    return Found(pa.concat_tables(tables), lines, damaged)
 
 
-def _collect(source: Source, best: dict[str, tuple[str, bytes, Record, str, int]], damaged: list[str]) -> int:
+def _collect(source: Source, best: dict[str, tuple[str, bytes, Brief, str, int]], damaged: list[str]) -> int:
     """Keep the latest record of each case; the number of whole lines that were read."""
     try:
         data = source.path.read_bytes()
@@ -121,42 +134,48 @@ def _collect(source: Source, best: dict[str, tuple[str, bytes, Record, str, int]
     return count
 
 
-def _row(host: Host, record: Record, file: str, offset: int) -> Row:
+def _row(host: Host, record: Brief, file: str, offset: int) -> Row:
     case, outcome = record.case, record.outcome
-    joules = [energy.energy_j for _, energy in record.energies]
-    measured = isinstance(outcome, Measured)
+    rate = time_s = energy_j = per_joule = power_w = None
+    kind, reason = "measured", ""
+    if isinstance(outcome, Measured):
+        # which meter speaks is found once, for all that is made of its energies
+        pairs = derived.metered(outcome.repetitions, derived.meter(record.device.type, outcome.repetitions))
+        time_s = outcome.seconds.median
+        rate = derived.rate(outcome.work, time_s)
+        energy_j, power_w, per_joule = derived.figures(outcome.work, pairs)
+    elif isinstance(outcome, Failed):
+        kind, reason = "failed", outcome.error
+    else:
+        kind, reason = "skipped", outcome.reason
     return Row(
-        scope=host.scope,
-        host=host.name or record.host,
-        device=case.device_index,
-        uuid=record.device.uuid,
-        case=case.key,
-        test=test(record),
-        kernel=case.kernel,
-        label=case.label,
-        ranks=case.ranks,
-        outcome="measured" if measured else "failed" if isinstance(outcome, Failed) else "skipped",
-        reason="" if isinstance(outcome, Measured) else _reason(outcome),
-        rate=record.rate,
-        time_s=outcome.seconds.median if isinstance(outcome, Measured) else None,
-        energy_j=sum(joules) if joules else None,
-        power_w=record.power_w,
-        per_joule=record.work_per_joule,
-        flags=" ".join(record.flags),
-        time_utc=record.time_utc,
-        file=file,
-        offset=offset,
+        host.scope,
+        host.name or record.host,
+        case.device_index,
+        record.device.uuid,
+        case.key,
+        _test(case.kernel, bytes(case.params), case.ranks, case.cache),
+        case.kernel,
+        case.label,
+        case.ranks,
+        kind,
+        reason,
+        rate,
+        time_s,
+        energy_j,
+        power_w,
+        per_joule,
+        " ".join(record.flags),
+        record.time_utc,
+        file,
+        offset,
     )
 
 
-def _reason(outcome: object) -> str:
-    return outcome.error if isinstance(outcome, Failed) else str(getattr(outcome, "reason", ""))
-
-
-def test(record: Record) -> str:
+@lru_cache(1 << 16)
+def _test(kernel: str, params: bytes, ranks: int, cache: str) -> str:
     """A hash of what makes the case itself, but for the device that it ran on."""
-    case = record.case
-    same = msgspec.json.encode([case.kernel, case.params, case.ranks, case.cache], order="sorted")
+    same = msgspec.json.encode([kernel, msgspec.json.decode(params), ranks, cache], order="sorted")
     return hashlib.sha256(same).hexdigest()[:16]
 
 
