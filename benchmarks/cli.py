@@ -182,6 +182,7 @@ perwatt size limit_mw=20 site=copenhagen systems=[dgx_h100,dgx_b200]        the 
 system   dgx_a100 dgx_h100 dgx_h200 dgx_b200 dgx_b300 hgx_* gb200_nvl72 gb300_nvl72 mi300x_node mi355x_node gaudi3_node
          sr780a_b200; DIR/system/mine.yaml with --config-dir DIR adds one
 site     copenhagen billund odum karup helsinki stockholm granada phoenix; site.climate=FILE.epw takes any other weather
+class    size_class=midsize: losses and cooling of colocation and midsize halls beneath the site; else hyperscale's
 fleet    fleet=[{system: dgx_h100, units: 100, mix: training}, {system: dgx_b200, units: 50, mix: inference}]
 growth   phases=[{name: first, units: {dgx_h100: 64}}, {name: whole, units: {dgx_h100: 191}}]
 change   site.electrical.ups_topology=2N site.electrical.ups_efficiency=0.96 site.cooling.plant=tower per_rack=2

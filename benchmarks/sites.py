@@ -41,9 +41,15 @@ def climate_named(name: str, directories: Iterable[str | Path] = ()) -> Climate:
     return _named("climate", name, Climate, list(directories))
 
 
-def site_named(name: str, directories: Iterable[str | Path] = (), changes: Mapping[str, object] | None = None) -> Site:
-    """The site in the file of that name, with ``changes`` (``{"cooling": {"plant": "tower"}}``) merged into it."""
-    return _named("site", name, Site, list(directories), changes)
+def site_named(
+    name: str,
+    directories: Iterable[str | Path] = (),
+    changes: Mapping[str, object] | None = None,
+    size_class: str = "",
+) -> Site:
+    """The site in the file of that name, with ``changes`` (``{"cooling": {"plant": "tower"}}``) merged into it;
+    ``size_class`` of the defaults that it starts from, its own if empty."""
+    return _named("site", name, Site, list(directories), changes, [f"size_class@site={size_class}"] * bool(size_class))
 
 
 def system_from(plain: object, where: str = "system") -> System:
@@ -143,13 +149,14 @@ def _named(
     kind: type[_Struct],
     directories: list[str | Path],
     changes: Mapping[str, object] | None = None,
+    overrides: Sequence[str] = (),
 ) -> _Struct:
     path, first = _file(group, name, directories)
     node: object = _stated(path)
     where, origin = f"{path}: ", f"{group}/{name}.yaml"
     if isinstance(node, dict) and "defaults" in node:
         stated = {key: value for key, value in node.items() if key != "defaults"}
-        node = _marked(_composed(f"{group}/{name}", path, first, directories)[group], stated, origin)
+        node = _marked(_composed(f"{group}/{name}", path, first, directories, overrides)[group], stated, origin)
     if changes:
         where, origin = f"{group} {name}, changed: ", "the request"
         node = _marked(merged(node, changes), changes, origin)
@@ -169,7 +176,9 @@ def _marked(node: object, above: object, origin: str) -> object:
     return node
 
 
-def _composed(config: str, path: Traversable, first: str, directories: list[str | Path]) -> dict[str, Any]:
+def _composed(
+    config: str, path: Traversable, first: str, directories: list[str | Path], overrides: Sequence[str]
+) -> dict[str, Any]:
     """The file with what its defaults list brings in, as Hydra composes it; ``first`` is searched before the others."""
     from hydra import compose, initialize_config_dir, initialize_config_module
     from hydra.core.global_hydra import GlobalHydra
@@ -186,7 +195,7 @@ def _composed(config: str, path: Traversable, first: str, directories: list[str 
             else initialize_config_dir(first.removeprefix("file://"), version_base="1.3")
         )
         with start:
-            composed = compose(config, overrides=search)
+            composed = compose(config, overrides=[*search, *overrides])
         plain: Any = OmegaConf.to_container(composed, resolve=True)
     except Exception as error:
         raise BadRequest(f"{path}: {explain(error, [], [str(d) for d in directories])}") from None

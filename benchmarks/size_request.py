@@ -17,6 +17,7 @@ from perwatt.benchmarks.sites import changed_in_part, file_of, merged, site_name
 
 CONFIG = "size"
 GROUPS = ("system", "site", "preset")
+SIZE_CLASS = "size_class"  # of the defaults beneath a site: Hydra's size_class@site, which nobody would guess
 KEYS = (
     *("title", "system", "nodes", "per_rack", "mix", "run", "trace", "format", "columns", "gaps", "load"),
     *("cap_w", "work_per_s", "work_unit", "fleet", "phases"),
@@ -62,6 +63,8 @@ def _sorted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             raise BadRequest(f"{argument}: no such flag; choices: --config-dir, --help")
         elif name in GROUPS and value in ("", "null"):
             raise BadRequest(f"{argument}: found nothing; allowed a name in conf/{name}, or no {name}= at all")
+        elif name == SIZE_CLASS:
+            overrides.append(_size_class(value, directories))
         elif open_ := _open(value):
             raise BadRequest(
                 f"{argument}: found {open_!r} and no {OPENING[open_]!r} to it; allowed all of it in quotes, as a shell "
@@ -70,6 +73,12 @@ def _sorted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             overrides.append(argument)
     return directories, overrides
+
+
+def _size_class(value: str, directories: Sequence[str]) -> str:
+    """Hydra's override for that size class. BadRequest with the choices if there is none of that name."""
+    file_of(SIZE_CLASS, value, directories)
+    return f"{SIZE_CLASS}@site={value}"
 
 
 def _open(value: str) -> str:

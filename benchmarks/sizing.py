@@ -28,6 +28,7 @@ from perwatt.results.size.dynamics import dynamics
 from perwatt.results.size.form import form
 from perwatt.results.size.request import Request
 from perwatt.results.size.site import Climate, Grid, Site
+from perwatt.results.size.size_class import HYPERSCALE
 from perwatt.results.size.sizing import Line, Series, Sizing
 from perwatt.results.size.weather import Weather
 from perwatt.results.store import write_atomically
@@ -165,7 +166,9 @@ def _other(
     plain: dict[str, Any], request: Request, members: Sequence[Fleet], seen: Seen, directories: Sequence[str]
 ) -> Sizing:
     """The same fleet at the site to compare with."""
-    site = site_named(plain["compare_site"], directories, plain["compare_changes"])
+    same = request.site.size_class
+    same = "" if same in ("", HYPERSCALE) else same  # unless another was asked for, the other site keeps its own
+    site = site_named(plain["compare_site"], directories, plain["compare_changes"], same)
     climate, weather = _weather(site, directories)
     moved = msgspec.structs.replace(request, site=site, climate=climate, title=f"the same in {site.title}")
     return _sized(moved, weather, members, seen)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
 from perwatt.results.size import annual, eed_duties, levels, pictures
 from perwatt.results.size.annual import Year
@@ -17,6 +18,7 @@ from perwatt.results.size.montecarlo import bands, drawn, drivers, modes
 from perwatt.results.size.parameter import Parameter, Values, leaves
 from perwatt.results.size.request import Request
 from perwatt.results.size.sheet import Sheet
+from perwatt.results.size.size_class import doubted, marked
 from perwatt.results.size.sizing import Driver, Line, Series, Sizing
 from perwatt.results.size.weather import Weather
 
@@ -77,9 +79,12 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
         dominant = drivers(
             DRIVEN, known, values, drawn_lines, lambda rows: evaluate(request, weather, rows).sheet.values()
         )
-    lines = (*point.sheet.lines(found), *_duties(request, point.sheet))
+    installed_w = sum(entry.units * entry.system.nameplate_w.mode for entry in request.fleet)
+    lines = (*marked(point.sheet.lines(found), request.site), *_duties(request, point.sheet, installed_w))
+    at = point.sheet.values()
     failing = tuple(finding.remedied for finding in point.failing)
     told = tuple(finding.text for finding in point.facility.warnings)
+    small = doubted(request.site, installed_w, float(np.asarray(at["kpi.pue"])))
     return Sizing(
         schema=SCHEMA,
         title=request.title,
@@ -90,17 +95,16 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
         series=(*pictures.series(request, likeliest, point.demand, point.facility, point.year), *extra),
         drivers=dominant,
         inputs=tuple((path, p.low, p.mode, p.high, p.unit, p.kind, p.source) for path, p in known.items()),
-        warnings=(*failing, *doubts, *point.demand.warnings, *told, *_leaning(lines)),
+        warnings=(*failing, *doubts, *point.demand.warnings, *told, *small, *_leaning(lines)),
         failing=failing,
         draws=request.draws,
         seed=request.seed,
     )
 
 
-def _duties(request: Request, sheet: Sheet) -> tuple[Line, ...]:
+def _duties(request: Request, sheet: Sheet, pdit_w: float) -> tuple[Line, ...]:
     """The rules that the site meets with every input at its likeliest."""
     at = {line.key: line.value for line in sheet.lines({})}
-    pdit_w = sum(entry.units * entry.system.nameplate_w.mode for entry in request.fleet)
     rated_w, pue = at["power.site.recommended"], at["kpi.pue"]
     assert rated_w is not None
     assert pue is not None
@@ -146,5 +150,6 @@ def _asked(request: Request) -> dict[str, object]:
         "station": request.climate.station,
         "climate_source": request.climate.source,
         "plant": request.site.cooling.plant,
+        "size_class": request.site.size_class,
         "fleet": fleet,
     }

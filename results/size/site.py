@@ -249,7 +249,9 @@ class Reuse(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of it. ``climate`` is the name of one in ``conf/climate/`` or an EPW file. ``country``: two letters of ISO
-    3166, empty if not stated; ``opening``: entry into operation. Both say which rules bind."""
+    3166, empty if not stated; ``opening``: entry into operation. Both say which rules bind. ``size_class``: of whose
+    halls the defaults are that it starts from, a name in ``conf/size_class``; empty: the site states all itself.
+    ``hyperscale_from_w``: installed IT power below which the first of them fits few halls, None if nobody said."""
 
     name: str
     title: str
@@ -261,6 +263,8 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     altitude_m: float | None = None
     note: str = ""
     country: str = ""
+    size_class: str = ""
+    hyperscale_from_w: Parameter | None = None
     opening: datetime.date | None = None
 
     def above_sea_m(self, station_m: float) -> float:
