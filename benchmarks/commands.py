@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perwatt.benchmarks import folder
-from perwatt.benchmarks.config import CONFIG_NAME, CONFIG_PATH, BadRequest, explain, register
+from perwatt.benchmarks.config import CONFIG_NAME, CONFIG_PATH, BadRequest, explain, quoted, register
 from perwatt.benchmarks.options import only
 from perwatt.results.reports.formats import FORMATS, render, show
 from perwatt.results.run import CONFIG
@@ -71,7 +71,7 @@ def _sorted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         if argument == "--dry-run":
             overrides.append("dry_run=true")
         elif not argument.startswith("-"):
-            overrides.append(argument)
+            overrides.append(quoted(argument))
         elif name not in FLAGS:
             raise BadRequest(f"{argument}: no such flag; choices: --dry-run, {', '.join(FLAGS)}")
         else:
@@ -187,7 +187,7 @@ def _measure(plain: dict[str, Any], where: Path, directories: list[Path]) -> int
         last_line(run=str(where), measured=0, skipped=0, failed=0, exit=3)
         return 3
     code = tally.exit_code(plain["allow_failed"])
-    _conclude(where, tally.lost)
+    _conclude(where, tally.lost or tally.stopped)
     last_line(run=str(where), measured=tally.measured, skipped=tally.skipped, failed=tally.failed, exit=code)
     return code
 

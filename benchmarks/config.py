@@ -88,7 +88,13 @@ def compose(overrides: Sequence[str] = (), directories: Sequence[str] = (), name
     GlobalHydra.instance().clear()
     search = [f"hydra.searchpath=[{','.join(f'file://{d}' for d in directories)}]"] if directories else []
     with initialize_config_module("perwatt.conf", version_base="1.3"):
-        return hydra_compose(name, overrides=[*search, *overrides])
+        return hydra_compose(name, overrides=[*search, *map(quoted, overrides)])
+
+
+def quoted(override: str) -> str:
+    """``launcher.hosts=n[001-064]`` as Hydra's grammar has it: a list of hosts is a text, though it has brackets."""
+    found = re.fullmatch(r"([\w.+@/]+)=([\w.-]+\[[\w,-]+\][\w.,\[\]-]*)", override)
+    return f"{found[1]}='{found[2]}'" if found else override
 
 
 def composed(overrides: Sequence[str], directories: Sequence[str] = (), name: str = CONFIG_NAME) -> dict[str, Any]:

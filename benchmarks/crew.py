@@ -35,6 +35,7 @@ from perwatt.benchmarks.task import Answer, Task
 LOG_LINES = 15
 PREPARE_PATIENCE = 10
 HELLO_S = 10.0  # for a rank that has connected to say who it is
+ELSEWHERE_S = 60.0  # for a launcher to end its processes on other machines; Slurm's KillWait is 30 s
 PORTS = (20000, 29999)  # for the store of rank 0, on its own machine; below those that are handed out by the system
 GRACE_S = 5.0  # for the other ranks to answer once one has failed, before the group is given up
 
@@ -181,6 +182,8 @@ class Crew:
                 for member in self.members.values():
                     if not kill:
                         member.line.send({"do": "leave"})
+            if kill and self.hosts:
+                self._end_elsewhere()
             try:
                 self._process.wait(0 if kill else 10)
             except subprocess.TimeoutExpired:
@@ -193,6 +196,17 @@ class Crew:
         with contextlib.suppress(AttributeError):
             self._server.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _end_elsewhere(self) -> None:
+        """Have the launcher end what it has started on other machines: srun and mpirun end stopped ranks as well."""
+        assert self._process is not None
+        for member in self.members.values():
+            member.line.close()
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(ELSEWHERE_S)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)  # what a launcher leaves behind here
 
     def kill(self) -> None:
         """End every process of the crew, stopped ones as well: nothing may go on drawing power beside the next case."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+import threading
+import time
 from collections.abc import Sequence
 
 from perwatt.benchmarks.crew import Crew
+from perwatt.benchmarks.launch.allocation import usable
 from perwatt.results.record import Failed, Record
 
 
@@ -22,6 +25,7 @@ class Tally:
     skipped: int = 0
     failed: int = 0
     interrupted: bool = False
+    stopped: str = ""  # why, if not by the user at the terminal
     lost: str = ""  # why records could no longer be written
     lost_nodes: int = 0  # of a fleet, that failed or are missing
 
@@ -41,25 +45,53 @@ class Tally:
 
 
 class Stop:
-    """The first signal asks the ranks to stop after the current sample, the second one stops everything at once."""
+    """The first signal asks the ranks to stop after the current sample, the second one stops everything at once.
 
-    def __init__(self) -> None:
+    The end of the allocation, ``left_s`` seconds from now, asks as a signal does, in time for what there is to be kept.
+    ``reason``: why somebody other than the user at the terminal asked.
+    """
+
+    def __init__(self, left_s: float | None = None) -> None:
         self.asked = False
+        self.reason = self._over = ""
         self.crews: list[Crew] = []
+        self._until: float | None = None
+        self._timer: threading.Timer | None = None
+        if left_s is not None:
+            usable_s = usable(left_s)
+            self._until = time.monotonic() + usable_s
+            self._over = f"the allocation ends {left_s:.0f} s after the run began"
+            self._timer = threading.Timer(min(usable_s, threading.TIMEOUT_MAX), self.ask, (self._over,))
+            self._timer.daemon = True
 
     def __enter__(self) -> Stop:
         self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
+        if self._timer:
+            self._timer.start()
         return self
+
+    def ask(self, reason: str) -> None:
+        """Have the ranks stop after the current sample."""
+        self.asked, self.reason = True, self.reason or reason
+        for crew in self.crews:
+            crew.stop()
+
+    def check(self, seconds: float) -> None:
+        """Raises Interrupted if somebody has asked to stop, or if the allocation ends within so many seconds."""
+        if self._until is not None and time.monotonic() + seconds > self._until:
+            self.ask(self._over)
+        if self.asked:
+            raise Interrupted
 
     def _handle(self, number: int, frame: object) -> None:
         if self.asked:
             for crew in self.crews:
                 crew.kill()  # or the threads that wait for its answer would wait on
             raise KeyboardInterrupt
-        self.asked = True
-        for crew in self.crews:
-            crew.stop()
+        self.ask("" if number == signal.SIGINT else f"it was stopped by {signal.Signals(number).name}")
 
     def __exit__(self, *_: object) -> None:
+        if self._timer:
+            self._timer.cancel()
         for number, handler in self._before.items():
             signal.signal(number, handler)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import functools
 import itertools
 import socket
@@ -21,6 +22,7 @@ from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.crew import Crew, Lost
 from perwatt.benchmarks.ending import Interrupted, Stop, Tally
 from perwatt.benchmarks.environment import host, utc
+from perwatt.benchmarks.launch.allocation import seconds_left
 from perwatt.benchmarks.launch.inline import Inline
 from perwatt.benchmarks.plan import Plan, Planned, but_for_its_device
 from perwatt.benchmarks.progress import Watcher, watcher
@@ -28,6 +30,8 @@ from perwatt.benchmarks.task import Answer, Task
 from perwatt.results import telemetry
 from perwatt.results.record import SCHEMA, Device, Failed, Outcome, Record, Skipped, Target
 from perwatt.results.store import Store, StoreError, latest
+
+GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)  # a file system that takes no more
 
 
 class Leader:
@@ -40,21 +44,28 @@ class Leader:
         self._hosts: tuple[str, ...] = ()  # over which groups are spread; empty: this machine
         self._crews: dict[int, Crew] = {}
         self._unstartable: dict[int, Lost] = {}
+        self._todo: list[Planned] = []
         self._launcher = Inline(None, plan.launcher.start_timeout_s, plan.launcher.timeout_s)
 
     def measure(self) -> Tally:
         """Measure what the run does not hold yet. Raises BadRequest for what only the device could tell."""
-        with Store(self.run) as store, Stop() as stop:
+        with Store(self.run) as store, Stop(seconds_left()) as stop:
             self.store, self.stop = store, stop
             try:
                 self._lead()
             except (Interrupted, KeyboardInterrupt):
-                self.tally.interrupted = True
+                self.tally.interrupted, self.tally.stopped = True, stop.reason
             except StoreError as error:
                 self.tally.lost = str(error)
+            except OSError as error:
+                if error.errno not in GONE:
+                    raise
+                self.tally.lost = f"cannot write in {self.run}: {error.strerror}"
             finally:
                 for crew in self._crews.values():
                     crew.close(kill=self.tally.interrupted)
+            with contextlib.suppress(StoreError):
+                self._keep_unmeasured()
             with contextlib.suppress(OSError):  # a full disk leaves the parts, which are read as well
                 folder.stamp_clock(self.run, "end")
                 telemetry.fold(self.run)
@@ -80,13 +91,15 @@ class Leader:
     def _unfinished(self, cases: Iterable[Planned]) -> list[Planned]:
         """The cases that the run holds no whole record of."""
         done = {r.case.key for r in latest(self.store.records) if "interrupted" not in r.flags}
-        return [p for p in cases if p.case.key not in done]
+        todo = [p for p in cases if p.case.key not in done]
+        self._todo += todo
+        return todo
 
     def _environment(self, first: Crew) -> dict[str, Any]:
         """What the first rank found; on resuming, the same as before, or the run would mix two machines."""
         found = {**host(), **first.environment}
         before = folder.read_environment(self.run)
-        if before:
+        if "kind" in before:  # not of a run that was stopped before it had looked
             for key in ("kind", "devices"):
                 same = [_identity(e.get(key)) for e in (before, found)]
                 if same[0] != same[1]:
@@ -201,8 +214,7 @@ class Leader:
     # -- cases ---------------------------------------------------------------------------------------------------
 
     def _begin(self, planned: Planned) -> None:
-        if self.stop.asked:
-            raise Interrupted
+        self.stop.check(planned.estimate_s)
         self.watch.begin(planned)
 
     def _tell(self, planned: Planned, message: dict[str, Any]) -> None:
@@ -253,7 +265,24 @@ class Leader:
         """Append the record. A case that was stopped before anything was measured has none: it is still to be run."""
         if not taken:
             return
-        record = Record(
+        record = self._record(planned, device, outcome, flags)
+        self.store.append(record)
+        self.watch.end(record)
+
+    def _keep_unmeasured(self) -> None:
+        """Of a run that a batch system ended: a record, with the reason, of each case that it leaves to be resumed."""
+        if not self.stop.reason or not self.kind:
+            return
+        kept = {r.case.key for r in self.store.records}
+        for planned in self._todo:
+            if planned.case.key not in kept:
+                kept.add(planned.case.key)
+                outcome = Skipped(f"not measured: {self.stop.reason}")
+                device = self._device(planned.case.device_index)
+                self.store.append(self._record(planned, device, outcome, ("interrupted",)))
+
+    def _record(self, planned: Planned, device: Device, outcome: Outcome, flags: tuple[str, ...]) -> Record:
+        return Record(
             schema=SCHEMA,
             run=self.run.name,
             time_utc=utc(),
@@ -264,8 +293,6 @@ class Leader:
             target=self._target(device),
             flags=flags,
         )
-        self.store.append(record)
-        self.watch.end(record)
 
 
 def _identity(value: Any) -> Any:

@@ -14,8 +14,7 @@ from pathlib import Path
 from omegaconf import OmegaConf
 
 from perwatt.benchmarks import folder
-from perwatt.benchmarks.cluster.screening import Screened, judge, watch
-from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
 from perwatt.benchmarks.ending import Interrupted
 from perwatt.benchmarks.environment import host
 from perwatt.benchmarks.progress import watcher
@@ -36,7 +35,7 @@ class FleetLeader(Leader):
             self.run / SCREENING, json.dumps({h: dataclasses.asdict(s) for h, s in screened.items()}, indent=2)
         )
         self.tally.lost_nodes = sum(one.status != "passed" for one in screened.values())
-        passed = tuple(h for h in hosts if screened[h].status == "passed")
+        passed = tuple(h for h in hosts if screened[h].status == "passed" and h in here)
         for name, one in screened.items():
             if one.status != "passed":
                 print(f"{one.status.upper()} {name}: {one.reason}", file=sys.stderr, flush=True)
@@ -47,16 +46,15 @@ class FleetLeader(Leader):
         self._group(passed)
 
     def _asked(self, here: Sequence[str]) -> Sequence[str]:
-        """All hosts of the run: those that are ``here``, or on resuming those that it was begun with."""
+        """All hosts of the run: those that should be here and those that are; on resuming, first those it had before:
+        a new allocation may bring others."""
         path = self.run / FLEET
-        if path.exists():
-            before: list[str] = json.loads(path.read_text())["hosts"]
-            if strange := sorted(set(here) - set(before)):
-                raise BadRequest(f"resume: {', '.join(strange)}: not among the nodes that the run was begun with")
-            return before
-        asked = {"hosts": list(here), "launcher": self.plan.launcher.name}
-        write_atomically(path, json.dumps(asked, indent=2) + "\n")
-        return here
+        before: list[str] = json.loads(path.read_text())["hosts"] if path.exists() else []
+        hosts = list(dict.fromkeys([*before, *self.plan.launcher.expected(), *here]))
+        if hosts != before:
+            asked = {"hosts": hosts, "launcher": self.plan.launcher.name}
+            write_atomically(path, json.dumps(asked, indent=2) + "\n")
+        return hosts
 
     # -- screening -----------------------------------------------------------------------------------------------
 
@@ -64,8 +62,11 @@ class FleetLeader(Leader):
         """Have the nodes that are ``here`` measure what they have not yet; those that are not here are missing."""
         for name in hosts:
             self._prepare(self.run / NODES / name)
-        lost = dict.fromkeys(hosts, "it is not in this allocation")
         launcher, said = self.plan.launcher, [""]
+        absent = [name for name in hosts if name not in here]
+        # one that has come to the end of its run before is judged by that, wherever it is now
+        lost = {name: "" for name in absent if ended(self.run / NODES / name)}
+        lost |= launcher.absent(gone) if (gone := [name for name in absent if name not in lost]) else {}
 
         def tell(text: str) -> None:
             if said[-1] != text:
@@ -73,7 +74,7 @@ class FleetLeader(Leader):
                 print(f"screening: {text}", file=sys.stderr, flush=True)
 
         lost |= watch(launcher, self.run.resolve(), here, launcher.timeout_s, tell, lambda: self.stop.asked)
-        return judge(self.run, lost)
+        return judge(self.run, {name: lost[name] for name in hosts})
 
     def _prepare(self, node: Path) -> None:
         """The folder of a node: the same configuration, on that machine alone."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -21,6 +22,7 @@ from perwatt.results.fleet.layout import NODES
 from perwatt.results.store import write_atomically
 
 ALIVE = "alive.json"
+STOP = "stop"  # beside the nodes' folder: the leader asks every node to stop; no launcher carries a signal everywhere
 BEAT_S = 2.0
 # By which name this machine was asked for, where the launcher says so.
 _NAMES = (HOST, "SLURMD_NODENAME")
@@ -37,17 +39,22 @@ def this_host(known: Sequence[str]) -> str:
 
 
 class SignOfLife(threading.Thread):
-    """Writes to ``path``, every so often, that this node lives; at last, how its run ended."""
+    """Writes to ``path``, every so often, that this node lives; at last, how its run ended. Passes on that the leader
+    asks to stop, by the file ``stop``, as a batch system would."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stop: Path) -> None:
         super().__init__(name="sign of life", daemon=True)
-        self._path, self._over = path, threading.Event()
+        self._path, self._stop_file, self._over = path, stop, threading.Event()
         self._beat = 0
 
     def run(self) -> None:
         """Beat until told that it is over. A file system that is full or gone silences the node: that is seen."""
+        asked = False
         while not self._over.wait(BEAT_S if self._beat else 0):
             self._write()
+            if not asked and self._stop_file.exists():
+                asked = True
+                os.kill(os.getpid(), signal.SIGTERM)
 
     def end(self, code: int) -> None:
         """The run has ended with this exit code."""
@@ -70,7 +77,7 @@ def main(arguments: Sequence[str]) -> int:
 
     nodes = Path(arguments[0]) / NODES
     here = nodes / this_host([path.name for path in nodes.iterdir()])
-    life = SignOfLife(here / ALIVE)
+    life = SignOfLife(here / ALIVE, nodes.parent / STOP)
     life.start()
     code = 1
     try:

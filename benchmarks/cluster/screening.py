@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from perwatt.benchmarks.cluster.node import ALIVE
+from perwatt.benchmarks.cluster.node import ALIVE, STOP
+from perwatt.benchmarks.launch.allocation import LEFT, seconds_left
 from perwatt.benchmarks.launch.job import Job, Launcher
 from perwatt.benchmarks.launch.start import start
 from perwatt.results.fleet.layout import NODES
@@ -54,7 +55,11 @@ class _Watched:
 
 def alone(run: Path, hosts: Sequence[str]) -> Job:
     """Every host's own run, each by itself."""
-    return Job(len(hosts), run / "logs", hosts=tuple(hosts), group=False, module=NODE, arguments=(str(run),))
+    left_s = seconds_left()
+    environment = {} if left_s is None else {LEFT: f"{left_s:.0f}"}
+    return Job(
+        len(hosts), run / "logs", environment, hosts=tuple(hosts), group=False, module=NODE, arguments=(str(run),)
+    )
 
 
 def watch(
@@ -76,6 +81,7 @@ def watch(
     seen = {host: _Watched(heard=time.monotonic()) for host in hosts}
     for host in hosts:
         (run / NODES / host / ALIVE).unlink(missing_ok=True)  # an earlier try's
+    (run / STOP).unlink(missing_ok=True)
     with open(log, "ab") as out:
         process = start(command, out)
     try:
@@ -87,7 +93,7 @@ def watch(
                 _look(run / NODES / host / ALIVE, seen[host], now)
             if stopped() and not asked:
                 asked = True
-                process.send_signal(signal.SIGINT)
+                (run / STOP).touch()
             if process.poll() is not None:
                 ended_at = ended_at or now
                 if now - ended_at > LAST_WORDS_S:
@@ -100,7 +106,30 @@ def watch(
             time.sleep(POLL_S)
     finally:
         _end(process)
-    return {host: _why(one, process.returncode, silent_s) for host, one in seen.items()}
+    full = _full(run)
+    return {
+        host: _why(one, process.returncode, silent_s) + (full if one.exit is None else "") for host, one in seen.items()
+    }
+
+
+def ended(node: Path) -> bool:
+    """Whether a node has come to the end of its run, in this allocation or an earlier one."""
+    watched = _Watched()
+    _look(node / ALIVE, watched, 0.0)
+    return watched.exit is not None and watched.exit != INTERRUPTED
+
+
+def _full(run: Path) -> str:
+    """What keeps the nodes from writing, if anything does: they then cannot say so themselves."""
+    probe = run / f".room.{os.getpid()}"
+    try:
+        probe.write_bytes(bytes(4096))
+    except OSError as error:
+        return f"; nothing can be written in {run}: {error.strerror}"
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+    return ""
 
 
 def _look(path: Path, watched: _Watched, now: float) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,6 +71,14 @@ class Launcher(ABC):
     def hosts(self) -> tuple[str, ...]:
         """The machines that it starts processes on, in order; empty: this one. Raises ValueError if none is known."""
         return ()
+
+    def expected(self) -> tuple[str, ...]:
+        """Machines that should be there, whether they are or not; empty: those of :meth:`hosts` and no others."""
+        return ()
+
+    def absent(self, hosts: Sequence[str]) -> dict[str, str]:
+        """Why each of these, which the run is about, is not among :meth:`hosts`."""
+        return dict.fromkeys(hosts, "it is not among the launcher's hosts")
 
     @staticmethod
     def missing() -> str:

@@ -25,7 +25,8 @@ ASK_S = 60.0  # for Slurm to answer
 
 class Slurm(Launcher):
     """``nodes``, ``partition``, ``account``, ``time`` and further ``options`` are what is asked of sbatch; inside an
-    allocation its nodes are taken, and these are not looked at. ``step_options`` are added to every srun."""
+    allocation its nodes are taken, and these are not looked at. ``step_options`` are added to every srun. ``expect``:
+    the nodes that there should be (``n[001-064]``); one that Slurm does not give is missing, for Slurm's reason."""
 
     name = "slurm"
     remote = True
@@ -39,6 +40,7 @@ class Slurm(Launcher):
         time: str | None = None,
         options: Sequence[str] = (),
         step_options: Sequence[str] = (),
+        expect: str = "",
         start_timeout_s: float = 300.0,
         timeout_s: float = 60.0,
     ) -> None:
@@ -49,7 +51,7 @@ class Slurm(Launcher):
             if isinstance(given, str) or not all(isinstance(o, str) and o.startswith("-") for o in given):
                 raise ValueError(f"launcher.{key}: {given!r} is not a list of options, each with its dash")
         self.nodes, self.partition, self.account, self.time = nodes, partition, account, time
-        self.options, self.step_options = tuple(options), tuple(step_options)
+        self.options, self.step_options, self.expect = tuple(options), tuple(step_options), expect
 
     def command(self, job: Job) -> Command:
         """One srun for all of it, in the allocation that this process is in."""
@@ -86,13 +88,42 @@ class Slurm(Launcher):
         """The nodes of the allocation. Raises ValueError outside one, and if Slurm does not answer."""
         if not self.allocated():
             raise ValueError(f"launcher=slurm: no allocation here ({ALLOCATION} is not set)")
-        argv = ["scontrol", "show", "hostnames", os.environ[NODES]]
+        return _names(os.environ[NODES])
+
+    def expected(self) -> tuple[str, ...]:
+        """Those of ``expect``. Raises ValueError if Slurm cannot read it."""
+        return _names(self.expect) if self.expect else ()
+
+    def absent(self, hosts: Sequence[str]) -> dict[str, str]:
+        """What Slurm says of the nodes that it did not give."""
         try:
-            return tuple(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=ASK_S).stdout.split())
-        except (OSError, subprocess.SubprocessError) as error:
-            raise ValueError(f"launcher=slurm: {shlex.join(argv)}: {error}") from None
+            lines = _ask(
+                "sinfo", "--noheader", "--Node", f"--nodes={','.join(hosts)}", "--format=%N|%T|%E"
+            ).splitlines()
+        except ValueError as error:
+            return dict.fromkeys(hosts, f"it is not in this allocation; {error}")
+        states = {name: (state, why) for name, state, why in (line.split("|", 2) for line in lines)}
+        return {host: f"it is not in this allocation: {_state(*states.get(host, ('', '')))}" for host in hosts}
 
     @staticmethod
     def missing() -> str:
         """Empty if srun is here."""
         return which("srun")
+
+
+def _ask(*argv: str) -> str:
+    """What a command of Slurm's says. Raises ValueError if it does not."""
+    try:
+        return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=ASK_S).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise ValueError(f"launcher=slurm: {shlex.join(argv)}: {error}") from None
+
+
+def _names(nodes: str) -> tuple[str, ...]:
+    return tuple(_ask("scontrol", "show", "hostnames", nodes).split())
+
+
+def _state(state: str, why: str) -> str:
+    if not state:
+        return "Slurm knows no such node"
+    return f"Slurm calls it {state}" + (f" ({why})" if why not in ("", "none") else "")

@@ -137,3 +137,8 @@ def test_kubernetes_is_not_run_from_here(perwatt: Perwatt, tmp_path: Path) -> No
 def test_a_wrong_number_of_pods_or_gpus_is_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         K8s(**given)
+
+
+def test_hosts_are_written_as_operators_write_them(capsys: pytest.CaptureFixture[str]) -> None:
+    alone, _ = shown(capsys, "launcher=ssh", "launcher.hosts=n[1-2,7],n9")
+    assert alone[alone.index("-w") + 1] == "n1,n2,n7,n9"

@@ -1,0 +1,112 @@
+"""Who passed, by what the nodes wrote: each that differs, failed or is missing is named with the reason."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+import records
+
+from perwatt.benchmarks.cluster import node
+from perwatt.benchmarks.cluster.node import ALIVE, STOP, SignOfLife
+from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
+from perwatt.benchmarks.launch.job import Command, Job, Launcher
+from perwatt.results.record import Failed, Outcome
+from perwatt.results.run import ENVIRONMENT
+from perwatt.results.store import RECORDS
+
+
+def wrote(run: Path, host: str, gpus: int = 8, outcome: Outcome | None = None, driver: str = "580.1") -> None:
+    """What a node leaves that has so many GPUs and one record."""
+    folder = run / "nodes" / host
+    folder.mkdir(parents=True)
+    devices = [{"name": "NVIDIA H100 80GB HBM3", "index": index} for index in range(gpus)]
+    about = {"devices": devices, "kernel": "6.1", "packages": {"torch": "2.13.0"}}
+    (folder / ENVIRONMENT).write_text(json.dumps({**about, "meters": [{"name": "nvml", "driver": driver}]}))
+    (folder / RECORDS).write_bytes(msgspec.json.encode(records.record(outcome=outcome)) + b"\n")
+
+
+def test_seven_of_eight_gpus_another_driver_and_a_failed_case_are_named(tmp_path: Path) -> None:
+    for host in ("n0", "n1", "n2"):
+        wrote(tmp_path, host)
+    wrote(tmp_path, "seven", gpus=7)
+    wrote(tmp_path, "driver", driver="570.9")
+    wrote(tmp_path, "failed", outcome=Failed("wrong result"))
+    (tmp_path / "nodes" / "silent").mkdir()
+    hosts = ("n0", "n1", "n2", "seven", "driver", "failed")
+    found = judge(tmp_path, {**dict.fromkeys(hosts, ""), "silent": "it never said that it had started"})
+    assert [found[host].status for host in hosts] == ["passed"] * 3 + ["failed"] * 3
+    assert found["seven"].reason == "7 devices (NVIDIA H100 80GB HBM3), most nodes have 8"
+    assert found["driver"].reason == "other software than most nodes: nvml 570.9 (most: 580.1)"
+    assert "wrong result" in found["failed"].reason
+    assert found["silent"] == Screened("missing", "it never said that it had started")
+
+
+class Local(Launcher):
+    """Starts a shell in place of the nodes."""
+
+    name = "local"
+
+    def __init__(self, script: str) -> None:
+        super().__init__()
+        self.script = script
+
+    def command(self, job: Job) -> Command:
+        return Command(["/bin/sh", "-c", self.script], {}, {})
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Path:
+    for host in ("a", "b"):
+        (tmp_path / "nodes" / host).mkdir(parents=True)
+    return tmp_path
+
+
+SAYS = 'echo "{\\"beat\\": 1, \\"exit\\": %d}" > nodes/%s/alive.json'
+
+
+def test_asked_to_stop_the_nodes_are_told_by_a_file_which_every_launcher_carries(
+    nodes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(nodes)
+    (nodes / STOP).touch()  # an earlier try's
+    asked = threading.Timer(0.3, lambda: None)
+    asked.start()
+    script = f"sleep 0.1; until [ -e {STOP} ]; do sleep 0.05; done; {SAYS % (130, 'a')}; {SAYS % (0, 'b')}"
+    found = watch(Local(script), nodes, ("a", "b"), 20, lambda _: None, lambda: not asked.is_alive())
+    assert found == {"a": "it was interrupted", "b": ""}
+    assert not ended(nodes / "nodes" / "a")
+    assert ended(nodes / "nodes" / "b")
+
+
+def test_nodes_that_cannot_write_are_named_with_what_keeps_them(nodes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(nodes)
+    monkeypatch.setattr("perwatt.benchmarks.cluster.screening.LAST_WORDS_S", 0.0)
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    found = watch(Local(SAYS % (0, "a")), nodes, ("a", "b"), 20, lambda _: None)
+    assert found["a"] == ""
+    assert found["b"].startswith("it never said that it had started; nothing can be written in ")
+    assert found["b"].endswith("No space left on device")
+
+
+def test_a_node_passes_on_that_the_leader_asks_to_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "BEAT_S", 0.02)
+    stopped = threading.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    life = SignOfLife(tmp_path / ALIVE, tmp_path / STOP)
+    try:
+        life.start()
+        (tmp_path / STOP).touch()
+        assert stopped.wait(5)
+    finally:
+        life.end(130)
+        signal.signal(signal.SIGTERM, before)
+    assert json.loads((tmp_path / ALIVE).read_text())["exit"] == 130
