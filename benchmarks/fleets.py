@@ -23,7 +23,7 @@ from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.limit import cap
 from perwatt.results.size.load import Load
 from perwatt.results.size.loads_run import DEVICE, HELD, REACHED, Readings, from_run
-from perwatt.results.size.parameter import Floats
+from perwatt.results.size.parameter import Floats, Parameter
 from perwatt.results.size.request import Entry
 from perwatt.results.size.system import System
 from perwatt.results.size.trace_file import read_traces
@@ -31,7 +31,7 @@ from perwatt.results.size.windows import seconds_from
 
 MIXES = {"training": 1.0, "inference": 0.0}
 INHERITED = ("per_rack", "mix", "run", "trace", "format", "gaps", "load", "cap_w", "work_per_s", "work_unit")
-KEYS = ("name", "system", "units", *INHERITED)
+KEYS = ("name", "system", "units", "support_fraction", *INHERITED)
 MOST = 10_000_000
 
 
@@ -125,8 +125,15 @@ def _entries(plain: Mapping[str, Any], node: dict[str, Any], where: str, directo
         training=_mix(node["mix"]),
         utilisation=parameter_from(plain["utilisation"], "utilisation", 0.0, 1.0),
         idle_fraction=parameter_from(plain["idle_fraction"], "idle_fraction", 0.0, 1.0),
+        support_fraction=_own(node, f"{dot}support_fraction"),
     )
     return [Fleet(msgspec.structs.replace(entry, load=load), trace) for load, trace in found]
+
+
+def _own(node: Mapping[str, Any], key: str) -> Parameter | None:
+    """A fraction that an entry states itself; None where the site's stands."""
+    stated = node.get("support_fraction")
+    return None if stated is None else parameter_from(stated, key, 0.0, 1.0)
 
 
 def whole(value: Any, key: str, least: int) -> int:

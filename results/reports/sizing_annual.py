@@ -51,7 +51,7 @@ def annual(d: Draft, fleet: Sequence[Part]) -> dict[str, float]:
 
 def _it(d: Draft, fleet: Sequence[Part], it_w: float) -> bool:
     """The mean IT power and its energy; False if they do not come to the report's."""
-    total = 0.0
+    total = beside = d.found.get("power.support.nameplate", 0.0)
     for part in fleet:
         if part.mean_w is None or part.idle_w is None:
             return False
@@ -60,6 +60,8 @@ def _it(d: Draft, fleet: Sequence[Part], it_w: float) -> bool:
     if not near(total, it_w, 1e-4):
         return False
     mean = summed([Term(f"unit{part.tail}_count", part.count) * year_mean(d, part) for part in fleet])
+    if beside:
+        mean = mean + Term("support_steady_w", beside)
     d.book.year.append(Computed("it_mean_w", "mean IT power", mean.text, it_w, "W", it_w, True))
     return True
 

@@ -40,8 +40,8 @@ def build(sizing: Sizing) -> Book:
     known: list[Part] = []
     if levels and all(stage.in_w > 0 for stage in sizing.stages):
         levels[-1] = _counted(sizing, levels[-1])
-        known, it_w = demand(d, levels[-1])
-        below, below_w = "it_w", it_w
+        known, units, it = demand(d, levels[-1], next((s for s in sizing.stages if s.level == "support"), None))
+        below, below_w, it_w = units.text, units.number, it.number
         for members in reversed(levels[:-1]):
             # where the fleet has parts, their racks lie side by side: what they lose is the difference a level up
             if len(members) == 1:
@@ -77,6 +77,9 @@ def _level(d: Draft, stage: Stage, below: str, below_w: float, it_w: float, flee
             design(d, fleet, Term("it_w", it_w), Term(below, below_w), d.term("electrical.other"), other.in_w)
             terms.append(f"{part}_w")
             continue
+        if other.level == "support":
+            terms.append(_support(d, other))
+            continue
         if not formula:
             # losses below are heat too, and so is what light and controls take
             lit = d.named("electrical.other") or 0.0
@@ -107,6 +110,17 @@ def _level(d: Draft, stage: Stage, below: str, below_w: float, it_w: float, flee
         Computed(f"{key}_loss_w", f"{stage.title}: loss", f"{key}_in_w-{key}_out_w", loss_w, "W", loss_w),
     ]
     return f"{key}_in_w", stage.in_w
+
+
+def _support(d: Draft, stage: Stage) -> str:
+    """The cell of what goes into network, storage and management, through the distribution."""
+    loss = 1 - stage.out_w / stage.in_w
+    if near(d.inputs.get("site.electrical.distribution_loss", 0.0), loss, 1e-5):
+        efficiency = 1 - d.term("electrical.distribution_loss")
+    else:
+        efficiency = d.stated("support_at_this_load", f"{stage.title}: efficiency", 1 - loss, "1", _source(stage))
+    into = Term("support_w", stage.out_w) / efficiency
+    return d.put(d.book.chain, "support_in_w", f"{stage.title}: in", into, "W").text
 
 
 def _other(d: Draft, per_it: float) -> str:

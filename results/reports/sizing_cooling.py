@@ -107,7 +107,7 @@ def design(d: Draft, fleet: Sequence[Part], it: Term, ups_in: Term, other: Term,
     def cell(key: str, label: str, term: Term, unit: str) -> Term:
         return d.put(block, f"design_{key}", label, term, unit)
 
-    parts = [Term(f"it{p.tail}_w", p.all_w) * d.term(f"fleet.{p.name}.liquid_fraction", f"liquid_fraction{p.tail}")
+    parts = [p.all * d.term(f"fleet.{p.name}.liquid_fraction", f"liquid_fraction{p.tail}")
              for p in fleet]  # fmt: skip
     record = d.stated("design_record_c", "dry bulb of the design hour, as recorded", facts.design_db_c, "degC",
                       facts.design_db_basis, facts.design_db_kind)  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perwatt.results.reports.sizing_cells import Computed, Draft, name
-from perwatt.results.reports.sizing_formula import Term
+from perwatt.results.reports.sizing_formula import Term, summed
 from perwatt.results.reports.sizing_tables import parts
 from perwatt.results.size.sizing import Stage
 
@@ -23,7 +23,7 @@ SAME = "the report: the same ratio at its likeliest values"
 class Part:
     """A part of the fleet: its name, the end of its cells' names, its title, its units, and of one of them the mean
     and idle power (None: not known) and the demand before coincidence, margin and growth; and the demand of them all
-    with these; all in W."""
+    with these, in the cell ``cell``; all in W."""
 
     name: str
     tail: str
@@ -33,6 +33,12 @@ class Part:
     idle_w: float | None
     peak_w: float
     all_w: float
+    cell: str
+
+    @property
+    def all(self) -> Term:
+        """The cell of the demand of them all."""
+        return Term(self.cell, self.all_w)
 
 
 def step(d: Draft) -> tuple[float, str]:
@@ -45,15 +51,17 @@ def step(d: Draft) -> tuple[float, str]:
     return max(value, 1.0), f"*MAX({'*'.join(terms)},1)"
 
 
-def demand(d: Draft, lowest: Sequence[Stage]) -> tuple[list[Part], float]:
-    """The cells down to the IT load; the parts of the fleet (none where the inputs do not name them) and the load in
-    W. ``lowest``: the last boxes of the chain."""
-    it_w = sum(stage.in_w for stage in lowest)
+def demand(d: Draft, lowest: Sequence[Stage], beside: Stage | None = None) -> tuple[list[Part], Term, Term]:
+    """The cells down to the IT load; the parts of the fleet (none where the inputs do not name them), the cell of what
+    they take together, and that of the IT load. ``lowest``: the last boxes of the chain; ``beside``: that of network,
+    storage and management."""
+    units_w = sum(stage.in_w for stage in lowest)
     factor, term = step(d)
     growth = d.named("electrical.growth", "growth_share")
     if growth is not None:
         term += "*(1+growth_share)"
-    known = _parts(d, it_w, factor, 1 + (growth or 0.0))
+    own = "it_units_w" if beside else "it_w"
+    known = _parts(d, units_w, factor, 1 + (growth or 0.0), own)
     terms = []
     if known:
         for part in known:
@@ -63,7 +71,7 @@ def demand(d: Draft, lowest: Sequence[Stage]) -> tuple[list[Part], float]:
             if part.tail:
                 label = f"{part.title}: all of them"
                 d.book.chain.append(Computed(f"it{part.tail}_w", label, formula, part.all_w, "W"))
-                formula = f"it{part.tail}_w"
+                formula = part.cell
             terms.append(formula)
     else:
         for at, stage in enumerate(lowest):
@@ -73,12 +81,42 @@ def demand(d: Draft, lowest: Sequence[Stage]) -> tuple[list[Part], float]:
             d.given(f"unit{tail}_w", f"{stage.title}: demand of one", each, "W", source)
             d.given(f"unit{tail}_count", f"{stage.title}: how many", stage.count, "", "the request", "given")
             terms.append(f"unit{tail}_w*unit{tail}_count{term}")
-    d.book.chain.append(Computed("it_w", "IT load", "+".join(terms), it_w, "W", it_w, True))
-    return known, it_w
+    label = "units together" if beside else "IT load"
+    d.book.chain.append(Computed(own, label, "+".join(terms), units_w, "W", units_w, not beside))
+    units = Term(own, units_w)
+    if beside is None:
+        return known, units, units
+    _support(d, known, beside, growth)
+    it = units + Term("support_w", beside.out_w)
+    d.book.chain.append(Computed("it_w", "IT load", it.text, it.number, "W", it.number, True))
+    return known, units, Term("it_w", it.number)
 
 
-def _parts(d: Draft, it_w: float, factor: float, growth: float) -> list[Part]:
-    """The parts with what one unit of each takes; the demand of a part is its nameplates less what it saves of them."""
+def _support(d: Draft, fleet: Sequence[Part], stage: Stage, growth: float | None) -> None:
+    """The cell of network, storage and management: fractions of the nameplates, with growth."""
+    if not fleet:
+        d.given("support_w", stage.title, stage.out_w, "W", "the report")
+        return
+    steady = summed([support(d, part) for part in fleet])
+    steady = d.put(d.book.chain, "support_steady_w", f"{stage.title}: steady", steady, "W", "power.support.nameplate")
+    grown = steady if growth is None else steady * (1 + Term("growth_share", growth))
+    d.put(d.book.chain, "support_w", stage.title, grown, "W", "power.support.recommended")
+
+
+def support(d: Draft, part: Part) -> Term:
+    """Network, storage and management of one part of the fleet."""
+    own = f"fleet.{part.name}.support_fraction"
+    if own in d.inputs:
+        share = d.term(own, f"support_fraction{part.tail}")
+    else:
+        share = d.term("electrical.support_fraction", "support_fraction")
+    plate = d.term(f"fleet.{part.name}.nameplate_w", f"nameplate_w{part.tail}")
+    return share * Term(f"unit{part.tail}_count", part.count) * plate
+
+
+def _parts(d: Draft, units_w: float, factor: float, growth: float, own: str) -> list[Part]:
+    """The parts with what one unit of each takes; the demand of a part is its nameplates less what it saves of them.
+    ``own``: the cell of it where there is one part."""
     names = [path.split(".")[1] for path in d.inputs if path.startswith("fleet.") and path.endswith(".utilisation")]
     units, saved = parts(d.sizing, "fleet.units"), parts(d.sizing, "savings.fleet.power")
 
@@ -93,7 +131,7 @@ def _parts(d: Draft, it_w: float, factor: float, growth: float) -> list[Part]:
         less = of({part: line.value or 0.0 for part, line in saved.items()}, one)
         each = d.inputs.get(f"fleet.{one}.nameplate_w", 1.0)
         total_w[one] = (counts[one] or 0.0) * each - (less or 0.0)
-    scale = it_w / growth / sum(total_w.values())
+    scale = units_w / growth / sum(total_w.values())
     means = _means(d, names, counts)
     titles = {part: line.label.partition(":")[0] for part, line in units.items()}
     made = []
@@ -102,9 +140,9 @@ def _parts(d: Draft, it_w: float, factor: float, growth: float) -> list[Part]:
         tail = f"_{name(one)}" if len(names) > 1 else ""
         title = titles.get(one, titles.get("", one))
         peak_w = total_w[one] * scale / count / factor
-        made.append(
-            Part(one, tail, title, count, means.get(one), _idle_w(d, one), peak_w, total_w[one] * scale * growth)
-        )
+        all_w = total_w[one] * scale * growth
+        cell = f"it{tail}_w" if tail else own
+        made.append(Part(one, tail, title, count, means.get(one), _idle_w(d, one), peak_w, all_w, cell))
     return made
 
 
@@ -122,6 +160,8 @@ def _means(d: Draft, names: Sequence[str], counts: dict[str, float | None]) -> d
     """Mean power of one unit while it works, in W: published, or what the year's IT power leaves for a part that was
     measured (of several in the ratio of their medians)."""
     published, left, weights = {}, d.found.get("year.it_power"), {}
+    if left is not None:
+        left -= d.found.get("power.support.nameplate", 0.0)
     medians = parts(d.sizing, "power.unit.p50")
     for one in names:
         at = f"fleet.{one}"

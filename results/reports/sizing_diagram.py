@@ -17,7 +17,7 @@ from perwatt.results.size.sizing import Stage
 WIDTH, ROW, SPINE, BRANCH, NAME = 560, 62, 34, 74, 84
 TOP = 8
 # Stages beside the chain: they hang on the stage above them.
-BESIDE = ("cooling", "other")
+BESIDE = ("cooling", "other", "support")
 # The width of a character of 12 px, on the wide side.
 CHARACTER = 6.3
 _LINE = 'fill="none" stroke="var(--plot-fg)" stroke-width="1.6"'
@@ -124,7 +124,7 @@ def _symbol(level: str, x: float, y: float) -> str:
     if level == "row":
         taps = "".join(f"M{x + d} {y}v7" for d in (-20, 20))
         return f'<path d="M{x - 24} {y}H{x + 24}" stroke="var(--plot-fg)" stroke-width="4"/><path d="{taps}" {_LINE}/>'
-    if level == "rack":
+    if level in ("rack", "support"):
         slots = "".join(f"M{x - 8} {y + d}h16" for d in (-6, 0, 6))
         return box + f'<path d="{slots}" {_THIN}/>'
     if level == "cooling":

@@ -26,7 +26,7 @@ SECTIONS: dict[Section, str] = {
     "work": "Work per facility energy",
     "savings": "What the measurement is worth",
 }
-LEVELS = ("gpu", "unit", "rack", "row", "ups", "transformer", "site")
+LEVELS = ("gpu", "unit", "rack", "row", "support", "ups", "transformer", "site")
 # The columns of power by level that are always set side by side, in this order; others come before the last.
 COLUMNS = {
     "nameplate": "nameplate",
@@ -119,7 +119,8 @@ def levels(sizing: Sizing) -> tuple[dict[str, str], list[Level]]:
             rows.setdefault((line.level, part), {})[column] = line
     present = [key for key in COLUMNS if any(key in row for row in rows.values())]
     several = len({part for _, part in rows if part}) > 1
-    names = {"ups": "UPS", "gpu": "GPU", "unit": "one unit", "rack": "one rack", "row": "one row"}
+    names = {"ups": "UPS", "gpu": "GPU", "unit": "one unit", "rack": "one rack", "row": "one row",
+             "support": "network, storage, management"}  # fmt: skip
     made = [
         Level(" ".join((names.get(level, level), part if several else "")).strip(), rows[level, part])
         for level, part in sorted(rows, key=lambda name: LEVELS.index(name[0]))

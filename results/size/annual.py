@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perwatt.results.size import kpi
+from perwatt.results.size import kpi, support
 from perwatt.results.size.chain import Built, Chain, Through
 from perwatt.results.size.demand import Demand
 from perwatt.results.size.facility import Facility, cooling_values, cooling_w
@@ -39,6 +39,7 @@ class Year:
     plant: Hour
     chain: Through
     it_w: Values
+    support_w: Values
     edc_j: Values
     eit_j: Values
     win_m3: Values
@@ -98,7 +99,20 @@ def year(
         "water", f"the site may use {most_m3 or 0.0:g} m3 a year", win_m3, most_m3, lambda m3: f"{m3:.4g} m3"
     )
     found = Year(
-        bins, plant, through, it_w, edc_j, eit_j, win_m3, liquid_j, air_j, by_loop, summed(by_loop), work, failing
+        bins,
+        plant,
+        through,
+        it_w,
+        support.steady_w(request, values),
+        edc_j,
+        eit_j,
+        win_m3,
+        liquid_j,
+        air_j,
+        by_loop,
+        summed(by_loop),
+        work,
+        failing,
     )
     _lines(request, values, found, source_c, sheet)
     return found
@@ -111,7 +125,7 @@ def _loops(liquid: Values, air: Values) -> Floats:
 
 def _mean(request: Request, values: Mapping[str, Values], demand: Demand) -> tuple[Values, Values]:
     """Mean IT power in W over the year, and the fraction of it whose heat goes into the liquid."""
-    total: Values = 0.0
+    total: Values = support.steady_w(request, values)
     liquid_w: Values = 0.0
     for entry in request.fleet:
         busy = values[f"fleet.{entry.name}.utilisation"]
@@ -138,7 +152,13 @@ def _lines(request: Request, values: Mapping[str, Values], y: Year, source_c: Va
     def add(key: str, label: str, value: Values | None, unit: str, basis: str = where) -> None:
         sheet.add(f"year.{key}", "year", label, value, unit, basis)
 
-    add("it_power", "mean IT power at the racks", y.it_w, "W", "units at their mean, idle for the rest of the year")
+    add(
+        "it_power",
+        "mean IT power at the racks",
+        y.it_w,
+        "W",
+        f"units at their mean, idle for the rest of the year; {support.TITLE} steady",
+    )
     add("edc", "energy from the grid (EDC)", y.edc_j, "J")
     add("eit", "energy at the UPS outputs (EIT)", y.eit_j, "J", "IT and the distribution behind the UPS")
     it_j = y.it_w * S_PER_H * float(y.weather.hours.sum())

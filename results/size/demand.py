@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from perwatt.results.size import feeds, fitting, redundancy
+from perwatt.results.size import feeds, fitting, redundancy, support
 from perwatt.results.size.feeds import Circuit
 from perwatt.results.size.finding import Finding
 from perwatt.results.size.levels import GPU, RACK, ROW, SITE, UPS, Drawn, Level, draw, one_gpu
@@ -42,13 +42,15 @@ class Demand:
     """IT power of the whole fleet in W by column: ``site_w`` at the site's own statistic, ``ups_w`` at that of the UPS.
     ``liquid``: part of the recommended power whose heat goes into the liquid, ``liquid_w`` that heat of each entry and
     ``entry_w`` its recommended power. ``over``: which windows stand for those of the UPS and the site, in words.
-    Racks, rows and the circuits of a rack of each entry."""
+    Racks, rows and the circuits of a rack of each entry. ``support_w``: of the recommended power what network, storage
+    and management take; ``entry_w`` does not hold it, all totals do."""
 
     site_w: dict[str, Values] = field(default_factory=dict)
     ups_w: dict[str, Values] = field(default_factory=dict)
     liquid: Values = 0.0
     liquid_w: dict[str, Values] = field(default_factory=dict)
     entry_w: dict[str, Values] = field(default_factory=dict)
+    support_w: Values = 0.0
     drawn: dict[str, Drawn] = field(default_factory=dict)
     racks: dict[str, int] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
@@ -116,9 +118,22 @@ def demand(request: Request, values: Mapping[str, Values], sheet: Sheet) -> Dema
             entry.system, request.site, per_rack=entry.per_rack, altitude_m=request.climate.altitude_m
         )
         found.warnings += [f"{entry.name}: {line}" for line in fits]
+    if support.stands(request):
+        _support(request, values, growth, found, sheet)
     liquid_w: Values = sum(found.liquid_w.values())
     found.liquid = liquid_w / found.site_w["recommended"]
     return found
+
+
+def _support(request: Request, values: Mapping[str, Values], growth: Values, found: Demand, sheet: Sheet) -> None:
+    """Network, storage and management into every column of the totals."""
+    support.lines(request, values, growth, sheet)
+    steady_w = support.steady_w(request, values)
+    found.support_w = steady_w * growth
+    for totals in (found.site_w, found.ups_w):
+        for column in totals:
+            _sum(totals, column, found.support_w if column == "recommended" else steady_w)
+    found.over = {level: f"{told}; {support.TITLE} steady beside them" for level, told in found.over.items()}
 
 
 def _counts(entry: Entry, where: str, racks: int, rows: int, racks_per_row: int, sheet: Sheet) -> None:

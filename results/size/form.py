@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perwatt.results.size import eed
+from perwatt.results.size import eed, support
 from perwatt.results.size.feeds import path_loss
 from perwatt.results.size.request import Request
 from perwatt.results.size.sizing import Sizing
@@ -14,7 +14,6 @@ _WORDS = ("N", "N+1", "2N")  # of the form, the least first
 def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
     """The rows of Annex II and III as text, under a header, ready to be written as CSV."""
     electrical, cooling = request.site.electrical, request.site.cooling
-    pdit_w = sum(entry.units * entry.system.nameplate_w.mode for entry in request.fleet)
     room = [_reported(topology) for topology in (cooling.plant_topology, cooling.crah_topology)]
     values: dict[str, float | str | None] = {
         "redundancy_hv": _reported(electrical.transformer_topology),
@@ -22,7 +21,7 @@ def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
         "redundancy_rack": _rack(request),
         "redundancy_room_cooling": min(room, key=_WORDS.index),
         "redundancy_rack_cooling": None if _value(sizing, "cooling.cdus") is None else _reported(cooling.cdu_topology),
-        "pdit_w": pdit_w,
+        "pdit_w": support.installed_w(request),
         "pdit_metric": "rated",
         "edc_j": _value(sizing, "year.edc"),
         "eit_j": _value(sizing, "year.eit"),
@@ -37,7 +36,7 @@ def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
     notes = dict.fromkeys(values, MODELLED)
     notes |= dict.fromkeys([key for key in values if key.startswith("redundancy")], chosen)
     notes |= {
-        "pdit_w": "nameplates of all units",
+        "pdit_w": f"nameplates of all units; {support.TITLE} as modelled",
         "pdit_metric": "the rated inputs are added up",
         "tin_c": "the set point asked for",
         "cdd21": f"typical year of {request.climate.station}, all days above 21 degrees C; Eurostat counts days of 24 "

@@ -198,6 +198,8 @@ def inputs(entries: tuple[Entry, ...]) -> dict[str, Parameter]:
         for key in (*air, "supply_max_c", "supply_air_max_c"):
             if (stated := getattr(system, key)) is not None:
                 found[f"{name}.{key}"] = stated
+        if entry.support_fraction is not None:
+            found[f"{name}.support_fraction"] = entry.support_fraction
         if system.idle_w is None:
             found[f"{name}.idle_fraction"] = entry.idle_fraction
         else:

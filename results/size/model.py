@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from perwatt.results.size import annual, eed_duties, levels, pictures
+from perwatt.results.size import annual, eed_duties, levels, pictures, support
 from perwatt.results.size.annual import Year
 from perwatt.results.size.demand import Demand, demand
 from perwatt.results.size.facility import Facility, facility
@@ -108,7 +108,7 @@ def _duties(request: Request, sheet: Sheet, pdit_w: float) -> tuple[Line, ...]:
     rated_w, pue = at["power.site.recommended"], at["kpi.pue"]
     assert rated_w is not None
     assert pue is not None
-    return eed_duties.lines(request.site, pdit_w, rated_w, pue, at["kpi.erf"])
+    return eed_duties.lines(request.site, support.installed_w(request), rated_w, pue, at["kpi.erf"])
 
 
 def _leaning(lines: Iterable[Line]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from perwatt.results.size import support
 from perwatt.results.size.annual import S_PER_H, Year
 from perwatt.results.size.demand import Demand
 from perwatt.results.size.facility import Facility, cooling_w
@@ -16,7 +17,7 @@ from perwatt.results.size.sizing import Flow, Series, Stage
 from perwatt.results.size.weather import column
 
 DURATION_POINTS = 201
-# What else than IT warms the hall's air in the model.
+# What else than the units warms the hall's air in the model.
 INTO_AIR = ("UPS and distribution losses", "light, offices, controls", "hall's fans")
 
 
@@ -31,6 +32,10 @@ def stages(request: Request, demand: Demand, built: Facility) -> tuple[Stage, ..
     feed = electrical.feed
     rows = sum(demand.rows.values())
     cdus = request.site.cooling.cdu_topology if _one(demand.liquid) > 0 else ""
+    # beside the rows, with its part of what the distribution loses
+    beside_w = _one(demand.support_w)
+    beside_in_w = _one(built.chain.ups_out_w(beside_w)) if beside_w else 0.0
+    beside = [Stage("support", support.TITLE, beside_in_w, beside_w, 1, "", "modelled, steady; racks of its own")]
     machines = [box for entry in request.fleet for box in _machines(entry, demand, f"{feed.paths} paths")]
     return (
         Stage("site", "grid", grid_w, grid_w, 1, "", offered),
@@ -40,7 +45,9 @@ def stages(request: Request, demand: Demand, built: Facility) -> tuple[Stage, ..
               f"{request.site.cooling.plant}, design hour, PUE {grid_w / ups_out_w:.3f}"),
         Stage("ups", "UPS", ups_in_w, ups_out_w, int(_one(built.built.ups_modules)), electrical.ups_topology,
               f"{electrical.ups_module_w.mode / 1e6:.3g} MW modules, for the highest {UPS.window_s:g} s"),
-        Stage("row", "rows, busway", ups_out_w, it_w, rows, "", f"{electrical.racks_per_row} racks a row"),
+        *(beside if beside_w else []),
+        Stage("row", "rows, busway", ups_out_w - beside_in_w, it_w - beside_w, rows, "",
+              f"{electrical.racks_per_row} racks a row"),
         *machines,
     )  # fmt: skip
 
@@ -64,7 +71,7 @@ def flows(y: Year) -> tuple[Flow, ...]:
     def total(power: Values) -> float:
         return _one(y.weather.total(power)) * S_PER_H
 
-    it_j = _one(y.it_w) * float(hours.sum()) * S_PER_H
+    it_j, beside_j = (_one(power) * float(hours.sum()) * S_PER_H for power in (y.it_w, y.support_w))
     loss_ups = total(y.chain.ups_in_w - y.chain.it_w)
     from_liquid, from_air = (float(x) for x in np.asarray(y.by_loop.ereuse_j).reshape(-1, 2)[0])
     liquid, air = _one(y.liquid_j), _one(y.air_j)
@@ -78,7 +85,9 @@ def flows(y: Year) -> tuple[Flow, ...]:
         Flow("grid", "pumps", total(y.plant.pump_w * it)),
         Flow("grid", "compressors", total(y.plant.compressor_w * it)),
         Flow("IT", "heat in liquid", liquid),
-        Flow("IT", "heat in air", it_j - liquid),
+        Flow("IT", "heat in air", it_j - beside_j - liquid),
+        Flow("IT", support.TITLE, beside_j),
+        Flow(support.TITLE, "heat in air", beside_j),
         Flow("heat in liquid", "reused", from_liquid),
         Flow("heat in liquid", "ambient", liquid - from_liquid),
         Flow("heat in air", "reused", from_air),
@@ -115,7 +124,7 @@ def series(request: Request, values: Mapping[str, Values], demand: Demand, built
 def _duration(request: Request, values: Mapping[str, Values], demand: Demand, y: Year) -> Series:
     """Site power over the fraction of the year in which it is exceeded: the units' own distribution while they work,
     idle else, in step; and what the chain and the weather add in the mean."""
-    power = np.zeros(1)
+    power = np.full(1, _one(y.support_w))
     weight = np.ones(1)
     for entry in request.fleet:
         drawn = demand.drawn[entry.name]

@@ -13,7 +13,8 @@ from perwatt.results.size.system import System
 class Entry(msgspec.Struct, frozen=True):
     """``units`` of one system. ``training``: the fraction of them that work in step (one job, peaks coincide); the rest
     serve independently of each other. ``utilisation``: fraction of the year in which a unit works, at ``load``; else it
-    idles at ``idle_fraction`` of its vendor's maximum, unless the system states its own. Raises ValueError for counts
+    idles at ``idle_fraction`` of its vendor's maximum, unless the system states its own. ``support_fraction``: of
+    network, storage and management beside them over their nameplates, the site's if None. Raises ValueError for counts
     below 1 and fractions that are none."""
 
     name: str
@@ -24,6 +25,7 @@ class Entry(msgspec.Struct, frozen=True):
     training: float
     utilisation: Parameter
     idle_fraction: Parameter
+    support_fraction: Parameter | None = None
 
     def __post_init__(self) -> None:
         for key in ("units", "per_rack"):

@@ -69,10 +69,12 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Electrical(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the grid to the rack. ``ups_curve``: (load of a module, efficiency relative to its best); ``ups_efficiency``
     that best. ``transformer_efficiency`` at rated load; ``other_w`` of everything else that is fed (light, offices,
-    controls), a fraction of the IT load. ``available_w``: what the grid offers, None if nobody said. ``correlation`` of
-    the power of two units that serve independently of each other, where it was not measured. ``sampling``: by how much
-    means over less than a meter's period may lie above its readings. ``ups_power_factor`` of a
-    module's own rating: below it the load's apparent power fills the module before its real power does."""
+    controls), a fraction of the IT load. ``support_fraction``: steady power of the switches outside the units, storage
+    and management over the units' nameplates; an entry of the fleet may state its own. ``available_w``: what the grid
+    offers, None if nobody said. ``correlation`` of the power of two units that serve independently of each other, where
+    it was not measured. ``sampling``: by how much means over less than a meter's period may lie above its readings.
+    ``ups_power_factor`` of a module's own rating: below it the load's apparent power fills the module before its real
+    power does."""
 
     feed: Feed
     racks_per_row: int
@@ -89,6 +91,7 @@ class Electrical(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coincidence: Parameter
     margin: Parameter
     growth: Parameter
+    support_fraction: Parameter
     available_w: float | None = None
     transformer_no_load_share: Parameter = Parameter(
         0.1, "1", "practice: no-load loss over the loss at rated load, large oil-filled units", 0.05, 0.25

@@ -14,8 +14,8 @@ Section = Literal[
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One figure. ``key`` is unique (``power.rack.recommended``), ``level`` one of gpu, unit, rack, row, ups,
-    transformer, site, or empty. ``value`` has all inputs at their likeliest; ``low``, ``middle`` and ``high``
+    """One figure. ``key`` is unique (``power.rack.recommended``), ``level`` one of gpu, unit, rack, row, support,
+    ups, transformer, site, or empty. ``value`` has all inputs at their likeliest; ``low``, ``middle`` and ``high``
     are the 5, 50 and 95 % quantiles over the draws, None before any: where ranges lean to one side, so does the band.
     ``value`` None: not observable or not stated, and ``basis`` says why. ``basis``: the run, source or formula that it
     came from."""

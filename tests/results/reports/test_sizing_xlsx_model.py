@@ -12,6 +12,7 @@ import sizings
 
 from perwatt.results.reports import sizing_chain, sizing_xlsx
 from perwatt.results.size.model import size
+from perwatt.results.size.parameter import Parameter
 from perwatt.results.size.request import Request
 from tests.fleets_of import bins, changed_site, entry, figures, measured, request
 from tests.workbooks import Calculated
@@ -37,7 +38,7 @@ def mixed() -> Request:
     return request(
         entry("dgx_h100", 64, measured(), training=0.5),
         entry("gb200_nvl72", 9),
-        entry("dgx_b200", 30),
+        entry("dgx_b200", 30, support_fraction=Parameter(0.12, "1", "test")),
         site=changed_site(reuse=handed_over(0.2)),
     )
 
@@ -125,6 +126,8 @@ def before(wet_model: tuple[bytes, Request]) -> dict[str, float]:
         ("carbon_g_kwh", "carbon_g_kwh", 300.0),
         ("feed.power_factor", "power_factor", 0.9),
         ("electrical.other", "other", 0.02),
+        ("support_fraction", "support_fraction", 0.13),
+        ("nameplate_w", "nameplate_w", 150_000.0),
         ("liquid_fraction", "liquid_fraction", 0.6),
         ("supply_liquid_c", "supply_liquid_c", 27.0),
         ("supply_air_c", "supply_air_c", 20.0),

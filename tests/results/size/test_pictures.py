@@ -22,6 +22,7 @@ CASES = {
         GB200, site=changed_site(reuse={"fraction": {"mode": 0.95, "unit": "1", "source": "test"}})
     ),
     "two systems, hot": request(GB200, entry(units=64, load=measured()), site="phoenix"),
+    "nothing beside": request(entry(units=64), site=changed_site(electrical={"support_fraction": 0.0})),
 }
 
 
@@ -69,7 +70,9 @@ def test_each_box_gives_what_the_next_takes(case: str) -> None:
     lines = figures(asked)
     assert found["site"].out_w == pytest.approx(lines["power.site.recommended"])
     assert found["transformer"].in_w == pytest.approx(found["site"].out_w)
-    assert found["ups"].out_w == pytest.approx(found["row"].in_w)
+    beside = [stage for stage in found.values() if stage.level == "support"]
+    assert found["ups"].out_w == pytest.approx(found["row"].in_w + sum(stage.in_w for stage in beside))
+    assert [stage.out_w for stage in beside] == [v for k, v in lines.items() if k == "power.support.recommended"]
     racks_w = sum(stage.in_w for stage in sized(asked).stages if stage.level == "rack")
     assert found["row"].out_w == pytest.approx(racks_w)
     other_w = found["transformer"].out_w - found["ups"].in_w - found["cooling"].in_w
@@ -80,7 +83,8 @@ def test_each_box_gives_what_the_next_takes(case: str) -> None:
     assert found["ups"].count == lines["redundancy.ups.count"]
     assert found["transformer"].count == lines["redundancy.transformer.count"]
     levels = [stage.level for stage in sized(asked).stages]
-    assert levels == ["site", "transformer", "cooling", "ups", "row", *["rack", "unit"] * len(asked.fleet)]
+    between = [] if case == "nothing beside" else ["support"]
+    assert levels == ["site", "transformer", "cooling", "ups", *between, "row", *["rack", "unit"] * len(asked.fleet)]
     assert found["unit"].count == asked.fleet[-1].units
 
 
