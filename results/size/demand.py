@@ -250,8 +250,8 @@ def _row(
 
 def _short(entry: Entry, circuit: Circuit, found: Demand) -> None:
     if circuit.failing:
-        share = float(np.mean(np.asarray(circuit.circuits) > 1))
-        found.failing.append(Finding(f"{entry.name}.{circuit.level}", f"{entry.name}: {circuit.failing}", share))
+        where, text = f"{entry.name}.{circuit.level}", f"{entry.name}: {circuit.failing}"
+        found.failing.append(Finding(where, text, circuit.short))
 
 
 def _circuit(
@@ -275,12 +275,15 @@ def _circuit(
         values[f"{of}.temperature_factor"],
         ratings_a=ratings_a,
         level=level,
+        most=feed.circuits if level == "rack" else 1,
     )
 
 
 def _circuit_lines(entry: Entry, where: str, level: str, circuit: Circuit, sheet: Sheet) -> None:
     title, key = f"{entry.system.title}, one {level}", f"feeds{where}.{level}"
     basis = f"sized on {circuit.floor}; {circuit.after_loss}"
+    if np.any(np.asarray(circuit.circuits) > 1):
+        basis += "; circuits of a path share its load evenly"
     for name, label, value, unit in (
         ("load", "design load", circuit.load_w, "W"),
         ("path", "load of a path, one path lost", circuit.path_w, "W"),

@@ -9,7 +9,8 @@ a standard breaker carry 80 % of it continuously, as many houses do by policy. `
 ``temperature_factor`` derates for a hot aisle; their product is never above 1.
 
 With two paths (A and B) each carries everything when the other is lost; of three and more, those that are left share it
-evenly. A path is sized on that. The supplies must allow it: they have to divide over the paths, and enough of them must
+evenly. A path is sized on that. Where one breaker is too small for it, several circuits of the path may share a rack's
+load evenly, as few as will do. The supplies must allow it: they have to divide over the paths, and enough of them must
 be left (:func:`path_loss`). A branch circuit is sized on the nameplate, or on the design power if that is higher: less
 only where a power cap is enforced and proven.
 """
@@ -20,6 +21,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from perwatt.results.size.electrical import within
 from perwatt.results.size.finding import in_draws
@@ -75,7 +77,8 @@ class Circuit:
     phase of one circuit: ``normal_a`` with all paths alive, ``failover_a`` with one of them lost. ``circuits`` of
     ``rating_a`` make up a path, of which there are ``paths``. ``used``: the failover current over what the breaker may
     carry, 1 at the most. ``spare_w``: what the paths that are left could carry beyond ``load_w``. ``failing``: one line
-    if no single breaker of the house carries a path, and by how much it falls short; else empty."""
+    if a path takes more circuits than may share it, and by how much it falls short; else empty. ``short``: in which
+    part of the draws."""
 
     level: str
     load_w: Values
@@ -88,6 +91,7 @@ class Circuit:
     used: Values
     spare_w: Values
     failing: str
+    short: float
 
     @property
     def left(self) -> int:
@@ -126,6 +130,7 @@ def circuit(
     temperature_factor: Values,
     ratings_a: tuple[float, ...] | None = None,
     level: str = "rack",
+    most: int = 1,
 ) -> Circuit:
     """The circuits for ``design_w`` in W.
 
@@ -133,8 +138,9 @@ def circuit(
     ask for the demand. ``capped``: a power cap is enforced and proven, and ``design_w`` is not below it. ``feed`` gives
     the paths, and the breakers unless ``ratings_a`` does; its own voltage and factors are passed as values (``feed``
     has their ranges). Where no single breaker is big enough, each path is split evenly over as many circuits as it
-    takes, each with the smallest breaker that will do, and ``failing`` says so: a rack can be fed like that only if it
-    has the inlets for it. After the loss of a path the others share the load evenly.
+    takes, each with the smallest breaker that will do. Up to ``most`` of them may share the load; of more ``failing``
+    says so: a rack can be fed like that only if it has the inlets for it. After the loss of a path the others share the
+    load evenly.
     Raises ValueError as :func:`current_a` and :func:`choose` do, and for no path.
     """
     within("design_w", design_w)
@@ -151,11 +157,12 @@ def circuit(
     factor = continuous_factor * temperature_factor
     path_w = load_w / paths_left(feed.paths)  # with one lost
     path_a = current_a(path_w, voltage_v, power_factor)
-    single = choose(path_a, ratings, factor)
+    choose(path_a, ratings, factor)  # ratings and factors that are none are refused before they divide
     most_a = factor * max(ratings)
     circuits = np.maximum(np.ceil(path_a / most_a * (1.0 - ROUNDING)), 1.0)
     failover_a = path_a / circuits
     rating_a = choose(failover_a, ratings, factor)
+    over = np.asarray(circuits > most)
     most_w = paths_left(feed.paths) * circuits * carried_w(rating_a, voltage_v, power_factor, factor)
     return Circuit(
         level=level,
@@ -168,35 +175,38 @@ def circuit(
         failover_a=failover_a,
         used=np.minimum(failover_a / (factor * rating_a), 1.0),
         spare_w=np.maximum(most_w - load_w, 0.0),
-        failing=_failing(level, feed, single, path_w, path_a, most_a, max(ratings), circuits),
+        failing=_failing(level, feed, over, path_w, path_a, most_a, max(ratings), circuits, most),
+        short=float(np.mean(over)),
     )
 
 
 def _failing(
     level: str,
     feed: Feed,
-    single: Values,
+    over: npt.NDArray[np.bool_],
     path_w: Values,
     path_a: Values,
     most_a: Values,
     largest_a: float,
     circuits: Values,
+    most: int,
 ) -> str:
-    """One line about the worst of all draws where no breaker is big enough (``single`` is nan), else nothing."""
+    """One line about the worst of all draws that are ``over`` what ``most`` circuits of a path carry, else nothing."""
     short, watts, amps, carried, many = (
-        np.atleast_1d(x) for x in np.broadcast_arrays(np.isnan(single), path_w, path_a, most_a, circuits)
+        np.atleast_1d(x) for x in np.broadcast_arrays(over, path_w, path_a, most_a, circuits)
     )
     if not np.any(short):
         return ""
     worst = np.unravel_index(np.argmax(amps / carried), amps.shape)
-    need_a, have_a = float(amps[worst]), float(carried[worst])
+    need_a, have_a = float(amps[worst]), most * float(carried[worst])
     kw, n = float(watts[worst]) / 1e3, int(many[worst])
     share = in_draws(float(np.mean(short))) + (", at worst" if short.size > 1 else "")
     last = {1: "on its one path", 2: "with the other path lost"}.get(
         feed.paths, f"on each path with one of {feed.paths} lost"
     )
+    largest = "the largest," if most == 1 else f"{most} of the largest, each"
     return (
-        f"{level}: no breaker is big enough{share}: {kw:.4g} kW {last} is {need_a:.4g} A a phase, the largest,"
+        f"{level}: no breaker is big enough{share}: {kw:.4g} kW {last} is {need_a:.4g} A a phase, {largest}"
         f" {largest_a:g} A, may carry {have_a:.4g} A ({feed.standard}): short by {need_a - have_a:.3g} A,"
         f" {kw * (1 - have_a / need_a):.3g} kW; it takes {n} circuits a path"
     )

@@ -14,7 +14,7 @@ OFTEN = 0.05  # of the draws, from which on it is said: beside it stand bands fr
 
 # What of the request helps at a level that does not hold, by the end of a finding's ``where``.
 KEYS = {
-    "rack": "site.electrical.feed.ratings_a, site.electrical.feed.paths or per_rack",
+    "rack": "site.electrical.feed.ratings_a, site.electrical.feed.circuits, site.electrical.feed.paths or per_rack",
     "row": "site.electrical.row_ratings_a or site.electrical.racks_per_row",
     "site": "site.electrical.available_w or the units",
     "cooling": "site.cooling.heat_limit_w or the units",

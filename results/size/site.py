@@ -49,7 +49,8 @@ class Climate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The circuits to a rack. ``voltage_v`` between lines, three phases. Breakers of ``ratings_a``; each may carry
     ``continuous_factor`` of its rating for ever (IEC 1.0, NEC and many houses 0.8) times ``temperature_factor``.
-    ``paths`` feeds (2: A and B); when one is lost, the others carry the whole rack together."""
+    ``paths`` feeds (2: A and B); when one is lost, the others carry the whole rack together. ``circuits``: how many of
+    a path may share a rack's load, each behind its own breaker, where one is too small."""
 
     voltage_v: Parameter
     power_factor: Parameter
@@ -58,9 +59,11 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     continuous_factor: Parameter
     temperature_factor: Parameter
     paths: int
+    circuits: int = 1
 
     def __post_init__(self) -> None:
         checks.within("paths", self.paths, 1, checks.ANY)
+        checks.within("circuits", self.circuits, 1, checks.ANY)
         checks.growing("ratings_a", self.ratings_a)
         above = dict.fromkeys(("power_factor", "continuous_factor", "temperature_factor"), (checks.ABOVE_0, 1.0))
         checks.possible(self, **above)

@@ -36,7 +36,7 @@ def test_a_rack_of_four_dgx_b200_is_sized_on_57_2_kw() -> None:
 
 
 def test_a_rack_that_no_breaker_carries_says_so_and_by_how_much() -> None:
-    site = changed_site(electrical={"feed": {"ratings_a": [16, 32]}})
+    site = changed_site(electrical={"feed": {"ratings_a": [16, 32], "circuits": 1}})
     asked = request(entry(units=4), site=site)
     found = point(asked)
     (failing,) = found.demand.failing
@@ -44,6 +44,16 @@ def test_a_rack_that_no_breaker_carries_says_so_and_by_how_much() -> None:
     assert "short by" in failing.text
     assert (failing.where, failing.share) == ("dgx_h100.rack", 1)
     assert figures(asked)["feeds.rack.circuits"] == 2
+
+
+def test_two_circuits_of_a_path_share_a_rack_as_the_vendors_design_has_it() -> None:
+    feed = {"ratings_a": [30, 60], "continuous_factor": 0.8, "voltage_v": 415}
+    asked = request(entry("dgx_b200", units=8, per_rack=4), site=changed_site(electrical={"feed": feed}))
+    assert point(asked).demand.failing == []
+    found = figures(asked)
+    assert (found["feeds.rack.circuits"], found["feeds.rack.rating"], found["feeds.row.circuits"]) == (2, 60, 1)
+    assert "circuits of a path share its load evenly" in point(asked).sheet.entries["feeds.rack.circuits"].basis
+    assert figures(request(entry("dgx_b200", units=8, per_rack=4)))["feeds.rack.circuits"] == 1
 
 
 @pytest.mark.parametrize("units", [1, 4, 100])

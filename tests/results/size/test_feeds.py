@@ -141,6 +141,35 @@ def test_four_b200_on_60_a_take_the_two_circuits_of_the_reference_design() -> No
     assert found.failing.startswith("rack: no breaker is big enough: 57.2 kW on its one path is 79.58 A a phase")
 
 
+@pytest.mark.parametrize(
+    ("kw", "volts", "ratings_a", "factor", "rating_a"),
+    [
+        (28.6, 380.0, (16.0, 32.0), 1.0, 32),  # two DGX B200
+        (57.2, 415.0, (30.0, 60.0), 0.8, 60),  # four
+        (56.0, 415.0, (30.0, 60.0), 0.8, 60),  # four DGX B300
+    ],
+)
+def test_racks_of_published_designs_stand_on_two_circuits_a_path(
+    kw: float, volts: float, ratings_a: tuple[float, ...], factor: float, rating_a: float
+) -> None:
+    feed = msgspec.structs.replace(FEED, ratings_a=ratings_a)
+    found = circuits(1e3 * kw, feed=feed, voltage_v=volts, continuous_factor=factor, most=2)
+    assert (found.circuits, found.rating_a, found.failing, found.short) == (2, rating_a, "", 0)
+    # one circuit does not carry it, and one path carries all when the other is lost
+    assert found.failover_a * 2 > factor * max(ratings_a)
+    assert 2 * found.failover_a * volts * 3**0.5 == pytest.approx(1e3 * kw)
+
+
+def test_more_circuits_than_may_share_a_path_are_said_with_what_those_carry() -> None:
+    feed = msgspec.structs.replace(FEED, ratings_a=(32.0, 63.0))
+    found = circuits(132_000.0, 132_000.0, feed=feed, continuous_factor=0.8, most=2)
+    assert (found.circuits, found.short) == (4, 1)
+    assert found.failing == (
+        "rack: no breaker is big enough: 132 kW with the other path lost is 190.5 A a phase, 2 of the largest, each"
+        " 63 A, may carry 100.8 A (IEC): short by 89.7 A, 62.2 kW; it takes 4 circuits a path"
+    )
+
+
 def test_a_rack_without_a_breaker_big_enough_says_which_level_and_by_how_much() -> None:
     feed = msgspec.structs.replace(FEED, ratings_a=(32.0, 63.0))
     found = circuits(132_000.0, 132_000.0, feed=feed, continuous_factor=0.8)
@@ -175,11 +204,12 @@ def test_draws_are_sized_one_by_one_and_the_worst_is_told() -> None:
     factor=st.floats(0.5, 1.0),
     voltage=st.sampled_from([208.0, 240.0, 400.0, 415.0, 480.0]),
     more=st.floats(0.0, 1e6),
+    most=st.integers(1, 4),
 )
 def test_no_circuit_carries_more_than_it_may_nor_is_bigger_than_it_must(
-    design: float, nameplate: float, factor: float, voltage: float, more: float
+    design: float, nameplate: float, factor: float, voltage: float, more: float, most: int
 ) -> None:
-    found = circuits(design, nameplate, continuous_factor=factor, voltage_v=voltage)
+    found = circuits(design, nameplate, continuous_factor=factor, voltage_v=voltage, most=most)
     assert found.load_w >= max(design, nameplate)
     assert found.failover_a <= factor * found.rating_a * (1 + 1e-8)
     assert 0 < found.used <= 1
@@ -187,7 +217,7 @@ def test_no_circuit_carries_more_than_it_may_nor_is_bigger_than_it_must(
     assert carried == pytest.approx(found.load_w + found.spare_w)
     smaller = [a for a in EU if a < found.rating_a]
     assert not smaller or factor * smaller[-1] < found.failover_a
-    assert bool(found.failing) == (found.circuits > 1)
+    assert bool(found.failing) == (found.circuits > most) == bool(found.short)
     if found.circuits > 1:  # one circuit fewer would not do
         assert found.failover_a * found.circuits > (found.circuits - 1) * factor * EU[-1]
     bigger = circuits(design + more, nameplate, continuous_factor=factor, voltage_v=voltage)
