@@ -24,7 +24,7 @@ from perwatt.benchmarks.fleets import Fleet, fleet, whole
 from perwatt.benchmarks.sites import climate_named, site_from, site_named
 from perwatt.benchmarks.size_request import asked
 from perwatt.results.size import limit, model, phases
-from perwatt.results.size.dynamics import dynamics
+from perwatt.results.size.dynamics import bound, dynamics
 from perwatt.results.size.form import form
 from perwatt.results.size.request import Request
 from perwatt.results.size.site import Climate, Grid, Site
@@ -41,8 +41,8 @@ MOST_MW = 100_000.0
 
 
 def size(arguments: Sequence[str]) -> int:
-    """Size what the overrides ask for. Returns 0, or 2 if the site cannot hold it, which the report, written all the
-    same, shows; BadRequest for a wrong request."""
+    """Size what the overrides ask for. Returns 0, or 2 if the site, or the one beside it, cannot hold it, which the
+    report, written all the same, shows; BadRequest for a wrong request."""
     plain, directories = asked(arguments)
     site = site_from(plain["site"])
     climate, weather = _weather(site, directories)
@@ -61,12 +61,7 @@ def size(arguments: Sequence[str]) -> int:
     if where is not None:
         print(f"report: {where / 'report.html'}")
     site_line = sizing.line("power.site.recommended")
-    code = 0
-    if sizing.failing:
-        first, *rest = sizing.failing
-        more = f"; and {len(rest)} more: {', '.join(rest)}" if rest else ""
-        print(f"perwatt size: {first}{more}", file=sys.stderr)
-        code = 2
+    code = max([_told(sizing, ""), *(_told(other, f"compare_site={plain['compare_site']}: ") for other in others)])
     last_line(
         sizing=str(where) if where else None,
         units=sum(entry.units for entry in request.fleet),
@@ -78,6 +73,16 @@ def size(arguments: Sequence[str]) -> int:
         exit=code,
     )
     return code
+
+
+def _told(sizing: Sizing, where: str) -> int:
+    """The exit code of a sizing: 2 if its site cannot hold it, which one line on stderr then says after ``where``."""
+    if not sizing.failing:
+        return 0
+    first, *rest = sizing.failing
+    more = f"; and {len(rest)} more: {', '.join(rest)}" if rest else ""
+    print(f"perwatt size: {where}{first}{more}", file=sys.stderr)
+    return 2
 
 
 def _weather(site: Site, directories: Sequence[str]) -> tuple[Climate, Weather]:
@@ -146,8 +151,10 @@ def _sized(request: Request, weather: Weather, members: Sequence[Fleet], seen: S
     lines, curves = list(extra[0]), list(extra[1])
     for entry in request.fleet:
         member = next(m for m in members if m.entry.name == entry.name)
-        if member.trace is not None:
-            where = f".{entry.name}" if len(request.fleet) > 1 else ""
+        where = f".{entry.name}" if len(request.fleet) > 1 else ""
+        if member.trace is None:
+            lines += bound(entry, where)
+        else:
             grid = request.site.grid
             key = entry.name, entry.units, None if grid.ramp_w_s is None else grid
             if key not in seen:

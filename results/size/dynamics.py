@@ -45,6 +45,34 @@ def dynamics(
     return tuple(made), tuple(_curves(entry, units, t_s, power_w, found_ramps, seen))
 
 
+def bound(entry: Entry, where: str) -> tuple[Line, ...]:
+    """What is known of units of which no trace was read: the step from rest to the vendor's maximum, all in step,
+    at once. No ramp is steeper; how long it takes nobody measured. Nothing where none works in step."""
+    units = int(np.ceil(entry.training * entry.units - 1e-9))
+    if units < 1:
+        return ()
+    system = entry.system
+    idle_w = _idle_w(entry)
+    highest_w = max(system.vendor_max_w.mode, entry.load.at(1.0, 1.0) or 0.0)
+    at_rest = "the idle fraction of its maximum" if system.idle_w is None else f"idle by {system.idle_w.kind} figures"
+    basis = (
+        f"bound, not measured: {units} in step from {idle_w:.4g} W ({at_rest}) to {highest_w:.4g} W, the vendor's "
+        "maximum or the highest second, at once; how fast, and how often, a trace would show"
+    )
+    step_w = max(highest_w - idle_w, 0.0)
+    label = "bound, not measured: step from idle to the highest"
+    return (
+        _line(where, "bound.step", label, step_w * units, "W", "modelled", basis),
+        _line(where, "bound.share", f"{label}, of the highest power", step_w / highest_w, "1", "modelled", basis),
+    )
+
+
+def _idle_w(entry: Entry) -> float:
+    """What a unit at rest draws, in W, at its likeliest."""
+    system = entry.system
+    return entry.idle_fraction.mode * system.vendor_max_w.mode if system.idle_w is None else system.idle_w.mode
+
+
 def _line(where: str, key: str, label: str, value: float | None, unit: str, kind: Kind, basis: str) -> Line:
     """A line of the site; what is not there was measured by nobody."""
     kind = kind if value is not None else "modelled"
@@ -112,9 +140,7 @@ def _storage(
     """What holds the grid's ramp: through the trace, and when the job starts or stops, which a trace may not hold."""
     ramp_w_s = grid.ramp_w_s or 0.0
     found = storage(t_s, power_w, ramp_w_s / units, grid.storage_recovery.mode * whole.high_w, whole)
-    system = entry.system
-    idle = entry.idle_fraction.mode * system.vendor_max_w.mode if system.idle_w is None else system.idle_w.mode
-    step_w = max(whole.high_w - idle, 0.0) * units
+    step_w = max(whole.high_w - _idle_w(entry), 0.0) * units
     step_j = step_w**2 / (2 * ramp_w_s)
     why = f"{basis}; to hold {ramp_w_s / 1e6:.4g} MW/s; losses of the storage come on top"
     power = max(found.given_w, found.taken_w) * units

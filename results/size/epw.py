@@ -66,6 +66,7 @@ def read(path: Path) -> tuple[Climate, Weather]:
         n_year_max_c=n_year_max_c,
         altitude_m=altitude_m,
         extreme_wb_c=extreme_wb_c,
+        extreme_wb_hours=None if extreme_wb_c is None else float(np.count_nonzero(wet > extreme_wb_c)),
     )
     return climate, Weather(dry, wet, np.ones(len(dry)))
 

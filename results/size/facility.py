@@ -24,7 +24,7 @@ from perwatt.results.size.plant import Hour, facility_supply_c, hour
 from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.ride_through import ride_through
 from perwatt.results.size.sheet import Sheet
-from perwatt.results.size.weather import design_db_c, design_wb_c
+from perwatt.results.size.weather import design_db_c, design_wb_c, hours_above_record
 
 COOLING = "site.cooling."
 
@@ -77,6 +77,10 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     through = {name: chain.at_design(w, cooling_w(design) * w, built) for name, w in demand.site_w.items()}
     ups_w = {name: chain.ups_in_w(w, built.ups_modules, design=True) for name, w in demand.ups_w.items()}
     sheet.add("cooling.design_db", "cooling", "dry bulb of the design hour", db_c, "degC", db_basis)
+    if site.cooling.plant in ("tower", "adiabatic"):
+        above_h, above_basis = hours_above_record(climate)
+        sheet.add("cooling.wet_bulb_above", "cooling", "hours above the design wet bulb, a year", above_h,
+                  "h", above_basis)  # fmt: skip
     _power(through, ups_w, demand.over, sheet)
     failing = (
         *_electrical(request, chain, built, ups_it_w, through["recommended"], demand.over, sheet),

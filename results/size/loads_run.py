@@ -85,7 +85,7 @@ def _metered(measured: Measured) -> list[Energy]:
 
 
 def _load(
-    record: Record, measured: Measured, energy: Energy, telemetry: DataFrame | None, seed: int
+    record: Record, measured: Measured, energy: Energy, telemetry: DataFrame | None, seed: int, banded: bool = True
 ) -> tuple[Load, Readings | None]:
     parts = [] if telemetry is None else _parts(telemetry, record, energy)
     readings: Readings | None = None
@@ -103,7 +103,7 @@ def _load(
         notes.append("the work of one unit is not known: ranks and metered parts cannot be paired")
     if parts:
         try:
-            found = pool(parts, WINDOWS_S, QUANTILES, seed)
+            found = pool(parts, WINDOWS_S, QUANTILES, seed, banded)
         except ValueError as error:
             raise ValueError(f"{evidence}: {error}") from None
         figures = found._asdict()
@@ -123,7 +123,8 @@ def _load(
     cap_w, proof, why = _cap(measured, energy, figures["statistics"], evidence)
     device = next((e for e in _metered(measured) if e.boundary in DEVICE), None)
     if why and device is not None and energy.boundary not in DEVICE:
-        of_device, _ = _load(record, measured, device, telemetry, seed)
+        # of its cap alone: no bands, which would draw a thousand times for nothing
+        of_device, _ = _load(record, measured, device, telemetry, seed, banded=False)
         figures |= {"device_cap_w": of_device.cap_w, "device_cap_proof": of_device.cap_proof}
     load = Load(
         name=name,

@@ -63,8 +63,11 @@ class Pool(NamedTuple):
     notes: tuple[str, ...]
 
 
-def pool(parts: Sequence[Part], windows_s: Sequence[float], quantiles: Sequence[float], seed: int) -> Pool:
-    """All ``parts`` as one load; ``seed`` of the bootstrap. Raises ValueError as ``cells`` does, and without a part."""
+def pool(
+    parts: Sequence[Part], windows_s: Sequence[float], quantiles: Sequence[float], seed: int, banded: bool = True
+) -> Pool:
+    """All ``parts`` as one load; ``seed`` of the bootstrap, none unless ``banded``. Raises ValueError as
+    ``cells`` does, and without a part."""
     if not parts:
         raise ValueError("load: found no readings; allowed one trace or more")
     low_w = min(float(np.min(p.power_w)) for p in parts)
@@ -87,7 +90,7 @@ def pool(parts: Sequence[Part], windows_s: Sequence[float], quantiles: Sequence[
         statistics.update(zip([(window_s, q) for q in quantiles], whole.quantiles(quantiles), strict=True))
         if len(have) < len(made):
             notes.append(f"{len(made) - len(have)} of {len(made)} stretches hold no window of {window_s:g} s")
-        if len(runs) > 1:
+        if banded and len(runs) > 1:
             bands.update({(window_s, q): b for q, b in _bands(have, counts, quantiles).items()})
     gaps = sum(c.gaps for c in made)
     if gaps:

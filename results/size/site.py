@@ -20,7 +20,8 @@ Topology = Literal["N", "N+1", "N+2", "2N", "4N3R"]
 class Climate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A year of weather. ``bins``: (dry bulb's lower edge in degrees C, hours, mean coincident wet bulb in degrees C)
     of 1 K each. ``n_year_max_c``: highest dry bulb expected in so many years; empty if the station states none, then
-    it is modelled from ``db_max_c`` of the typical year. ``wb_max_c``: highest wet bulb of the typical year."""
+    it is modelled from ``db_max_c`` of the typical year. ``wb_max_c``: highest wet bulb of the typical year.
+    ``extreme_wb_hours``: hours of that year above ``extreme_wb_c``; None if nobody counted them."""
 
     name: str
     title: str
@@ -33,6 +34,7 @@ class Climate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     n_year_max_c: dict[int, float] = {}
     altitude_m: float = 0.0
     extreme_wb_c: float | None = None
+    extreme_wb_hours: float | None = None
 
     def __post_init__(self) -> None:
         if not self.bins or any(b[0] < a[0] + 1 for a, b in itertools.pairwise(self.bins)):

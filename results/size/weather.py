@@ -131,5 +131,20 @@ def design_wb_c(climate: Climate, db_c: Values, margin_k: Values, warming_k: Val
     return plain(np.minimum(highest + warming_k, db_c)), basis
 
 
+def hours_above_record(climate: Climate) -> tuple[float | None, str]:
+    """Hours of the typical year whose wet bulb lies above the station's extreme, for which towers and pads are sized,
+    and what that rests on; None where they are not known. Warming moves both alike."""
+    extreme, highest = climate.extreme_wb_c, climate.wb_max_c
+    if extreme is None:
+        return (
+            0.0,
+            f"{climate.station} states no extreme: sized on more than the highest of its year, {highest:g} degC",
+        )
+    of = f"typical year of {climate.station}: at most {highest:g} degC, extreme {extreme:g}"
+    if climate.extreme_wb_hours is not None:
+        return climate.extreme_wb_hours, of
+    return (0.0, of) if highest <= extreme else (None, f"{of}: one hour or more, not kept in bins: an EPW file has it")
+
+
 def _gumbel(years: float) -> float:
     return -math.sqrt(6) / math.pi * (0.5772 + math.log(math.log(years / (years - 1))))

@@ -284,6 +284,14 @@ def test_another_site_stands_beside_with_its_changes(tmp_path: Path, size: Size)
     assert "Phoenix" in (done.folder / "report.html").read_text()
 
 
+def test_a_site_beside_that_cannot_hold_it_is_named_in_one_line_and_fails(size: Size) -> None:
+    done = size(*NODES, "compare_site=phoenix", "compare_changes={electrical: {available_w: 50000}}")
+    assert (done.code, done.last["exit"]) == (2, 2)
+    (line,) = done.err.splitlines()
+    assert line.startswith("perwatt size: compare_site=phoenix: site: the grid offers 0.05 MW, short by ")
+    assert done.folder is not None  # the report is written all the same
+
+
 def test_figures_may_be_numbers_or_ranges_and_topologies_names(size: Size) -> None:
     base = size(*NODES).values()
     worse = size(*NODES, "site.electrical.ups_efficiency=0.93")

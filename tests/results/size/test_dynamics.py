@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from perwatt.results.size.dynamics import FLOORS, SHOWN, dynamics
+from perwatt.results.size.dynamics import FLOORS, SHOWN, bound, dynamics
 from perwatt.results.size.parameter import Floats
 from perwatt.results.size.site import Grid
 from perwatt.results.size.sizing import Line, Series
@@ -143,3 +143,14 @@ def test_a_trace_of_one_level_has_no_swing() -> None:
     swing = next(line for line in lines if line.key == "transients.swing.range")
     assert swing.value is None
     assert "one level" in swing.basis
+
+
+def test_without_a_trace_the_step_from_idle_to_the_highest_is_a_bound_and_says_so() -> None:
+    made = entry("dgx_h100", units=10)
+    idle_w, most_w = made.system.idle_w, made.system.vendor_max_w
+    assert idle_w is not None
+    step, share = bound(made, "")
+    assert (step.key, step.value) == ("transients.bound.step", pytest.approx(10 * (most_w.mode - idle_w.mode)))
+    assert share.value == pytest.approx(1 - idle_w.mode / most_w.mode)
+    assert all(line.label.startswith("bound, not measured") and line.kind == "modelled" for line in (step, share))
+    assert bound(msgspec.structs.replace(made, training=0.0), "") == ()

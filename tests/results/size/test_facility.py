@@ -261,3 +261,9 @@ def test_savings_at_the_site_are_the_columns_difference() -> None:
     found = figures(request(entry(units=64, load=measured())))
     assert found["savings.site.power"] == pytest.approx(found["power.site.nameplate"] - found["power.site.recommended"])
     assert found["savings.site.power"] > 0
+
+
+@pytest.mark.parametrize(("plant", "told"), [("dry", False), ("tower", True), ("adiabatic", True)])
+def test_plants_that_wet_tell_the_hours_above_their_design_wet_bulb(plant: str, told: bool) -> None:
+    found = figures(request(site=changed_site(cooling={"plant": plant})))
+    assert (found.get("cooling.wet_bulb_above") == 0) == told

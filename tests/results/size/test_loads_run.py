@@ -9,7 +9,9 @@ import pytest
 from records import energy, measured, record
 
 from perwatt.results.record import Conditions, Energy, Measured, Power, Repetition, Work
+from perwatt.results.size import loads_run
 from perwatt.results.size.loads import from_run
+from perwatt.results.size.pool import pool
 from perwatt.results.store import Store
 from perwatt.results.telemetry import write_part
 
@@ -236,13 +238,16 @@ def test_a_cap_on_gpus_is_none_on_the_node(tmp_path: Path) -> None:
     assert (found.device_cap_w, found.device_cap_proof) == (None, "")
 
 
-def test_gpus_that_were_held_beside_a_metered_node_are_told_so(tmp_path: Path) -> None:
+def test_gpus_that_were_held_beside_a_metered_node_are_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     metered = (gpu(500 * WINDOW_S), node(1000 * WINDOW_S))
+    drawn: list[bool] = []
+    monkeypatch.setattr(loads_run, "pool", lambda *asked: drawn.append(asked[-1]) or pool(*asked))
     write(tmp_path / "run", outcome(*metered, conditions=Conditions(limit_w={"enforced": 600.0})))
     write_part(tmp_path / "run", "k0", 0, {"power_w:nvml": windows(SWING), "power_w:pdu": windows(2 * SWING)})
     ((found, _),) = from_run(tmp_path / "run")
     assert (found.boundary, found.cap_w, found.device_cap_w) == ("node_ac", None, 600)
     assert "meter nvml: a limit of 600 W enforced in all 3 windows, at most 600 W" in found.device_cap_proof
+    assert drawn == [True, False]  # of its cap alone: no bands
 
 
 def test_modelled_replayed_and_estimated_energies_are_no_load(tmp_path: Path) -> None:

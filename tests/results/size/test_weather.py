@@ -110,3 +110,20 @@ def test_binning_keeps_hours_and_means() -> None:
 def test_fog_is_not_wetter_than_wet() -> None:
     foggy = weather.of(climates.climate(bins=((-4.0, 100.0, -3.2), (5.0, 8660.0, 4.0))))
     assert foggy.wb_c[0] == foggy.db_c[0] == -3.5
+
+
+@pytest.mark.parametrize(
+    ("changes", "hours", "said"),
+    [
+        ({"wb_max_c": 19.46, "extreme_wb_c": 22.4}, 0.0, "at most 19.46 degC, extreme 22.4"),
+        ({"wb_max_c": 33.0, "extreme_wb_c": 27.5}, None, "one hour or more"),
+        ({"wb_max_c": 33.0, "extreme_wb_c": 27.5, "extreme_wb_hours": 12.0}, 12.0, "extreme 27.5"),
+        ({"wb_max_c": 19.46, "extreme_wb_c": None}, 0.0, "states no extreme"),
+    ],
+)
+def test_hours_above_the_extreme_wet_bulb_are_counted_or_said_not_to_be_known(
+    changes: dict[str, object], hours: float | None, said: str
+) -> None:
+    found, basis = weather.hours_above_record(climates.climate(**changes))
+    assert found == hours
+    assert said in basis
