@@ -1,8 +1,9 @@
 """The samples behind the records: every timed launch and every meter reading of a run, in time order.
 
 While a run goes on, each rank leaves one Parquet part a case in ``telemetry.parts/`` (written beside, renamed, so a
-part is whole or absent). At the end the parts are folded into one ``telemetry.parquet``, sorted by case, series and
-time. A part that stands beside the folded file is newer than what the file says of that case.
+part is whole or absent). At the end the parts are folded into one ``telemetry.parquet``, sorted by rank, series and
+time: what one meter said of one device, over all cases, lies together. A fleet has such a file for each node. A part
+that stands beside the folded file is newer than what the file says of that case.
 
 Columns: ``case`` (key of the record's case), ``series`` (``seconds``: seconds per launch of one sample, stamped at its
 end; ``power_w:<meter>``; ``energy_j:<meter>``: cumulative since the meter was opened), ``rank``, ``repetition`` (-1:
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
 
 TELEMETRY = "telemetry.parquet"
 PARTS = "telemetry.parts"
+SORTED_BY = ("rank", "series", "t_ns", "case")
+ROW_GROUP = 1 << 17  # rows: who wants one device of many reads little more
 
 
 def _write(table: pa.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    write_atomically(path, lambda file: pq.write_table(table, file, compression="zstd"))
+    write_atomically(path, lambda file: pq.write_table(table, file, row_group_size=ROW_GROUP, compression="zstd"))
 
 
 def write_part(run: Path, case: str, rank: int, series: dict[str, dict[str, npt.ArrayLike]]) -> None:
@@ -87,8 +90,7 @@ def fold(run: Path) -> Path | None:
         return run / TELEMETRY if (run / TELEMETRY).is_file() else None
     table = _read(run)
     if table is not None:
-        keys = [("case", "ascending"), ("series", "ascending"), ("rank", "ascending"), ("t_ns", "ascending")]
-        _write(table.sort_by(keys), run / TELEMETRY)
+        _write(table.sort_by([(name, "ascending") for name in SORTED_BY]), run / TELEMETRY)
     shutil.rmtree(run / PARTS)
     return run / TELEMETRY if table is not None else None
 

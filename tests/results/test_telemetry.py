@@ -31,7 +31,18 @@ def test_parts_are_read_before_and_after_folding(tmp_path: Path) -> None:
     assert before is not None
     assert sorted(before.value) == sorted(after.value) == [1.0, 2.0, 3.0, 100.0]
     assert list(after.columns) == ["case", "series", "rank", "repetition", "t_ns", "value", "n"]
-    assert list(after.case) == ["a", "b", "b", "b"]
+    assert list(after.case) == ["b", "b", "b", "a"]
+
+
+def test_what_a_meter_said_of_a_device_lies_together_in_order_of_time(tmp_path: Path) -> None:
+    later = columns(1.0, 2.0) | {"t_ns": [110, 100]}
+    for rank in (1, 0):
+        write_part(tmp_path, "a", rank, {"power_w:x": later, "seconds": later})  # type: ignore[dict-item]
+        write_part(tmp_path, "b", rank, {"power_w:x": columns(3.0, 4.0), "seconds": columns(1.0)})
+    fold(tmp_path)
+    found = pd.read_parquet(tmp_path / TELEMETRY)
+    assert found.equals(found.sort_values(["rank", "series", "t_ns"], kind="stable"))
+    assert list(found[(found["rank"] == 1) & (found.series == "power_w:x")].value) == [3.0, 4.0, 2.0, 1.0]
 
 
 def test_a_newer_part_replaces_what_was_folded(tmp_path: Path) -> None:

@@ -1,0 +1,158 @@
+"""What one meter said of each device of a node, in order of time and on the clock of the fleet's leader.
+
+A node stamps by its own monotonic clock. Its ``environment.json`` says what its UTC was at the start and at the end of
+its run, and where somebody looked, how far its UTC is from the leader's (``clock.leader``: ``offset_s``, to be taken
+off, and ``uncertainty_s``). Where nobody looked, its UTC is taken as it is, and its uncertainty is unknown: None.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from perwatt.results.energy import slopes
+from perwatt.results.fleet.layout import NODES
+from perwatt.results.run import ENVIRONMENT
+from perwatt.results.telemetry import TELEMETRY
+from perwatt.results.traces.clocks import ClockPair, RunClock
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = npt.NDArray[np.float64]
+Stamps = npt.NDArray[np.int64]
+
+POWER, COUNTER = "power_w:", "energy_j:"
+
+
+@dataclass(frozen=True)
+class NodeClock:
+    """From a node's monotonic clock to the leader's UTC. ``uncertainty_s`` is None where nobody compared the two."""
+
+    clock: RunClock
+    offset_s: float = 0.0
+    uncertainty_s: float | None = None
+
+    def utc(self, mono_ns: Stamps) -> Stamps:
+        """Stamps in ns of the leader's UTC."""
+        return self.clock.utc(mono_ns) - round(self.offset_s * 1e9)
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """One device's power: ``t_ns`` on the node's monotonic clock, never going back, and ``power_w``."""
+
+    device: int
+    t_ns: Stamps
+    power_w: Floats
+
+
+def clock(node: Path) -> NodeClock | None:
+    """The clock of a node by its folder; None where it left no two pairs of stamps, and cannot be laid beside others'.
+
+    Raises ValueError for an environment that cannot be read.
+    """
+    path = node / ENVIRONMENT
+    try:
+        found = json.loads(path.read_text()).get("clock", {})
+        pairs = [ClockPair(int(found[when]["mono_ns"]), int(found[when]["utc_ns"])) for when in ("start", "end")]
+        leader = found.get("leader", {})
+        offset_s, uncertainty_s = leader.get("offset_s"), leader.get("uncertainty_s")
+    except (FileNotFoundError, KeyError):
+        return None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: found no clock that can be read ({error}); allowed pairs of mono_ns, utc_ns"
+        ) from None
+    if offset_s is None or uncertainty_s is None:
+        return NodeClock(RunClock(*pairs))
+    return NodeClock(RunClock(*pairs), float(offset_s), float(uncertainty_s))
+
+
+def series(node: Path) -> dict[str, int]:
+    """The power and energy series of a node's file with the rows of each; empty where it has none.
+
+    Raises ValueError for a file that cannot be read.
+    """
+    import pyarrow.compute as pc
+
+    table = _table(node / TELEMETRY, ["series"])
+    if table is None:
+        return {}
+    counts = ((str(one["values"]), int(one["counts"])) for one in pc.value_counts(table.column(0)).to_pylist())
+    return {name: count for name, count in sorted(counts) if name.startswith((POWER, COUNTER))}
+
+
+def read(node: Path, name: str, stamps: bool = True) -> Iterator[Samples]:
+    """The samples of the series ``name`` of each device of a node, devices in order; not of those that have none.
+
+    Readings that are no number are left out. A counter gives its slopes, each at its middle. Without ``stamps`` only
+    the values are read, which takes half the time, and ``t_ns`` is empty.
+    Raises ValueError for a file that cannot be read.
+    """
+    stamps = stamps or name.startswith(COUNTER)
+    table = _table(node / TELEMETRY, ["series", "rank", "value", *(["t_ns"] if stamps else [])])
+    if table is None:
+        return
+    mine = _of_series(table, name)
+    rank = mine.column("rank").to_numpy()
+    value = mine.column("value").to_numpy()
+    t_ns = mine.column("t_ns").to_numpy() if stamps else np.zeros(0, dtype=np.int64)
+    if np.any(np.diff(rank) < 0):  # an older perwatt sorted by case
+        order = np.lexsort((t_ns, rank)) if stamps else np.argsort(rank, kind="stable")
+        rank, value, t_ns = rank[order], value[order], t_ns[order] if stamps else t_ns
+    bounds = np.flatnonzero(np.diff(rank)) + 1
+    for first, last in zip([0, *bounds], [*bounds, len(rank)], strict=True):
+        if first == last:
+            continue
+        yield _samples(int(rank[first]), t_ns[first:last], value[first:last], name, stamps)
+
+
+def _table(path: Path, columns: list[str]) -> pa.Table | None:
+    """Columns of a telemetry file, None where there is none. Raises ValueError for one that cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, read_dictionary=["series"]) as file:
+            return file.read(columns).select(columns)
+    except FileNotFoundError:
+        return None
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise ValueError(f"{path}: not readable as perwatt's telemetry ({str(error).splitlines()[0]})") from None
+
+
+def _of_series(table: pa.Table, name: str) -> pa.Table:
+    """The rows of one series, by the places of its name in the dictionaries: no text is compared row by row."""
+    import pyarrow as pa
+
+    runs, offset = [], 0
+    for chunk in table.column("series").chunks:
+        names = chunk.dictionary.to_pylist()
+        if name in names:
+            mine = chunk.indices.to_numpy(zero_copy_only=False) == names.index(name)
+            edges = np.flatnonzero(np.diff(mine, prepend=False, append=False))
+            runs += [table.slice(offset + a, b - a) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+        offset += len(chunk)
+    return pa.concat_tables(runs) if runs else table.slice(0, 0)
+
+
+def _samples(device: int, t_ns: Stamps, value: Floats, name: str, stamps: bool) -> Samples:
+    if name.startswith(COUNTER):
+        of = slopes(t_ns, value)
+        return Samples(device, of.start_ns + (of.end_ns - of.start_ns) // 2, of.power_w)
+    fine = np.isfinite(value)
+    if not fine.all():
+        value, t_ns = value[fine], t_ns[fine] if stamps else t_ns
+    return Samples(device, t_ns, value)
+
+
+def nodes(run: Path) -> dict[str, Path]:
+    """The folders of a fleet's nodes by host, in order of their names."""
+    return {path.name: path for path in sorted((run / NODES).iterdir()) if path.is_dir()}
