@@ -32,7 +32,7 @@ def year(d: Draft, fleet: Sequence[Part], facts: Facts, it_w: float) -> dict[str
     out = d.put(block, "year_ups_out_w", "mean at the UPS outputs", it / (1 - d.term("electrical.distribution_loss")),
                 "W", "year.eit", factor=1 / _seconds(facts))  # fmt: skip
     units = d.cell("ups_units")
-    load = out / (units * d.term("electrical.ups_module_w"))
+    load = out / (units * (d.rating("ups_module_w") or d.cell("ups_module_w")))
     load = d.put(block, "year_ups_load", "load of a UPS module", load, "1")
     relative = interpolated(load, "ups", list(facts.ups_curve))
     relative = d.put(block, "year_ups_relative", "UPS: efficiency at this load over its best", relative, "1")
@@ -90,7 +90,7 @@ def _column(d: Draft, key: str, head: str, term: Term, unit: str) -> Term:
 
 def _grid(d: Draft, low: Term) -> Term:
     """Through the transformers: core losses all the time, load losses by the square of the load."""
-    units, rated = d.cell("transformer_units"), d.term("electrical.transformer_va")
+    units, rated = d.cell("transformer_units"), d.rating("transformer_va") or d.cell("transformer_va")
     efficiency, share = d.term("electrical.transformer_efficiency"), d.term("electrical.transformer_no_load_share")
     load = low * W_PER_MW / (d.term("feed.power_factor") * rated * units)
     load = _column(d, "transformer_load", "load of a transformer", load, "1")

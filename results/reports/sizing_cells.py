@@ -139,6 +139,12 @@ class Draft:
         block.append(Computed(key, label, term.text, term.value, unit, told, title))
         return Term(key, term.value)
 
+    def rating(self, key: str) -> Term | None:
+        """The rating of UPS modules or transformers: an input, else a cell that chooses it; None if neither is."""
+        if f"site.electrical.{key}" in self.inputs:
+            return self.term(f"electrical.{key}")
+        return next((Term(key, cell.value) for cell in self.book.computed if cell.name == key), None)
+
     def cell(self, key: str) -> Term:
         """A cell that is there already and computes, for a formula."""
         return next(Term(key, cell.value) for cell in self.book.computed if cell.name == key)

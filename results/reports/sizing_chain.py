@@ -22,9 +22,10 @@ from perwatt.results.reports.sizing_circuits import circuits
 from perwatt.results.reports.sizing_cooling import design
 from perwatt.results.reports.sizing_demand import Part, demand
 from perwatt.results.reports.sizing_diagram import BESIDE
-from perwatt.results.reports.sizing_formula import TIMES, Term, counted, interpolated
+from perwatt.results.reports.sizing_formula import TIMES, Term, counted, interpolated, smallest
 from perwatt.results.reports.sizing_tables import parts
 from perwatt.results.size.chain import never_better
+from perwatt.results.size.site import Sizes
 from perwatt.results.size.sizing import Sizing, Stage
 
 
@@ -149,12 +150,12 @@ def _input(d: Draft, stage: Stage, key: str) -> str:
 def _ups(d: Draft, stage: Stage) -> str:
     """Through the UPS at the worst efficiency that its modules have at their load or above; nothing where the sizing
     does not tell its curve, or the report's losses are others."""
-    facts, module_w = d.facts, d.inputs.get("site.electrical.ups_module_w")
+    facts, module = d.facts, d.rating("ups_module_w")
     best = d.named("electrical.ups_efficiency")
-    if facts is None or not module_w or not best or not stage.topology:
+    if facts is None or module is None or not best or not stage.topology:
         return ""
     d.book.curves["ups"] = "UPS: efficiency over its best", "load of a module", facts.ups_curve
-    load = Term("ups_out_w", stage.out_w) / (Term("ups_units", stage.count) * Term("ups_module_w", module_w))
+    load = Term("ups_out_w", stage.out_w) / (Term("ups_units", stage.count) * module)
     relative = interpolated(load, "ups_worst", list(never_better(facts.ups_curve)))
     if not near(stage.out_w / (best * relative.number), stage.in_w, 1e-4):
         return ""
@@ -166,12 +167,13 @@ def _ups(d: Draft, stage: Stage) -> str:
 def _transformers(d: Draft, stage: Stage) -> str:
     """No-load losses of all that are built, load losses of as many as the load would fill; nothing where the report's
     are others."""
-    ends = ("transformer_va", "transformer_efficiency", "transformer_no_load_share")
+    ends = ("transformer_efficiency", "transformer_no_load_share")
     values = [d.inputs.get(f"site.electrical.{end}") for end in ends]
     pf = d.inputs.get("site.electrical.feed.power_factor")
-    if None in values or not pf or not stage.topology:
+    rated = d.rating("transformer_va")
+    if None in values or rated is None or not pf or not stage.topology:
         return ""
-    rated_va, efficiency, share = (value or 0.0 for value in values)
+    rated_va, (efficiency, share) = rated.number, (value or 0.0 for value in values)
     loss_w = rated_va * (1 / efficiency - 1) * (share * stage.count + (1 - share) * stage.out_w / (pf * rated_va))
     if not near(loss_w, stage.in_w - stage.out_w, 1e-4):
         return ""
@@ -199,26 +201,32 @@ def _beside(stages: Sequence[Stage], stage: Stage) -> list[Stage]:
 
 def _units(d: Draft, stage: Stage, key: str, load: str) -> None:
     """How many UPS modules or transformers the topology asks for, and how full they run."""
-    rating, each, load_w = None, "", stage.out_w
+    if key not in ("ups", "transformer") or not stage.topology:
+        return
+    each, sizes = ("ups_module_w", "ups_sizes") if key == "ups" else ("transformer_va", "transformer_sizes")
+    stated, told, load_w = d.rating(each), getattr(d.facts, sizes, None), stage.out_w
+    line = "redundancy.ups.module" if key == "ups" else "redundancy.transformer.rating"
+    rating = stated.number if stated else d.found.get(line) if told else None
+    if rating is None:
+        return
+    pf, own, full = d.named("feed.power_factor"), None, None
     if key == "ups":
-        rating, each = d.named("electrical.ups_module_w"), "ups_module_w"
-        pf, own = d.named("feed.power_factor"), d.named("electrical.ups_power_factor")
-        if rating and pf and own:
+        own = d.named("electrical.ups_power_factor")
+        if pf and own:
             # below its own power factor a module is full by its apparent power
-            rating, each = rating * min(1.0, pf / own), "(ups_module_w*MIN(1,power_factor/ups_power_factor))"
+            full = Term("MIN(1,power_factor/ups_power_factor)", min(1.0, pf / own))
         normal = d.found.get("redundancy.ups.normal")
-        if rating and normal:
-            highest = normal * stage.count * rating / load_w
+        if normal:
+            highest = normal * stage.count * rating * (full.number if full else 1.0) / load_w
             load += d.times("ups_highest", "UPS: highest load over the site's", highest, _source(stage))
             load_w *= highest
-    elif key == "transformer":
-        rating, each = d.named("electrical.transformer_va"), "transformer_va"
-        pf = d.named("feed.power_factor")
-        if pf:
-            load, load_w = f"{load}/power_factor", load_w / pf
-    if rating is None or not stage.topology:
-        return
+    elif pf:
+        load, load_w = f"{load}/power_factor", load_w / pf
     topology = d.topology(f"{key}_topology", stage.title, stage.topology)
+    if stated is None and told:
+        _chosen(d, stage, Term(load, load_w, TIMES) / (full or 1), told, topology, (each, sizes, line))
+    if full:
+        each, rating = f"({each}*{full.text})", rating * full.number
     units = counted(Term(load, load_w, TIMES), Term(each, rating), topology)
     needed = units.number
     d.book.chain += [
@@ -226,3 +234,13 @@ def _units(d: Draft, stage: Stage, key: str, load: str) -> None:
         Computed(f"{key}_unit_load", f"{stage.title}: load of each", f"{load}/({each}*{key}_units)",
                  load_w / rating / needed, "1", d.found.get(f"redundancy.{key}.normal")),
     ]  # fmt: skip
+
+
+def _chosen(d: Draft, stage: Stage, load: Term, sizes: Sizes, topology: Term, keys: tuple[str, str, str]) -> None:
+    """The cell of the rating that fits the load; ``keys``: its name, that of the ratings, and the report's line."""
+    key, name, line = keys
+    unit = key.rpartition("_")[2].upper()
+    d.book.curves[name] = f"{stage.title}: ratings to choose from", unit, tuple((one, one) for one in sizes.ratings)
+    most = d.stated(f"{name}_most", f"{stage.title}: units that share the load at most", sizes.most, "", sizes.source)
+    fits = smallest(load, name, sizes.ratings, most, topology)
+    d.put(d.book.chain, key, f"{stage.title}: rating of each", fits, unit, line)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -150,6 +151,19 @@ def counted(load: Term, each: Term, topology: Term) -> Term:
     spare = choose(topology.says("N+2"), 2, choose(topology.says("N+1"), 1, 0))
     blocks = 4 * up(load / (3 * each))
     return choose(topology.says("4N3R"), blocks, choose(topology.says("2N"), 2 * whole, whole + spare))
+
+
+def smallest(load: Term, sizes: str, ratings: tuple[float, ...], units: Term, topology: Term) -> Term:
+    """The smallest of ``ratings`` of which so many ``units`` carry ``load``; the largest where none does. The workbook
+    names them as a curve: ``<sizes>_from``, ``_to``, and the smallest ``_first``."""
+    carry = choose(topology.says("4N3R"), 3 * most(down(units / 3), 1), units)
+    if len(ratings) == 1:
+        return Term(f"{sizes}_first", ratings[0])
+    start, end = f"{sizes}_from", f"{sizes}_to"
+    below = sum(b - a for a, b in pairwise(ratings) if a * carry.number < load.number * (1 - 1e-9))
+    at = load.text if load.binds == ATOM else f"({load.text})"
+    return Term(f"{sizes}_first+SUMPRODUCT(({end}-{start})*({start}*{carry.text}<{at}*(1-1E-9)))",
+                ratings[0] + below, ADDED)  # fmt: skip
 
 
 def interpolated(x: Term, curve: str, points: list[tuple[float, float]]) -> Term:

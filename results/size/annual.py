@@ -7,6 +7,7 @@ through the plant or is handed over.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ def year(
     bins = shifted(weather, values["site.cooling.warming_k"])
     wide = {path: column(value) for path, value in values.items()}
     chain = Chain(request.site.electrical, wide)
-    stood = Built(column(built.built.ups_modules), column(built.built.transformers))
+    stood = Built(*(column(getattr(built.built, field.name)) for field in dataclasses.fields(Built)))
     it = column(it_w)
     loss = chain.through(it, 0.0 * it, stood).loss_fraction
     plant = hour(

@@ -20,15 +20,17 @@ import numpy as np
 from perwatt.results.size import redundancy
 from perwatt.results.size.electrical import distribution_input_w, transformer_input_w, ups_input_w
 from perwatt.results.size.parameter import Values
-from perwatt.results.size.site import Curve, Electrical
+from perwatt.results.size.site import Curve, Electrical, Sizes, Topology
 
 
 @dataclass(frozen=True)
 class Built:
-    """How many of what were built: whole numbers, one a draw."""
+    """How many of what were built: whole numbers, one a draw; and their ratings in W and VA."""
 
     ups_modules: Values
     transformers: Values
+    ups_module_w: Values
+    transformer_va: Values
 
 
 @dataclass(frozen=True)
@@ -66,38 +68,49 @@ class Chain:
         """What the UPS gives for ``it_w`` at the racks' inputs, in W."""
         return distribution_input_w(it_w, self.value("distribution_loss"))
 
-    def ups_module_carries_w(self) -> Values:
-        """What a module of the UPS gives at the most, in W: less than its rating where the load's power factor is below
-        the module's own, as its apparent power is then reached first."""
+    def ups_full(self) -> Values:
+        """What a module of the UPS gives at the most, over its rating: less than 1 where the load's power factor is
+        below the module's own, as its apparent power is then reached first."""
         full: Values = np.minimum(1.0, self.value("feed.power_factor") / self.value("ups_power_factor"))
-        return self.value("ups_module_w") * full
+        return full
 
-    def ups_in_w(self, it_w: Values, modules: Values, *, design: bool) -> Values:
-        """What ``modules`` of the UPS take for ``it_w`` at the racks' inputs, in W."""
+    def ups_in_w(self, it_w: Values, built: Built, *, design: bool) -> Values:
+        """What the UPS that was ``built`` takes for ``it_w`` at the racks' inputs, in W."""
+        return self._ups_in_w(it_w, built.ups_modules, built.ups_module_w, design=design)
+
+    def _ups_in_w(self, it_w: Values, modules: Values, module_w: Values, *, design: bool) -> Values:
         curve = never_better(self.electrical.ups_curve) if design else self.electrical.ups_curve
-        return ups_input_w(
-            self.ups_out_w(it_w), modules, self.value("ups_module_w"), self.value("ups_efficiency"), curve
-        )
+        return ups_input_w(self.ups_out_w(it_w), modules, module_w, self.value("ups_efficiency"), curve)
 
-    def build(self, it_w: Values, cooling_w: Values) -> Built:
-        """The units for an IT load and its cooling, with the redundancy of the site."""
-        modules = redundancy.count(self.ups_out_w(it_w), self.ups_module_carries_w(), self.electrical.ups_topology)
-        in_w = self.ups_in_w(it_w, modules, design=True)
+    def _rating(self, name: str, load: Values, sizes: Sizes, topology: Topology) -> Values:
+        """The rating that the site states, else that which fits the load."""
+        stated = f"{self.prefix}.{name}"
+        if stated in self.values:
+            return self.values[stated]
+        return redundancy.rating(load, sizes.ratings, sizes.most, topology)
+
+    def build(self, it_w: Values, cooling_w: Values, ups_it_w: Values | None = None) -> Built:
+        """The units for an IT load and its cooling, with the redundancy of the site. ``ups_it_w``: the IT load at the
+        statistic of the UPS, which the transformers' never exceeds; the same if None."""
+        electrical = self.electrical
+        load_w = self.ups_out_w(it_w if ups_it_w is None else ups_it_w) / self.ups_full()
+        module_w = self._rating("ups_module_w", load_w, electrical.ups_sizes, electrical.ups_topology)
+        modules = redundancy.count(load_w, module_w, electrical.ups_topology)
+        in_w = self._ups_in_w(it_w, modules, module_w, design=True)
         low_voltage_va = (in_w + cooling_w + self.value("other") * it_w) / self.value("feed.power_factor")
-        transformers = redundancy.count(
-            low_voltage_va, self.value("transformer_va"), self.electrical.transformer_topology
-        )
-        return Built(modules, transformers)
+        topology = electrical.transformer_topology
+        rated_va = self._rating("transformer_va", low_voltage_va, electrical.transformer_sizes, topology)
+        return Built(modules, redundancy.count(low_voltage_va, rated_va, topology), module_w, rated_va)
 
     def through(self, it_w: Values, cooling_w: Values, built: Built) -> Through:
         """``it_w`` at the racks' inputs and ``cooling_w`` through what was built, at part load."""
-        in_w = self.ups_in_w(it_w, built.ups_modules, design=False)
+        in_w = self.ups_in_w(it_w, built, design=False)
         other_w = self.value("other") * it_w
         low_voltage_w = in_w + cooling_w + other_w
         grid_w = transformer_input_w(
             low_voltage_w,
             built.transformers,
-            self.value("transformer_va"),
+            built.transformer_va,
             self.value("feed.power_factor"),
             self.value("transformer_efficiency"),
             self.value("transformer_no_load_share"),
@@ -106,10 +119,10 @@ class Chain:
 
     def at_design(self, it_w: Values, cooling_w: Values, built: Built) -> Through:
         """The same with the losses that the chain is sized on: none of its powers falls as ``it_w`` grows."""
-        in_w = self.ups_in_w(it_w, built.ups_modules, design=True)
+        in_w = self.ups_in_w(it_w, built, design=True)
         other_w = self.value("other") * it_w
         low_voltage_w = in_w + cooling_w + other_w
-        rated_va, share = self.value("transformer_va"), self.value("transformer_no_load_share")
+        rated_va, share = built.transformer_va, self.value("transformer_no_load_share")
         rated_loss_w = rated_va * (1 / self.value("transformer_efficiency") - 1)
         full = low_voltage_w / (self.value("feed.power_factor") * rated_va)  # transformers that it would fill
         grid_w = low_voltage_w + rated_loss_w * (share * built.transformers + (1 - share) * full)

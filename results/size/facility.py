@@ -19,11 +19,12 @@ from perwatt.results.size.demand import TITLES, Demand
 from perwatt.results.size.equipment import equipment
 from perwatt.results.size.finding import Finding, beyond, in_draws
 from perwatt.results.size.levels import SITE, UPS
-from perwatt.results.size.parameter import Values
+from perwatt.results.size.parameter import Parameter, Values
 from perwatt.results.size.plant import Hour, facility_supply_c, hour
 from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.ride_through import ride_through
 from perwatt.results.size.sheet import Sheet
+from perwatt.results.size.site import Sizes
 from perwatt.results.size.weather import design_db_c, design_wb_c, hours_above_record
 
 COOLING = "site.cooling."
@@ -67,15 +68,15 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     it_w = demand.site_w["recommended"]
     ups_it_w = demand.ups_w["recommended"]
     # losses first without cooling, which the UPS does not carry: they are heat that the plant has to remove
-    first = chain.at_design(it_w, 0.0 * it_w, chain.build(ups_it_w, 0.0 * it_w))
+    first = chain.at_design(it_w, 0.0 * it_w, chain.build(it_w, 0.0 * it_w, ups_it_w))
     loss = first.loss_fraction
     rise_k = hall.rise_k(request, values, demand, it_w * (1 - demand.liquid + loss) * (1 + p["air_fan"]))
     values = {**values, f"{COOLING}air_rise_k": rise_k}
     p = cooling_values(values)
     design = hour(db_c, wb_c, site.cooling.plant, p, demand.liquid, loss)
-    built = chain.build(ups_it_w, cooling_w(design) * it_w)
+    built = chain.build(it_w, cooling_w(design) * it_w, ups_it_w)
     through = {name: chain.at_design(w, cooling_w(design) * w, built) for name, w in demand.site_w.items()}
-    ups_w = {name: chain.ups_in_w(w, built.ups_modules, design=True) for name, w in demand.ups_w.items()}
+    ups_w = {name: chain.ups_in_w(w, built, design=True) for name, w in demand.ups_w.items()}
     sheet.add("cooling.design_db", "cooling", "dry bulb of the design hour", db_c, "degC", db_basis)
     if site.cooling.plant in ("tower", "adiabatic"):
         above_h, above_basis = hours_above_record(climate)
@@ -140,19 +141,27 @@ def _electrical(
 ) -> tuple[Finding, ...]:
     electrical = request.site.electrical
     out_w = chain.ups_out_w(ups_it_w)
-    pf, rated_w = chain.value("feed.power_factor"), chain.value("ups_module_w")
+    pf, rated_w = chain.value("feed.power_factor"), built.ups_module_w
     sheet.add("power.ups.output", "power", "UPS output", out_w, "W",
               f"recommended, {over[UPS.name]}, through distribution", level="ups")  # fmt: skip
     sheet.add("power.ups.apparent", "power", "UPS output: apparent power", out_w / pf, "VA",
               "the same over the racks' power factor", level="ups")  # fmt: skip
-    sheet.add("redundancy.ups.module", "redundancy", "UPS modules: rating of each", rated_w, "W", "the site's",
-              level="ups")  # fmt: skip
+    sheet.add("redundancy.ups.module", "redundancy", "UPS modules: rating of each", rated_w, "W",
+              _rated(electrical.ups_module_w, electrical.ups_sizes, 1e3, "kW"), level="ups")  # fmt: skip
     sheet.add("redundancy.ups.module_va", "redundancy", "UPS modules: apparent rating of each",
               rated_w / chain.value("ups_power_factor"), "VA", "rating over the modules' own power factor",
               level="ups")  # fmt: skip
+    sheet.add("redundancy.transformer.rating", "redundancy", "transformers: rating of each", built.transformer_va, "VA",
+              _rated(electrical.transformer_va, electrical.transformer_sizes, 1e3, "kVA"),
+              level="transformer")  # fmt: skip
+    for key, title, rated, of in (("ups", "UPS modules", rated_w, "W"),
+                                  ("transformer", "transformers", built.transformer_va, "VA")):  # fmt: skip
+        count = built.ups_modules if key == "ups" else built.transformers
+        sheet.add(f"redundancy.{key}.installed", "redundancy", f"{title}: all of them", count * rated, of,
+                  "their number times the rating of each", level=key)  # fmt: skip
     for key, title, count, load, unit, topology in (
-        ("ups", "UPS modules", built.ups_modules, out_w, chain.ups_module_carries_w(), electrical.ups_topology),
-        ("transformer", "transformers", built.transformers, design.low_voltage_w / pf, chain.value("transformer_va"),
+        ("ups", "UPS modules", built.ups_modules, out_w, chain.ups_full() * rated_w, electrical.ups_topology),
+        ("transformer", "transformers", built.transformers, design.low_voltage_w / pf, built.transformer_va,
          electrical.transformer_topology),
     ):  # fmt: skip
         basis = f"{topology}: {redundancy.describe(topology)}"
@@ -173,6 +182,14 @@ def _electrical(
                   level="site")  # fmt: skip
     offered = f"the grid offers {(electrical.available_w or 0.0) / 1e6:.4g} MW"
     return beyond("site", offered, design.grid_w, electrical.available_w, _mw)
+
+
+def _rated(stated: Parameter | None, sizes: Sizes, per: float, unit: str) -> str:
+    """What a rating rests on."""
+    if stated is not None:
+        return stated.source
+    ratings = ", ".join(f"{rating / per:g}" for rating in sizes.ratings)
+    return f"the smallest of which {sizes.most} carry the load, of {ratings} {unit}; {sizes.source}"
 
 
 def _mw(power_w: float) -> str:

@@ -13,15 +13,18 @@ import numpy as np
 from perwatt.results.size.fluid import COOLANTS, coolant, standard_pressure_pa
 from perwatt.results.size.parameter import Kind, Values
 from perwatt.results.size.request import Request
+from perwatt.results.size.site import Sizes
 from perwatt.results.size.weather import Weather, design_db_c, design_wb_c
 
 COOLANT_STEP_K = 5.0  # between the points of the coolant's heat capacity: linear between them it errs by 3e-5
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """``weather``: dry bulb in degrees C, hours, wet bulb in degrees C, as recorded. ``design_db_c``, ``design_wb_c``:
-    of the design hour before warming and recirculation. ``ups_curve``: (load of a module, efficiency relative to its
-    best). ``coolant``: (degrees C, heat capacity in J/m3/K). ``pressure_pa``: the standard atmosphere's at the site."""
+    """``weather``: dry bulb in degrees C, hours, wet bulb in degrees C, as recorded. ``design_db_c``,
+    ``design_wb_c``: of the design hour before warming and recirculation. ``ups_curve``: (load of a module,
+    efficiency relative to its best). ``coolant``: (degrees C, heat capacity in J/m3/K). ``pressure_pa``: the
+    standard atmosphere's at the site. ``ups_sizes``, ``transformer_sizes``: ratings in W and VA to choose from, None
+    where the site states one."""
 
     weather: tuple[tuple[float, float, float], ...]
     design_db_c: float
@@ -39,10 +42,13 @@ class Facts(msgspec.Struct, frozen=True):
     crah_topology: str
     altitude_m: float
     pressure_pa: float
+    ups_sizes: Sizes | None = None
+    transformer_sizes: Sizes | None = None
 
 
 def facts(request: Request, weather: Weather, values: Mapping[str, Values]) -> Facts:
     """Those of ``request`` in ``weather``, with the inputs as ``values`` say."""
+    electrical = request.site.electrical
     cooling, margin_k = request.site.cooling, values["site.cooling.extreme_margin_k"]
     db_c, db_basis = design_db_c(request.climate, cooling.return_years, margin_k, 0.0, 0.0)
     wb_c, wb_basis = design_wb_c(request.climate, np.inf, margin_k, 0.0)
@@ -67,6 +73,8 @@ def facts(request: Request, weather: Weather, values: Mapping[str, Values]) -> F
         crah_topology=cooling.crah_topology,
         altitude_m=float(altitude_m),
         pressure_pa=standard_pressure_pa(altitude_m),
+        ups_sizes=electrical.ups_sizes if electrical.ups_module_w is None else None,
+        transformer_sizes=electrical.transformer_sizes if electrical.transformer_va is None else None,
     )
 
 

@@ -1,15 +1,18 @@
 """Growth: the same site in each phase, with the units that stand by then, at the likeliest values.
 
-What is built in a phase is what that phase needs; the last is the whole. A chain that is laid out for the end runs at
+What is built in a phase is what that phase needs, of the ratings that the whole has: modules and transformers are
+added, not replaced. The last is the whole. A chain that is laid out for the end runs at
 part load in the beginning, which the figures of the whole do not show.
 """
 
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 
 from perwatt.results.size.model import evaluate, parameters
 from perwatt.results.size.montecarlo import modes
+from perwatt.results.size.parameter import Parameter
 from perwatt.results.size.request import Request
 from perwatt.results.size.sheet import Sheet
 from perwatt.results.size.sizing import Line
@@ -29,6 +32,8 @@ def lines(request: Request, weather: Weather) -> tuple[Line, ...]:
     names = [name for name, _ in request.phases]
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"phases: found {twice[0]!r} twice; allowed names of their own")
+    if request.phases:
+        request = _rated(request, weather)
     for name, units in request.phases:
         asked = _phase(request, name, units)
         found: Sheet = evaluate(asked, weather, modes(parameters(asked))).sheet
@@ -50,6 +55,22 @@ def lines(request: Request, weather: Weather) -> tuple[Line, ...]:
                 allowed = f"{entry.units}, as the last phase is the whole"
                 raise ValueError(f"phases.{name}.{entry.name}: found {found_units}; allowed {allowed}")
     return tuple(made)
+
+
+def _rated(request: Request, weather: Weather) -> Request:
+    """The request with the ratings of UPS modules and transformers that the whole fleet is given."""
+    built = evaluate(request, weather, modes(parameters(request))).facility.built
+    electrical = request.site.electrical
+    ratings = {
+        name: Parameter(float(np.asarray(value)), unit, "as the whole fleet is given", kind="modelled")
+        for name, value, unit in (
+            ("ups_module_w", built.ups_module_w, "W"),
+            ("transformer_va", built.transformer_va, "VA"),
+        )
+        if getattr(electrical, name) is None
+    }
+    site = msgspec.structs.replace(request.site, electrical=msgspec.structs.replace(electrical, **ratings))
+    return msgspec.structs.replace(request, site=site)
 
 
 def _phase(request: Request, name: str, units: dict[str, int]) -> Request:

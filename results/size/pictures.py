@@ -40,11 +40,11 @@ def stages(request: Request, demand: Demand, built: Facility) -> tuple[Stage, ..
     return (
         Stage("site", "grid", grid_w, grid_w, 1, "", offered),
         Stage("transformer", "transformers", grid_w, low_w, int(_one(built.built.transformers)),
-              electrical.transformer_topology, f"{electrical.transformer_va.mode / 1e6:.3g} MVA each"),
+              electrical.transformer_topology, f"{_rated(built.built.transformer_va, 'VA')} each"),
         Stage("cooling", "cooling", _one(found.cooling_w), _one(found.cooling_w), 1, cdus,
               f"{request.site.cooling.plant}, design hour, PUE {grid_w / ups_out_w:.3f}"),
         Stage("ups", "UPS", ups_in_w, ups_out_w, int(_one(built.built.ups_modules)), electrical.ups_topology,
-              f"{electrical.ups_module_w.mode / 1e6:.3g} MW modules, for the highest {UPS.window_s:g} s"),
+              f"{_rated(built.built.ups_module_w, 'W')} modules, for the highest {UPS.window_s:g} s"),
         *(beside if beside_w else []),
         Stage("row", "rows, busway", ups_out_w - beside_in_w, it_w - beside_w, rows, "",
               f"{electrical.racks_per_row} racks a row"),
@@ -162,6 +162,11 @@ def _thinned(power: Floats, weight: Floats, most: int = 512) -> tuple[Floats, Fl
     mean = np.bincount(cut, weights=weight[order] * power[order], minlength=most)
     kept = total > 0
     return np.asarray(mean[kept] / total[kept]), np.asarray(total[kept], dtype=np.float64)
+
+
+def _rated(value: Values, unit: str) -> str:
+    rating = _one(value)
+    return f"{rating / 1e6:.4g} M{unit}" if rating >= 1e6 else f"{rating / 1e3:.4g} k{unit}"
 
 
 def _one(value: Values) -> float:

@@ -63,6 +63,20 @@ def count(load: Values, unit: Values, topology: Topology) -> Values:
     return n + SPARES.get(topology, 0.0)
 
 
+def rating(load: Values, ratings: tuple[float, ...], most: int, topology: Topology) -> Values:
+    """The smallest of ``ratings``, which grow, of which ``most`` units carry ``load`` beside their spares (``4N3R``: in
+    whole blocks, one at least); the largest where none does. What is built of it, in W or VA, never falls as the load
+    grows, though units do where the next rating begins.
+
+    Raises ValueError for a load that is not above 0, and for a topology that is not known.
+    """
+    describe(topology)
+    within("load", load)
+    carry = CARRY * max(most // CARRY, 1) if topology == "4N3R" else most
+    at = np.searchsorted(carry * np.asarray(ratings), np.asarray(load) * (1.0 - ROUNDING))
+    return elementwise.plain(np.asarray(ratings)[np.minimum(at, len(ratings) - 1)])
+
+
 def normal_load(load: Values, unit: Values, topology: Topology, units: Values | None = None) -> Values:
     """Load of each unit, a fraction of its rating, while all of them run. ``units``: how many there are, as many as
     :func:`count` says if None. Raises ValueError as that does, and for no unit."""

@@ -71,25 +71,43 @@ class Feed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         checks.possible(self, **above)
 
 
+class Sizes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ratings that are built, growing, and ``most``, the units that may carry a load together beside their spares: of
+    the smallest rating that carries it so it is built, of the largest where none does."""
+
+    ratings: tuple[float, ...]
+    most: int
+    source: str
+
+    def __post_init__(self) -> None:
+        checks.growing("ratings", self.ratings)
+        checks.within("most", self.most, 1, checks.ANY)
+        if not self.source.strip():
+            raise ValueError("source: found nothing; allowed where the ratings were read")
+
+
 class Electrical(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """From the grid to the rack. ``ups_curve``: (load of a module, efficiency relative to its best); ``ups_efficiency``
-    that best. ``transformer_efficiency`` at rated load; ``other_w`` of everything else that is fed (light, offices,
-    controls), a fraction of the IT load. ``support_fraction``: steady power of the switches outside the units, storage
-    and management over the units' nameplates; an entry of the fleet may state its own. ``available_w``: what the grid
-    offers, None if nobody said. ``correlation`` of the power of two units that serve independently of each other, where
-    it was not measured. ``sampling``: by how much means over less than a meter's period may lie above its readings.
-    ``ups_power_factor`` of a module's own rating: below it the load's apparent power fills the module before its real
-    power does."""
+    """From the grid to the rack. ``ups_module_w``, ``transformer_va``: one rating, or None: then of ``ups_sizes`` in
+    W and ``transformer_sizes`` in VA that which fits the load. ``ups_curve``: (load of a module, efficiency relative
+    to its best); ``ups_efficiency`` that best. ``transformer_efficiency`` at rated load; ``other_w`` of everything
+    else that is fed (light, offices, controls), a fraction of the IT load. ``support_fraction``: steady power of the
+    switches outside the units, storage and management over the units' nameplates; an entry of the fleet may state
+    its own. ``available_w``: what the grid offers, None if nobody said. ``correlation`` of the power of two units
+    that serve independently of each other, where it was not measured. ``sampling``: by how much means over less than
+    a meter's period may lie above its readings. ``ups_power_factor`` of a module's own rating: below it the load's
+    apparent power fills the module before its real power does."""
 
     feed: Feed
     racks_per_row: int
     row_ratings_a: tuple[float, ...]
     distribution_loss: Parameter
-    ups_module_w: Parameter
+    ups_module_w: Parameter | None
+    ups_sizes: Sizes
     ups_topology: Topology
     ups_efficiency: Parameter
     ups_curve: Curve
-    transformer_va: Parameter
+    transformer_va: Parameter | None
+    transformer_sizes: Sizes
     transformer_topology: Topology
     transformer_efficiency: Parameter
     other: Parameter

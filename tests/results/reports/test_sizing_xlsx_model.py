@@ -65,7 +65,8 @@ def test_what_the_model_says_the_formulas_say(asked: Request) -> None:
 
 
 # Cells of the workbook by the lines that they come to, in the unit of the cell.
-PAIRS = {"site_in_w": "power.site.recommended", "ups_units": "redundancy.ups.count",
+PAIRS = {"site_in_w": "power.site.recommended", "ups_module_w": "redundancy.ups.module",
+         "transformer_va": "redundancy.transformer.rating", "ups_units": "redundancy.ups.count",
          "transformer_units": "redundancy.transformer.count", "rack_a": "feeds.rack.failover",
          "row_a": "feeds.row.failover", "rejected_w": "cooling.rejected", "chilled_w": "cooling.chilled",
          "cooling_w": "cooling.cooling_power", "pue_peak": "cooling.pue_peak", "liquid_l_min": "cooling.liquid_flow",
@@ -95,10 +96,13 @@ def same(calculated: Calculated, model: Mapping[str, float]) -> dict[str, float]
     return found
 
 
+RATED = {"ups_module_w": 1e6, "transformer_va": 2.5e6}
+
+
 @pytest.fixture(scope="module")
 def wet_model() -> tuple[bytes, Request]:
-    """100 racks with liquid and air that hand heat over: the workbook, and what was asked."""
-    asked = request(entry("gb200_nvl72", 100), site=changed_site(reuse=handed_over(0.9)))
+    """100 racks with liquid and air that hand heat over, of stated ratings: the workbook, and what was asked."""
+    asked = request(entry("gb200_nvl72", 100), site=changed_site(electrical=RATED, reuse=handed_over(0.9)))
     return workbook(asked), asked
 
 
@@ -174,7 +178,7 @@ def test_other_machines_and_other_redundancy_move_the_workbook_as_they_move_the_
     data, asked = wet_model
     topologies = {"ups_topology": "2N", "transformer_topology": "4N3R"}
     cooling = {"cdu_topology": "2N", "plant_topology": "N+2", "crah_topology": "N"}
-    other = changed_site(electrical=topologies, cooling=cooling, reuse=handed_over(0.9))
+    other = changed_site(electrical=topologies | RATED, cooling=cooling, reuse=handed_over(0.9))
     changed = request(entry("gb200_nvl72", 230), site=other)
     same(Calculated(data, {"unit_count": 230, **topologies, **cooling}), figures(changed))
     assert asked.site.electrical.ups_topology != "2N"
@@ -189,6 +193,22 @@ def test_a_racks_coolant_follows_its_circuit_whatever_that_is_sized_on(paths: in
     for name in ("rack_l_min", "pipe_mm", "cdus"):
         factor = 1000 if name == "pipe_mm" else 1
         assert calculated.named(name) == pytest.approx(model[PAIRS[name]] * factor, rel=1e-4), name
+
+
+@pytest.mark.parametrize("topology", ["N+1", "2N", "4N3R"])
+def test_ratings_that_fit_follow_units_and_topology(topology: str) -> None:
+    def of(units: int, kept: str, most: int) -> Request:
+        sizes = msgspec.to_builtins(changed_site().electrical.ups_sizes) | {"most": most}
+        electrical = {"ups_topology": kept, "transformer_topology": kept, "ups_sizes": sizes}
+        return request(entry("gb200_nvl72", units), site=changed_site(electrical=electrical))
+
+    data, seen = workbook(of(9, "N+1", 4)), set()
+    for units, most in ((9, 4), (1, 4), (40, 4), (40, 7), (300, 4)):
+        changed = {"unit_count": units, "ups_topology": topology, "transformer_topology": topology}
+        edited = Calculated(data, {**changed, "ups_sizes_most": most})
+        found = same(edited, figures(of(units, topology, most)))
+        seen.add(found["ups_module_w"])
+    assert len(seen) >= 3
 
 
 @functools.cache
@@ -214,7 +234,7 @@ def test_a_hotter_design_hour_moves_the_workbook_as_it_moves_the_model(wet_model
 
 @pytest.mark.parametrize("curve", [((0.5, 0.97),), ((0.2, 0.9), (0.6, 1.0), (1.0, 0.96))])
 def test_another_curve_of_the_ups_is_followed(curve: tuple[tuple[float, float], ...]) -> None:
-    asked = request(entry("gb200_nvl72", 100), site=changed_site(electrical={"ups_curve": curve}))
+    asked = request(entry("gb200_nvl72", 100), site=changed_site(electrical={"ups_curve": curve, **RATED}))
     data = workbook(asked)
     same(Calculated(data), figures(asked))
     same(Calculated(data, {"ups_module_w": 3.3e6}), figures(asked, ups_module_w=3.3e6))

@@ -49,7 +49,7 @@ def test_the_ups_is_sized_on_ten_seconds_and_the_grid_on_a_quarter_of_an_hour() 
     load = measured()
     found = point(request(entry(units=64, load=load)), coincidence=1.0, margin=0.1, support_fraction=0.0)
     lines, chain = found.sheet.values(), found.facility.chain
-    modules = found.facility.built.ups_modules
+    modules = found.facility.built
     assert lines["power.ups.recommended"] == pytest.approx(
         chain.ups_in_w(64 * 1.18 * MEAN_W * 1.1, modules, design=True)
     )
@@ -67,13 +67,13 @@ def test_counts_of_modules_and_transformers_carry_what_the_lines_say_after_the_f
         assert 0 < found[f"redundancy.{key}.normal"] < found[f"redundancy.{key}.fault"] <= 1 + 1e-9, key
     out_w = point(asked).facility.chain.ups_out_w(point(asked).demand.ups_w["recommended"])
     # below the modules' own power factor of 1 they are full by their apparent power
-    module_w = site.electrical.ups_module_w.mode * site.electrical.feed.power_factor.mode
+    module_w = found["redundancy.ups.module"] * site.electrical.feed.power_factor.mode
     assert found["redundancy.ups.count"] == redundancy.count(out_w, module_w, topology)  # type: ignore[arg-type]
     assert found["redundancy.ups.normal"] == pytest.approx(out_w / module_w / found["redundancy.ups.count"])
 
 
 def test_without_a_spare_the_loss_of_the_only_module_leaves_nothing() -> None:
-    site = changed_site(electrical={"ups_topology": "N"})
+    site = changed_site(electrical={"ups_topology": "N", "ups_module_w": 1e6})
     asked = request(entry(units=4, load=measured()), site=site)
     assert figures(asked)["redundancy.ups.count"] == 1
     line = size(asked, bins(asked.climate)).line("redundancy.ups.fault")
@@ -238,7 +238,7 @@ def test_heat_through_compressors_at_the_design_hour() -> None:
 
 
 def test_what_the_modules_of_a_ups_carry_follows_both_power_factors() -> None:
-    asked = request(entry(units=300, load=measured()))
+    asked = request(entry(units=300, load=measured()), site=changed_site(electrical={"ups_module_w": 1e6}))
     for load_pf, own_pf, part in ((0.98, 1.0, 0.98), (0.95, 0.9, 1.0), (0.9, 0.9, 1.0), (0.81, 0.9, 0.9)):
         found = figures(asked, power_factor=load_pf, ups_power_factor=own_pf)
         assert found["power.ups.apparent"] == pytest.approx(found["power.ups.output"] / load_pf)

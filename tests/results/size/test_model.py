@@ -26,7 +26,8 @@ from tests.fleets_of import bins, changed_site, entry, figures, measured, over_d
 GB200 = entry("gb200_nvl72", units=100)
 H100 = entry(units=64, load=measured())
 LEVELS = ("unit", "rack", "row", "ups", "transformer", "site")
-EQUIPMENT = ("redundancy.ups.count", "redundancy.transformer.count", "cooling.cdus", "cooling.liquid_flow",
+EQUIPMENT = ("redundancy.ups.installed", "redundancy.transformer.installed", "redundancy.ups.module",
+             "redundancy.transformer.rating", "cooling.cdus", "cooling.liquid_flow",
              "cooling.air_flow", "cooling.pipe_dn", "feeds.rack.load", "feeds.row.load", "fleet.racks",
              "fleet.rows", *(f"redundancy.{key}.count" for key in ("coolers_liquid", "coolers_air", "chillers_liquid",
                                                                    "chillers_air", "crahs")))  # fmt: skip
@@ -49,14 +50,21 @@ def single(value: Values, at: int) -> float:
     st.sampled_from(("N", "N+1", "N+2", "2N", "4N3R")),
     st.sampled_from(("dgx_h100", "gb200_nvl72")),
     st.booleans(),
+    st.booleans(),
 )
-def test_one_more_unit_never_lowers_any_level(units: int, share: float, topology: str, system: str, seen: bool) -> None:
+def test_one_more_unit_never_lowers_any_level(
+    units: int, share: float, topology: str, system: str, seen: bool, fixed: bool
+) -> None:
     plain = site_named_once("copenhagen")
     electrical = msgspec.structs.replace(
         plain.electrical,
         ups_topology=topology,
         transformer_topology=topology,  # type: ignore[arg-type]
     )
+    if fixed:
+        electrical = msgspec.structs.replace(
+            electrical, ups_module_w=Parameter(1e6, "W", "test"), transformer_va=Parameter(2.5e6, "VA", "test")
+        )
     cooling = msgspec.structs.replace(plain.cooling, plant_topology=topology, crah_topology=topology)
     site: Site = msgspec.structs.replace(plain, electrical=electrical, cooling=cooling)
     load = measured(100_000.0 if system == "gb200_nvl72" else 6_000.0) if seen else None
@@ -65,14 +73,16 @@ def test_one_more_unit_never_lowers_any_level(units: int, share: float, topology
     )
     keys = [key for key in one if key.startswith("power.")]
     assert {key.split(".")[1] for key in keys} >= set(LEVELS)
-    for key in (*keys, *(key for key in EQUIPMENT if key in one)):
+    counts = ("redundancy.ups.count", "redundancy.transformer.count") if fixed else ()
+    for key in (*keys, *counts, *(key for key in EQUIPMENT if key in one)):
         assert more[key] >= one[key] * (1 - 1e-12), key
     assert more["power.site.recommended"] > one["power.site.recommended"]
     assert more["year.it_power"] > one["year.it_power"]
 
 
 def test_the_651st_node_does_not_lower_the_sites_power_although_it_takes_a_module_more() -> None:
-    before, after = (figures(request(entry(units=n))) for n in (650, 651))
+    site = changed_site(electrical={"ups_module_w": 1e6, "support_fraction": 0.0})
+    before, after = (figures(request(entry(units=n), site=site)) for n in (650, 651))
     assert after["redundancy.ups.count"] > before["redundancy.ups.count"]
     for level in ("ups", "transformer", "site"):
         assert after[f"power.{level}.recommended"] > before[f"power.{level}.recommended"]

@@ -6,7 +6,7 @@ import pytest
 
 from perwatt.results.size.phases import KEYS, lines
 from perwatt.results.size.request import Request
-from tests.fleets_of import bins, entry, figures, measured, request
+from tests.fleets_of import bins, changed_site, entry, figures, measured, request
 
 H100, GB200 = entry(units=64, load=measured()), entry("gb200_nvl72", units=100)
 GROWTH = (("first", {"dgx_h100": 16}), ("whole", {"dgx_h100": 64, "gb200_nvl72": 100}))
@@ -19,8 +19,10 @@ def by_key(asked: Request) -> dict[str, float | None]:
 def test_each_phase_is_a_sizing_of_what_stands_by_then() -> None:
     found = by_key(request(H100, GB200, phases=GROWTH))
     assert found.keys() == {f"phase.{name}.{key}" for name in ("first", "whole") for key in KEYS}
-    first = figures(request(entry(units=16, load=measured())))
     whole = figures(request(H100, GB200))
+    # modules and transformers are added, not replaced by larger ones
+    ratings = {"ups_module_w": whole["redundancy.ups.module"], "transformer_va": whole["redundancy.transformer.rating"]}
+    first = figures(request(entry(units=16, load=measured()), site=changed_site(electrical=ratings)))
     for key in KEYS:
         assert found[f"phase.first.{key}"] == pytest.approx(first[key]), key
         assert found[f"phase.whole.{key}"] == pytest.approx(whole[key]), key
