@@ -21,6 +21,8 @@ perwatt: throughput per watt of AI-factory hardware.
   perwatt launch show launcher=slurm what would be started on each node; for launcher=k8s the manifest
   perwatt doctor                     what can be measured here, and how to enable the rest
 
+  perwatt accept criteria=NAME       a run or a fleet held against criteria: PASS, FAIL, INCONCLUSIVE, MISSING
+
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
 
   perwatt size preset=gefion         breakers, cooling, PUE, water of a site, from measured power or published facts
@@ -35,7 +37,8 @@ perwatt: throughput per watt of AI-factory hardware.
 A run leaves a folder under results/runs/ with its configuration, environment, records (one JSON line a case),
 telemetry (every sample) and report.html. The last line on stdout is one line of JSON.
 
-exit codes: 0 done   1 a case failed   2 the request was wrong   3 nothing could be measured   130 interrupted
+exit codes: 0 done   1 a case failed, or a gate   2 the request was wrong   3 nothing could be measured   4 not decided
+            130 interrupted
 """
 
 RUN_HELP = """\
@@ -109,6 +112,22 @@ launcher=k8s launcher.nodes=N launcher.image=IMAGE the documents for Kubernetes 
          launcher.gpu=amd.com/gpu launcher.gpus=8 '+launcher.resources={rdma/ib: 1}' launcher.namespace=NAME
          +launcher.environment.NCCL_SOCKET_IFNAME=eth0 +launcher.node_selector.pool=gpu
 config_dir=DIR                                     your own YAML: DIR/launcher/mine.yaml is then launcher=mine
+"""
+
+ACCEPT_HELP = """\
+perwatt accept [run=RUN] criteria=NAME | criteria=FILE.yaml: hold a run, or a merged fleet, against criteria. Reads
+records only, and needs no GPU.
+
+run        a run folder, an id under results/runs, or latest; of several nodes after `perwatt merge`
+criteria   a100 h100 h200 b200 mi300x mi355x: starting points from published measured values, to be made your own;
+           fleet: any hardware against the rest of its own fleet; or a file (conf/criteria shows how they look)
+out        where verdict.json, devices.csv, findings.csv, summary.md and junit.xml go (RUN/accept)
+
+Every device, node and group gets PASS, FAIL, INCONCLUSIVE (the uncertainty reaches over the limit, the window was not
+valid, nothing was metered) or MISSING, with numbers, limit, source, the plausible cause and what to do next. What
+is too good to be true fails. Waivers are part of the criteria, and shown.
+
+exit codes: 0 all passed   1 FAIL   2 the request was wrong   4 INCONCLUSIVE or MISSING, and no FAIL
 """
 
 DOCTOR_HELP = """\
@@ -243,6 +262,12 @@ def _launch(arguments: Sequence[str]) -> int:
     return launch(arguments)
 
 
+def _accept(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.accepting import accept
+
+    return accept(arguments)
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.doctor import doctor
 
@@ -260,6 +285,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "report": (_report, REPORT_HELP),
     "merge": (_merge, MERGE_HELP),
     "launch": (_launch, LAUNCH_HELP),
+    "accept": (_accept, ACCEPT_HELP),
     "doctor": (_doctor, DOCTOR_HELP),
     "meter": (_meter, METER_HELP),
     "kernels": (_kernels, KERNELS_HELP),

@@ -26,7 +26,7 @@ def plain(*overrides: str) -> dict[str, Any]:
 def test_each_file_is_of_a_group_that_some_test_here_covers() -> None:
     groups = {p.parent.name for p in CONF.rglob("*.yaml")} - {"conf"}
     measuring = {"kernel", "launcher", "meter", "model", "profile", "stopping", "suite", "target", "topology", "triton"}
-    assert groups == measuring | {"climate", "preset", "site", "site_defaults", "size_class", "system"}
+    assert groups == measuring | {"climate", "criteria", "preset", "site", "site_defaults", "size_class", "system"}
 
 
 def test_each_file_opens_with_a_line_that_says_what_it_is() -> None:

@@ -1,0 +1,54 @@
+"""``perwatt accept``: a run held against criteria, and the verdicts in files beside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from perwatt.benchmarks import documents, folder
+from perwatt.benchmarks.commands import last_line
+from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.options import only
+from perwatt.results.accept.criteria import Criteria, from_plain
+from perwatt.results.store import write_atomically
+
+CHOICES = "run=RUN, criteria=NAME or FILE.yaml, out=DIR, runs_dir=DIR, config_dir=DIR"
+OUT = "accept"  # in the run's folder
+
+
+def accept(arguments: Sequence[str]) -> int:
+    """Judge a run, or a merged fleet. Returns 0 if all passed, 1 for a failure, 4 for what is not decided."""
+    from perwatt.results.accept import evidence
+    from perwatt.results.accept.judge import judge
+    from perwatt.results.reports.verdict_files import FILES
+    from perwatt.results.reports.verdicts import console
+
+    asked = only(arguments, CHOICES, run="latest", criteria="", out="", runs_dir="results/runs", config_dir="")
+    criteria = criteria_named(asked["criteria"], [asked["config_dir"]] if asked["config_dir"] else [])
+    run = folder.find(asked["run"], Path(asked["runs_dir"]))
+    judgement = judge(evidence.read(run), criteria, str(run))
+    sys.stdout.write(console(judgement))
+    out = Path(asked["out"]) if asked["out"] else run / OUT
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, render in FILES.items():
+            write_atomically(out / name, render(judgement))
+    except OSError as error:
+        raise BadRequest(f"out={out}: cannot be written: {error.strerror}") from None
+    last_line(run=str(run), criteria=criteria.name, verdict=judgement.status, out=str(out), exit=judgement.exit_code)
+    return judgement.exit_code
+
+
+def criteria_named(text: str, directories: Sequence[str | Path] = ()) -> Criteria:
+    """Criteria by the path of a YAML or by name, a user's before those that ship. BadRequest if there are none."""
+    shipped = files("perwatt.conf") / "criteria"
+    places = [*(path / f"{text}.yaml" for path in documents.folders(directories, "criteria")), shipped / f"{text}.yaml"]
+    if text.endswith((".yaml", ".yml")):
+        places = [Path(text)]
+    found = next((path for path in places if text and path.is_file()), None)
+    if found is None:
+        names = sorted(path.name.removesuffix(".yaml") for path in shipped.iterdir() if path.name.endswith(".yaml"))
+        raise BadRequest(f"criteria={text}: found no such file; choices: {', '.join(names)}, or FILE.yaml")
+    return from_plain(documents.read(found), str(found))

@@ -1,0 +1,168 @@
+"""What criteria are held against: one row a case and device, node or group, from a run's records or a merged fleet.
+
+A fleet's index has rate, work per joule and power of every record. Whatever else a criterion asks for is read from the
+records themselves, which the index locates, and only for the rows that it speaks of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from perwatt.results.fleet import merge
+from perwatt.results.fleet.layout import FLEET
+from perwatt.results.record import Measured, Record
+from perwatt.results.store import RECORDS, decode, latest, load
+from perwatt.results.uncertainty import budget
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+INDEXED = {"rate": "rate", "rate_per_watt": "per_joule", "power": "power_w"}
+KEYS = ("scope", "host", "device", "subject", "test", "kernel", "label", "outcome", "reason", "flags")
+# Flags of a record whose times, or whose energies, are not those of the window that they are said to be of.
+TIME_INVALID = {"interrupted", "clock_mismatch", "time_limit", "not_settled", "other_process", "launch_bound"}
+ENERGY_INVALID = {
+    "aliasing_risk", "counter_reset", "counter_vs_poll", "few_readings", "frozen", "gappy", "lost", "meter_lost",
+    "meter_stalled", "modelled", "out_of_range", "scopes_disagree", "short_window", "stale", "uncovered",
+}  # fmt: skip
+ALL_INVALID = TIME_INVALID | ENERGY_INVALID
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """``rows``: the columns of :data:`KEYS`, then those of :func:`figures` as far as they are known. ``missing``: by
+    device or host the reason why it has no record. ``targets``: the hardware of the devices, as far as it was read;
+    empty text for what is none of them. ``folder``: where the files that the rows name lie."""
+
+    rows: pd.DataFrame
+    missing: dict[str, str]
+    targets: frozenset[str]
+    folder: Path
+
+    def full(self, chosen: pd.DataFrame) -> pd.DataFrame:
+        """The chosen rows with everything that their records say."""
+        import pandas as pd
+
+        if "kind" in chosen:
+            return chosen
+        out = []
+        for name, part in chosen.groupby("file", sort=False, observed=True):
+            with open(self.folder / str(name), "rb") as file:
+                for at, offset in zip(part.index, part["offset"], strict=True):
+                    file.seek(int(offset))
+                    record = decode(file.readline().rstrip(b"\n"), f"{name} at byte {offset}")
+                    out.append({"row": at, **figures(record)})
+        found = pd.DataFrame(out).set_index("row").reindex(chosen.index)
+        return pd.concat([chosen.drop(columns=[c for c in found if c in chosen]), found], axis=1)
+
+
+def read(run: Path) -> Evidence:
+    """The evidence of a run folder, or of a fleet that has been merged. Raises ValueError for what cannot be read."""
+    import pandas as pd
+
+    if not (run / FLEET).is_file():
+        records = latest(load(run))
+        if not records:
+            raise ValueError(f"{run / RECORDS}: found no record; allowed a run that measured something")
+        names = frozenset(r.target.name if r.target else "" for r in records if not r.case.collective)
+        return Evidence(pd.DataFrame([_row(record) for record in records]), {}, names, run)
+    return _merged(merge.load(run), run)
+
+
+def _merged(fleet: merge.Fleet, run: Path) -> Evidence:
+    """The index as rows. What it does not say of energies (their own flags, who modelled them) is in the records."""
+    rows = fleet.index.rename(columns={"per_joule": "rate_per_watt", "power_w": "power"})
+    group = rows["scope"] == "group"
+    collective = ~group & (rows["ranks"] > 1)
+    rows["scope"] = group.map({True: "group", False: ""}).mask(collective, "node").mask(~group & ~collective, "device")
+    host = rows["host"].astype(str)
+    subject = host.mask(group, "group of " + rows["ranks"].astype(str) + " ranks")
+    rows["subject"] = subject.mask(~group & ~collective, host + ":" + rows["device"].astype(str))
+    flags = {text: set(str(text).split()) for text in rows["flags"].unique()}
+    rows["invalid"] = rows["flags"].map({text: _named(f & TIME_INVALID) for text, f in flags.items()})
+    rows["invalid_energy"] = rows["flags"].map({t: _named(f & ALL_INVALID) for t, f in flags.items()})
+    rows["unknown"] = rows["rate_per_watt"].isna().map({True: "not metered", False: ""})
+    lost = {}
+    for line in fleet.missing:  # MISSING HOST [device N]: reason
+        name, _, reason = line.removeprefix("MISSING ").partition(": ")
+        lost[name.replace(" device ", ":")] = reason
+    targets: set[str] = set()
+    if len(rows):  # one record tells which hardware the fleet is of: screening holds the nodes against each other
+        first = rows[rows["scope"] == "device"].head(1)
+        for name, offset in zip(first["file"], first["offset"], strict=True):
+            record = _at(run / str(name), int(offset))
+            targets.add(record.target.name if record.target else "")
+    return Evidence(rows, lost, frozenset(targets), run)
+
+
+def _at(path: Path, offset: int) -> Record:
+    with open(path, "rb") as file:
+        file.seek(offset)
+        return decode(file.readline().rstrip(b"\n"), f"{path} at byte {offset}")
+
+
+def _row(record: Record) -> dict[str, object]:
+    case, outcome = record.case, record.outcome
+    measured = isinstance(outcome, Measured)
+    return {
+        "scope": "node" if case.collective else "device",
+        "host": record.host,
+        "device": case.device_index,
+        "subject": record.host if case.collective else f"{record.host}:{case.device_index}",
+        # what makes the case itself, but for the device that it ran on
+        "test": msgspec.json.encode([case.kernel, case.params, case.ranks, case.cache], order="sorted").decode(),
+        "kernel": case.kernel,
+        "label": case.label,
+        "outcome": "measured" if measured else type(outcome).__name__.lower(),
+        "reason": getattr(outcome, "error", getattr(outcome, "reason", "")),
+        "flags": " ".join(record.flags),
+        **figures(record),
+    }
+
+
+def figures(record: Record) -> dict[str, object]:
+    """All metrics of a record in SI units, NaN where it does not know them; ``u_rate`` and ``u_energy``, relative and
+    of k = 2; ``unknown``: why nothing can be said per watt; ``invalid`` and ``invalid_energy``: why its times, and its
+    energies, do not count; ``kind``: what its work counts."""
+    energy = budget(record)
+    m = record.measured
+    conditions = [c for r in m.repetitions if (c := r.conditions) is not None] if m else []
+    energies = [e for _, e in record.energies]
+    flags = {*record.flags, *(f for e in energies for f in e.flags), *({"modelled"} if _modelled(energies) else ())}
+    # the limit of its power is what a sound chip works at: heat and a power brake are what it must not meet
+    faults = [[v for k, v in c.throttled.items() if "thermal" in k or "brake" in k] for c in conditions if c.throttled]
+    return {
+        "kind": "" if m is None else {"message": "bytes"}.get(m.work.headline, m.work.headline),
+        "rate": _number(record.rate),
+        "rate_per_watt": _number(record.work_per_joule),
+        "power": _number(record.power_w),
+        "busbw": _number(record.busbw),
+        "temperature": max((max(t) for c in conditions for t in c.temperature_c.values()), default=math.nan),
+        "throttled": max((max(shares, default=0.0) for shares in faults), default=math.nan),
+        "ecc": float(sum(sum(c.ecc.values()) for c in conditions)) if any(c.ecc for c in conditions) else math.nan,
+        "spread": _number(record.spread),
+        "u_rate": (m.seconds.ci_high - m.seconds.ci_low) / 2 / m.seconds.median if m else math.nan,
+        "u_energy": _number(energy.relative) if energy else math.nan,
+        "unknown": (m.unmetered or "not metered") if m and energy is None else energy.reason if energy else "",
+        "invalid": _named(flags & TIME_INVALID),
+        "invalid_energy": _named(flags & ALL_INVALID),
+        "indicative": "indicative" in flags,
+    }
+
+
+def _modelled(energies: Iterable[object]) -> bool:
+    return any(getattr(e, "source", "") in ("modelled", "replayed") for e in energies)
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _named(flags: set[str]) -> str:
+    return ", ".join(sorted(flags)).replace("_", " ")

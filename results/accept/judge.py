@@ -1,0 +1,149 @@
+"""Records against criteria: a verdict for each device, node and group that was there or should have been.
+
+Absence is no pass: who has no record is MISSING, and so is a criterion that speaks to no case. A value whose
+uncertainty straddles its limit, an invalid window, and energy that nothing metered are INCONCLUSIVE.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from perwatt.results.accept import causes
+from perwatt.results.accept.criteria import Criteria, Criterion
+from perwatt.results.accept.evidence import INDEXED, Evidence
+from perwatt.results.accept.fleetwise import fleetwise
+from perwatt.results.accept.limits import absolute
+from perwatt.results.accept.verdict import STATUSES, Finding, Judgement, Status, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Key = tuple[str, str]  # scope and subject
+
+
+def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date | None = None) -> Judgement:
+    """The judgement of ``evidence``, with the waivers that hold on ``today``.
+
+    Raises ValueError if no criterion speaks to any case, for limits of other hardware, and for a unit that counts other
+    work than the cases do.
+    """
+    _hardware(evidence, criteria)
+    chosen = [(criterion, _chosen(evidence, criterion)) for criterion in criteria.criteria]
+    if all(rows.empty for _, rows in chosen):
+        names = evidence.rows["kernel"].astype(str) + " " + evidence.rows["label"].astype(str)
+        has = ", ".join(names.unique()[:3])
+        raise ValueError(f"criteria {criteria.name}: found none that speaks to a case of the run, which has {has}, ...")
+    findings = [_absent(_scope(subject), subject, reason) for subject, reason in evidence.missing.items()]
+    checks = dict.fromkeys(map(_key, findings), 0)
+    compared = sum(criterion.within_fleet is not None for criterion in criteria.criteria)
+    for criterion, found in chosen:
+        if found.empty:
+            findings.append(_untested(criterion))
+            continue
+        rows = evidence.full(found) if criterion.limits or criterion.metric not in INDEXED else found
+        findings += _lacking(criterion, rows, evidence)
+        findings += absolute(criterion, rows)
+        if criterion.within_fleet is not None:
+            findings += fleetwise(criterion, rows, criteria.false_alarms / compared)
+        subjects = rows["subject"].value_counts() if criterion.scope != "fleet" else {"fleet": rows["test"].nunique()}
+        for subject, times in subjects.items():
+            key = criterion.scope, str(subject)
+            checks[key] = checks.get(key, 0) + times * (bool(criterion.limits) + (criterion.within_fleet is not None))
+    day = today or datetime.date.today()
+    findings = [_waived(finding, criteria, day) for finding in findings]
+    verdicts = _verdicts(findings, checks)
+    findings.sort(key=lambda f: (not f.counts, -_rank(f.status)))
+    whole = max((v.status for v in verdicts), key=_rank)
+    return Judgement(run, criteria.name, whole, verdicts, tuple(findings), _notes(criteria, day))
+
+
+def _hardware(evidence: Evidence, criteria: Criteria) -> None:
+    other = evidence.targets - set(criteria.targets) if criteria.targets else ()
+    if other:
+        found = ", ".join(sorted(name or "hardware that is no known target" for name in other))
+        raise ValueError(f"criteria {criteria.name}: found {found}; allowed {', '.join(criteria.targets)}")
+
+
+def _chosen(evidence: Evidence, criterion: Criterion) -> pd.DataFrame:
+    """The rows that a criterion speaks of; the fleet's are those of its devices."""
+    rows = evidence.rows
+    scope = "device" if criterion.scope == "fleet" else criterion.scope
+    cases = rows[["kernel", "label"]].drop_duplicates()
+    taken = [criterion.takes(str(k), str(n)) for k, n in zip(cases["kernel"], cases["label"], strict=True)]
+    keys = rows["kernel"].astype(str) + "\n" + rows["label"].astype(str)
+    wanted = (cases["kernel"].astype(str) + "\n" + cases["label"].astype(str))[taken]
+    return rows[(rows["scope"] == scope) & keys.isin(set(wanted))]
+
+
+def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> Iterable[Finding]:
+    """Devices of the run without a record of a case that others have."""
+    if criterion.scope not in ("device", "node"):
+        return
+    everyone = evidence.rows.loc[evidence.rows["scope"] == criterion.scope, "subject"].unique()
+    times = rows["subject"].value_counts()
+    tests = rows["test"].nunique()
+    short = [str(s) for s in everyone if times.get(s, 0) < tests]
+    for subject in short:
+        have = set(rows.loc[rows["subject"] == subject, "test"])
+        lost = rows[~rows["test"].isin(have)].drop_duplicates("test")
+        for kernel, label in zip(lost["kernel"], lost["label"], strict=True):
+            told = _absent(criterion.scope, subject, "others have a record of this case, and it has none")
+            yield replace(told, criterion=criterion.name, case=f"{kernel} {label}", metric=criterion.metric)
+
+
+def _absent(scope: str, subject: str, reason: str) -> Finding:
+    cause, todo = causes.ABSENT
+    return Finding("MISSING", scope, subject, "", "", "", "", None, None, None, "", "", reason, cause, todo)
+
+
+def _untested(criterion: Criterion) -> Finding:
+    told = _absent("cluster", "cluster", f"no case of the run is {criterion.cases!r}")
+    warning = criterion.severity == "warn"
+    return replace(told, criterion=criterion.name, metric=criterion.metric, todo="run a suite with it", warning=warning)
+
+
+def _waived(finding: Finding, criteria: Criteria, day: datetime.date) -> Finding:
+    for waiver in criteria.waivers:
+        if waiver.holds(finding.subject, finding.criterion, day):
+            return replace(finding, waived=f"{waiver.who} until {waiver.until}: {waiver.why}")
+    return finding
+
+
+def _verdicts(findings: Iterable[Finding], checks: dict[Key, int]) -> tuple[Verdict, ...]:
+    """Of all that was checked; a node is no better than its devices."""
+    worst: dict[Key, Status] = dict.fromkeys(checks, "PASS")
+    failed: dict[Key, int] = {}
+    for finding in findings:
+        if finding.counts:
+            key = _key(finding)
+            failed[key] = failed.get(key, 0) + 1
+            worst[key] = max(worst.get(key, "PASS"), finding.status, key=_rank)
+    for (scope, subject), status in list(worst.items()):
+        if scope == "device":
+            node = "node", subject.rpartition(":")[0]
+            worst[node] = max(worst.get(node, "PASS"), status, key=_rank)
+    # a device that is off over all its cases is one finding: what it passed is no less than nothing
+    return tuple(
+        Verdict(*key, status, n := checks.get(key, 0), max(n - failed.get(key, 0), 0)) for key, status in worst.items()
+    )
+
+
+def _notes(criteria: Criteria, day: datetime.date) -> tuple[str, ...]:
+    expired = [w for w in criteria.waivers if datetime.date.fromisoformat(w.until) < day]
+    told = [f"{criteria.status}"] if criteria.status else []
+    return (*told, *(f"waiver of {w.subject} by {w.who} ended on {w.until}" for w in expired))
+
+
+def _scope(subject: str) -> str:
+    return "device" if ":" in subject else "node"
+
+
+def _key(finding: Finding) -> Key:
+    return finding.scope, finding.subject
+
+
+def _rank(status: Status) -> int:
+    return STATUSES.index(status)

@@ -1,0 +1,135 @@
+"""Values against absolute limits: better than the limit by more than their uncertainty, worse, or not to be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from perwatt.results.accept import causes
+from perwatt.results.accept.criteria import Criterion, Limit, si
+from perwatt.results.accept.verdict import Finding, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PER_ENERGY = {"rate_per_watt", "power"}
+Reason = tuple[Status, str, causes.Hint]
+
+
+def absolute(criterion: Criterion, rows: pd.DataFrame) -> Iterator[Finding]:
+    """A finding for each row that does not meet the limits of ``criterion``, the worst of them.
+
+    Raises ValueError for a limit in a unit that counts other work than the case does.
+    """
+    if not criterion.limits:
+        return
+    told = [(key, limit, *si(criterion.metric, limit, criterion.name)) for key, limit in criterion.limits.items()]
+    for key, limit, _, counts in told:
+        other = rows[(rows["kind"] != counts) & (rows["kind"] != "")] if counts else rows[:0]
+        if len(other):
+            case = f"{other['kernel'].iloc[0]} {other['label'].iloc[0]}"
+            kind = other["kind"].iloc[0]
+            raise ValueError(f"{criterion.name}: {key}: unit: found {limit.unit}; {case} counts {kind}")
+    if criterion.scope == "fleet":
+        rows = _median(criterion, rows)
+    for row in rows.to_dict("records"):
+        if (reason := unusable(criterion.metric, row, strict=True)) is not None:
+            yield finding(criterion, row, reason, next(iter(criterion.limits)), None, "")
+            continue
+        value, u = row[criterion.metric], _uncertainty(criterion.metric, row)
+        found = [(_status(key, value, u, least), key, limit) for key, limit, least, _ in told]
+        bad = [one for one in found if one[0] != "PASS"]
+        if bad:
+            status, key, limit = max(bad, key=lambda one: one[0] == "FAIL")
+            yield finding(criterion, row, (status, *_why(key, status, row, criterion.metric)), key, limit, limit.unit)
+
+
+def unusable(metric: str, row: Mapping[Any, Any], strict: bool) -> Reason | None:
+    """Why nothing can be told of this row; None if something can. ``strict``: per watt only what may be quoted."""
+    if row["outcome"] == "failed":
+        return "FAIL", f"the case failed: {row['reason']}", causes.ITSELF
+    if row["outcome"] != "measured":
+        return "MISSING", f"the case was skipped: {row['reason']}", causes.ABSENT
+    energy = metric in PER_ENERGY
+    if energy and (unknown := row.get("unknown")):
+        return "INCONCLUSIVE", str(unknown), causes.UNMETERED
+    if invalid := row.get("invalid_energy" if energy else "invalid"):
+        return "INCONCLUSIVE", f"the window is not valid: {invalid}", causes.INVALID
+    if not math.isfinite(row[metric]):
+        return "INCONCLUSIVE", "not metered" if energy else f"{metric} was not recorded", causes.UNMETERED
+    if strict and energy and row.get("indicative"):
+        return (
+            "INCONCLUSIVE",
+            "indicative: windows too short for its meter; profile=standard has longer",
+            causes.INVALID,
+        )
+    return None
+
+
+def _uncertainty(metric: str, row: Mapping[Any, Any]) -> float:
+    """Half of the 95 % interval, in the metric's unit; 0 for what is counted or read once."""
+    name = "u_energy" if metric in PER_ENERGY else "u_rate" if metric in ("rate", "busbw") else ""
+    relative = row.get(name, 0.0)
+    return abs(row[metric]) * relative if math.isfinite(relative) else 0.0
+
+
+def _status(key: str, value: float, u: float, limit: float) -> Status:
+    if key == "plausible_max":  # fails closed: what is above it is no record but a mistake
+        return "FAIL" if value > limit else "PASS"
+    margin = value - limit if key == "at_least" else limit - value
+    return "PASS" if margin >= u else "FAIL" if margin < -u else "INCONCLUSIVE"
+
+
+def _why(key: str, status: Status, row: Mapping[Any, Any], metric: str) -> tuple[str, causes.Hint]:
+    if status == "INCONCLUSIVE":
+        return "its uncertainty reaches over the limit", causes.STRADDLES
+    if key == "plausible_max":
+        return "above what is plausible", causes.TOO_GOOD
+    return f"not {key.replace('_', ' ')} the limit", causes.of(metric, row, math.nan, False)
+
+
+def finding(
+    criterion: Criterion, row: Mapping[Any, Any], reason: Reason, rule: str, limit: Limit | None, unit: str
+) -> Finding:
+    """The finding of a row; its numbers in the unit of the limit, which is the first absolute one unless given."""
+    shown = limit or next(iter(criterion.limits.values()))
+    scale = si(criterion.metric, shown, criterion.name)[0] / shown.value if shown.value else 1.0
+    value = row.get(criterion.metric, math.nan)
+    known = isinstance(value, float) and math.isfinite(value)
+    status, why, (cause, todo) = reason
+    return Finding(
+        status=status,
+        scope=criterion.scope,
+        subject=str(row["subject"]),
+        criterion=criterion.name,
+        case=f"{row['kernel']} {row['label']}",
+        metric=criterion.metric,
+        rule=rule,
+        value=value / scale if known else None,
+        u=_uncertainty(criterion.metric, row) / scale if known else None,
+        limit=shown.value,
+        unit=shown.unit,
+        source=f"{shown.source} ({shown.date})",
+        why=why,
+        cause=cause,
+        todo=todo,
+        warning=criterion.severity == "warn",
+    )
+
+
+def _median(criterion: Criterion, rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a case: the median over devices that measured it, known as well as one of them is."""
+    measured = rows[rows["outcome"] == "measured"]
+    out = []
+    for _, part in (measured if len(measured) else rows).groupby("test", sort=False):
+        row = part.iloc[0].to_dict()
+        row[criterion.metric] = (
+            float(np.nanmedian(part[criterion.metric])) if part[criterion.metric].notna().any() else math.nan
+        )
+        for name in ("invalid", "invalid_energy", "unknown"):  # of most of them
+            row[name] = part[name].iloc[0] if (part[name] != "").mean() > 0.5 else ""
+        out.append({**row, "subject": "fleet", "scope": "fleet"})
+    return type(rows)(out)

@@ -1,0 +1,92 @@
+"""A judgement for programs: JSON with everything, CSV a device and a finding a line, JUnit XML for a CI."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from xml.etree import ElementTree
+
+import msgspec
+
+from perwatt.results.accept.verdict import Finding, Judgement
+from perwatt.results.reports.verdicts import SCOPES, markdown, told
+
+
+def json_text(judgement: Judgement) -> str:
+    """All of it; ``counts`` of each scope beside."""
+    counts = {scope: judgement.count(scope) for scope in SCOPES}
+    plain = {**msgspec.to_builtins(judgement), "exit": judgement.exit_code, "counts": counts}
+    return msgspec.json.format(msgspec.json.encode(plain), indent=1).decode() + "\n"
+
+
+def devices_csv(judgement: Judgement) -> str:
+    """A line a device, node, group: its verdict, how many checks it passed, and the worst that was found."""
+    worst: dict[tuple[str, str], Finding] = {}
+    for finding in judgement.findings:
+        worst.setdefault((finding.scope, finding.subject), finding)
+    rows = []
+    for v in judgement.verdicts:
+        found = worst.get((v.scope, v.subject))
+        about = (told(found), found.cause, found.todo, found.waived) if found else ("", "", "", "")
+        rows.append((v.scope, v.subject, v.status, v.checks, v.passed, *about))
+    return _csv(("scope", "subject", "verdict", "checks", "passed", "found", "maybe", "next", "waived"), rows)
+
+
+def findings_csv(judgement: Judgement) -> str:
+    """A line a finding, with its numbers."""
+    names = Finding.__dataclass_fields__
+    return _csv(names, ([getattr(finding, name) for name in names] for finding in judgement.findings))
+
+
+def junit(judgement: Judgement) -> str:
+    """A suite a scope, a test a subject. What is not decided is an error there, so that no CI takes it for passed."""
+    findings: defaultdict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in judgement.findings:
+        findings[finding.scope, finding.subject].append(finding)
+    root = ElementTree.Element("testsuites", name=f"perwatt accept {judgement.criteria}")
+    for scope in SCOPES:
+        verdicts = [v for v in judgement.verdicts if v.scope == scope]
+        if not verdicts:
+            continue
+        failed = sum(v.status == "FAIL" for v in verdicts)
+        errors = sum(v.status in ("MISSING", "INCONCLUSIVE") for v in verdicts)
+        counts = {"name": scope, "tests": str(len(verdicts)), "failures": str(failed), "errors": str(errors)}
+        suite = ElementTree.SubElement(root, "testsuite", counts)
+        for verdict in verdicts:
+            test = ElementTree.SubElement(suite, "testcase", classname=scope, name=verdict.subject)
+            found = findings[scope, verdict.subject]
+            lines = [f"{f.criterion} {f.case}: {told(f)}; maybe {f.cause}; next: {f.todo}" for f in found]
+            if verdict.status != "PASS":
+                tag = "failure" if verdict.status == "FAIL" else "error"
+                # a node may fail by its devices alone
+                first = told(found[0]) if found else "one of its devices"
+                part = ElementTree.SubElement(test, tag, type=verdict.status, message=_clean(first))
+                part.text = _clean("\n".join(lines))
+            elif lines:  # waived, or a warning
+                ElementTree.SubElement(test, "system-out").text = _clean("\n".join(lines))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+
+
+FILES: dict[str, Callable[[Judgement], str]] = {
+    "verdict.json": json_text,
+    "devices.csv": devices_csv,
+    "findings.csv": findings_csv,
+    "summary.md": markdown,
+    "junit.xml": junit,
+}
+
+
+def _clean(text: str) -> str:
+    """Without the control characters that XML cannot hold."""
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+
+
+def _csv(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([["" if cell is None else cell for cell in row] for row in rows])
+    return text.getvalue()

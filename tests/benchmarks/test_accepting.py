@@ -1,0 +1,66 @@
+"""perwatt accept, the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from acceptances import criterion, devices, run_of, slower
+
+from perwatt.benchmarks.cli import main
+
+
+def test_a_run_is_judged_and_the_verdicts_lie_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of(tmp_path / "run", devices(8, change=lambda r: slower(r, 1.05) if r.case.device_index == 3 else r))
+    assert main(["accept", f"run={run}", "criteria=fleet"]) == 1
+    out = capsys.readouterr().out
+    assert "FAIL  n1:3 rate within the fleet [all its cases]" in out
+    last = json.loads(out.splitlines()[-1])
+    assert (last["verdict"], last["exit"], last["out"]) == ("FAIL", 1, str(run / "accept"))
+    told = json.loads((run / "accept" / "verdict.json").read_text())
+    assert told["counts"]["device"] == {"PASS": 7, "INCONCLUSIVE": 0, "MISSING": 0, "FAIL": 1}
+    rows = list(csv.DictReader((run / "accept" / "devices.csv").open()))
+    assert [r["verdict"] for r in rows if r["scope"] == "device"] == ["PASS"] * 3 + ["FAIL"] + ["PASS"] * 4
+    assert next(iter(csv.DictReader((run / "accept" / "findings.csv").open())))["subject"] == "n1:3"
+    assert (run / "accept" / "summary.md").read_text().startswith("# FAIL")
+    suites = ElementTree.parse(run / "accept" / "junit.xml").getroot()
+    assert suites.find("testsuite[@name='device']").attrib["failures"] == "1"  # type: ignore[union-attr]
+    assert len(suites.findall(".//failure")) == 2  # the device and its node
+
+
+def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of(tmp_path / "run", devices(5))
+    mine = tmp_path / "mine.yaml"
+    wrong = {
+        "nothing": "criteria=",
+        "none": "criteria=none",
+        "no file": "criteria=there.is.none.yaml",
+        "no case": {"name": "a", "criteria": [criterion(cases="attention *")]},
+        "unknown key": {"name": "a", "criteria": [criterion(limit=3)]},
+        "no yaml": "[",
+    }
+    for what in wrong.values():
+        asked = what if isinstance(what, str) and what.startswith("criteria") else f"criteria={mine}"
+        mine.write_text(what if isinstance(what, str) else yaml.safe_dump(what))
+        assert main(["accept", f"run={run}", asked]) == 2, what
+        assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main(["accept", f"run={tmp_path / 'none'}", "criteria=fleet"]) == 2
+    (run / "records.jsonl").write_bytes((run / "records.jsonl").read_bytes().replace(b'"schema":3', b'"schema":9', 1))
+    assert main(["accept", f"run={run}", "criteria=fleet"]) == 2
+    assert "newer perwatt" in capsys.readouterr().err.splitlines()[-1]
+    assert not (run / "accept").exists()
+
+
+@pytest.mark.slow
+def test_a_judgement_loads_neither_torch_nor_plots(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", devices(5))
+    code = "import sys; from perwatt.benchmarks.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+    argv = [sys.executable, "-c", code, "accept", f"run={run}", "criteria=fleet"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert not {"torch", "matplotlib"} & set(done.stdout.splitlines()[-1].split())

@@ -1,0 +1,198 @@
+"""Verdicts: who gets which, and why."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from acceptances import TFLOPS, criteria, criterion, devices, fleet_of, limit, run_of, slower
+
+from perwatt.results.accept.criteria import Criteria
+from perwatt.results.accept.evidence import read
+from perwatt.results.accept.judge import judge
+from perwatt.results.accept.verdict import Judgement
+from perwatt.results.record import Conditions, Failed, Measured, Record, Skipped
+
+DAY = datetime.date(2026, 6, 1)
+
+
+def judged(tmp_path: Path, records: list[Record], by: Criteria) -> Judgement:
+    return judge(read(run_of(tmp_path / "run", records)), by, "run", DAY)
+
+
+def statuses(judgement: Judgement) -> dict[str, str]:
+    return {v.subject: v.status for v in judgement.verdicts}
+
+
+def of_device(device: int, change: Any) -> Any:
+    return lambda r: change(r) if r.case.device_index == device else r
+
+
+def test_a_slow_device_fails_and_takes_its_node_along(tmp_path: Path) -> None:
+    found = judged(tmp_path, devices(8, change=of_device(3, lambda r: slower(r, 1.05))), criteria(criterion()))
+    assert (found.status, found.exit_code) == ("FAIL", 1)
+    assert statuses(found) == {**{f"n1:{i}": "PASS" for i in range(8)}, "n1:3": "FAIL", "n1": "FAIL"}
+    (one,) = found.findings
+    assert one.case == "all its cases"
+    assert one.value == pytest.approx(-4.8, abs=0.4)
+    assert (one.limit, one.unit, one.source) == (-3.0, "%", "made up (2026-01-31)")
+
+
+def test_all_pass_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    found = judged(tmp_path, devices(8), criteria(criterion(), criterion("rate_per_watt")))
+    assert (found.status, found.exit_code, found.findings) == ("PASS", 0, ())
+    assert {(v.checks, v.passed) for v in found.verdicts if v.scope == "device"} == {(12, 12)}
+
+
+@pytest.mark.parametrize(
+    ("bound", "status"),
+    [
+        ({"at_least": limit(0.9 * TFLOPS, "TFLOP/s")}, "PASS"),
+        ({"at_least": limit(1.1 * TFLOPS * 1e3, "GFLOP/s")}, "FAIL"),
+        ({"at_least": limit(TFLOPS, "TFLOP/s")}, "INCONCLUSIVE"),
+        ({"at_most": limit(0.9 * TFLOPS, "TFLOP/s")}, "FAIL"),
+        ({"plausible_max": limit(0.9 * TFLOPS, "TFLOP/s")}, "FAIL"),
+    ],
+)
+def test_a_value_is_held_against_a_limit_with_its_uncertainty(tmp_path: Path, bound: Any, status: str) -> None:
+    def wide(one: Record) -> Record:
+        assert isinstance(one.outcome, Measured)
+        times = one.outcome.seconds
+        interval = msgspec.structs.replace(times, ci_low=times.median * 0.95, ci_high=times.median * 1.05)
+        return msgspec.structs.replace(one, outcome=msgspec.structs.replace(one.outcome, seconds=interval))
+
+    found = judged(tmp_path, devices(1, 1, change=wide), criteria(criterion(**bound)))
+    assert found.status == status
+    if status != "PASS":
+        assert found.findings[0].u == pytest.approx(0.05 * (found.findings[0].value or 0))
+        assert found.findings[0].cause
+        assert found.findings[0].todo
+
+
+def test_what_cannot_be_used_is_not_decided_and_what_is_absent_is_missing(tmp_path: Path) -> None:
+    def spoil(one: Record) -> Record | None:
+        assert isinstance(one.outcome, Measured)
+        bare = tuple(msgspec.structs.replace(r, energies=()) for r in one.outcome.repetitions)
+        match one.case.device_index, one.case.label:
+            case 1, _:
+                return msgspec.structs.replace(one, outcome=msgspec.structs.replace(one.outcome, repetitions=bare))
+            case 2, _:
+                return msgspec.structs.replace(one, flags=("gappy",))
+            case 3, "bf16 0":
+                return None
+            case 4, "bf16 0":
+                return msgspec.structs.replace(one, outcome=Skipped("no such library"))
+            case 5, "bf16 0":
+                return msgspec.structs.replace(one, outcome=Failed("wrong result"))
+            case 6, _:
+                return msgspec.structs.replace(one, flags=("indicative",))
+        return one
+
+    per_watt = criterion("rate_per_watt", at_least=limit(1, "kFLOP/s/W"))
+    found = judged(tmp_path, devices(7, 2, change=spoil), criteria(per_watt))
+    got = statuses(found)
+    assert [got[f"n1:{i}"] for i in range(7)] == [
+        "PASS", "INCONCLUSIVE", "INCONCLUSIVE", "MISSING", "MISSING", "FAIL", "INCONCLUSIVE",
+    ]  # fmt: skip
+    why = {f.subject: f.why for f in found.findings}
+    assert why["n1:1"] == "not metered"
+    assert why["n1:2"] == "the window is not valid: gappy"
+    assert "no such library" in why["n1:4"]
+    assert "wrong result" in why["n1:5"]
+    assert found.exit_code == 1
+
+
+def test_not_decided_alone_is_exit_code_4(tmp_path: Path) -> None:
+    found = judged(tmp_path, devices(3), criteria(criterion()))
+    assert (found.status, found.exit_code) == ("INCONCLUSIVE", 4)
+    assert "fewer than 5" in found.findings[0].why
+
+
+def test_causes_heat_a_lower_limit_thirst_a_whole_node_and_too_good(tmp_path: Path) -> None:
+    def energies(one: Record, times: float) -> Record:
+        assert isinstance(one.outcome, Measured)
+        more = [
+            [msgspec.structs.replace(e, energy_j=300.0 * times) for e in r.energies] for r in one.outcome.repetitions
+        ]
+        repetitions = tuple(
+            msgspec.structs.replace(r, energies=tuple(e)) for r, e in zip(one.outcome.repetitions, more, strict=True)
+        )
+        return msgspec.structs.replace(one, outcome=msgspec.structs.replace(one.outcome, repetitions=repetitions))
+
+    def hot(one: Record) -> Record:
+        assert isinstance(one.outcome, Measured)
+        warm = Conditions(throttled={"sw_thermal": 0.3, "sw_power_cap": 1.0})
+        repetitions = tuple(msgspec.structs.replace(r, conditions=warm) for r in one.outcome.repetitions)
+        return msgspec.structs.replace(one, outcome=msgspec.structs.replace(one.outcome, repetitions=repetitions))
+
+    changes = {
+        0: lambda r: hot(slower(r, 1.06)),
+        1: lambda r: energies(slower(r, 1.06), 0.8),
+        2: lambda r: energies(r, 1.3),
+        3: lambda r: slower(r, 0.9),
+    }
+    first = devices(12, change=lambda r: changes.get(r.case.device_index, lambda x: x)(r))
+    second = devices(2, host="n2", seed=5, change=lambda r: slower(r, 1.06))
+    second = [msgspec.structs.replace(r, case=msgspec.structs.replace(r.case, key="b" + r.case.key)) for r in second]
+    both = criteria(criterion(), criterion("rate_per_watt"))
+    found = judged(tmp_path, first + second, both)
+    cause = {(f.subject, f.metric): f.cause for f in found.findings}
+    assert "heat" in cause["n1:0", "rate"]
+    assert "lower power limit" in cause["n1:1", "rate"]
+    assert "draws more" in cause["n1:2", "rate_per_watt"]
+    assert "too good to be true" in cause["n1:3", "rate"]
+    assert "all devices of its node" in cause["n2:0", "rate"]
+
+
+def test_waivers_hold_until_their_day_and_are_shown(tmp_path: Path) -> None:
+    records = devices(8, change=of_device(3, lambda r: slower(r, 1.05)))
+    waiver = {"subject": "n1:3", "criterion": "rate*", "who": "A. Person", "why": "spare is on its way"}
+    held = criteria(criterion(), waivers=[{**waiver, "until": "2026-06-01"}])
+    found = judged(tmp_path, records, held)
+    assert found.status == "PASS"
+    assert found.findings[0].waived == "A. Person until 2026-06-01: spare is on its way"
+    over = criteria(criterion(), waivers=[{**waiver, "until": "2026-05-31"}])
+    again = judge(read(tmp_path / "run"), over, "run", DAY)
+    assert again.status == "FAIL"
+    assert "ended on 2026-05-31" in again.notes[0]
+
+
+def test_a_merged_fleet_has_a_verdict_for_everybody_that_was_asked(tmp_path: Path) -> None:
+    good = {f"n{i}": devices(4, host=f"n{i}", seed=i) for i in range(1, 5)}
+    good["n2"] = devices(4, host="n2", seed=2, change=of_device(1, lambda r: slower(r, 1.05)))
+    good["n3"] = devices(3, host="n3", seed=3)
+    run = fleet_of(tmp_path / "fleet", good, ["n1", "n2", "n3", "n4", "n5"])
+    absolute = criterion("rate", name="least", at_least=limit(0.9 * TFLOPS, "TFLOP/s"))
+    found = judge(read(run), criteria(criterion(), absolute), "fleet", DAY)
+    got = statuses(found)
+    assert (got["n2:1"], got["n3:3"], got["n5"]) == ("FAIL", "MISSING", "MISSING")
+    assert (got["n1"], got["n2"], got["n3"]) == ("PASS", "FAIL", "MISSING")
+    assert found.count("device") == {"PASS": 14, "INCONCLUSIVE": 0, "MISSING": 1, "FAIL": 1}
+
+
+def test_a_warning_and_a_criterion_without_a_case(tmp_path: Path) -> None:
+    warned = criterion(severity="warn", at_least=limit(1, "PFLOP/s"))
+    lonely = criterion(name="attention", cases="attention *")
+    found = judged(tmp_path, devices(5), criteria(warned, criterion(name="all"), lonely))
+    assert (found.status, found.exit_code) == ("MISSING", 4)
+    assert found.findings[0].criterion == "attention"
+    assert all(f.warning for f in found.findings[1:])
+    with pytest.raises(ValueError, match=r"found none that speaks to a case of the run, which has matmul bf16 0"):
+        judge(read(tmp_path / "run"), criteria(lonely), "run", DAY)
+
+
+def test_limits_of_other_hardware_or_other_work_are_refused(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", devices(5))
+    with pytest.raises(ValueError, match="found test; allowed h100_sxm"):
+        judge(read(run), criteria(criterion(), targets=["h100_sxm"]), "run", DAY)
+    with pytest.raises(ValueError, match="found GB/s; matmul bf16 0 counts flops"):
+        judge(read(run), criteria(criterion(at_least=limit(1, "GB/s"))), "run", DAY)
+
+
+def test_the_median_device_speaks_for_the_fleet(tmp_path: Path) -> None:
+    records = devices(5, change=of_device(0, lambda r: slower(r, 3.0)))
+    whole = criterion(scope="fleet", at_least=limit(0.95 * TFLOPS, "TFLOP/s"))
+    assert statuses(judged(tmp_path, records, criteria(whole))) == {"fleet": "PASS"}
