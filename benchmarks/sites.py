@@ -257,6 +257,8 @@ def _converted(kind: type[_Struct], node: object, where: str) -> _Struct:
         message, key = said[1], said[2] or ""
         if re.match(r"[\w.]+: ", message):  # a type's own check starts with the key that it is about
             raise BadRequest(f"{where}{key}{'.' if key else ''}{message}") from None
+        if "RFC3339" in message:
+            message = "found no date; allowed one such as 2027-07-01"
         raise BadRequest(f"{_at(where, key)}: {message}") from None
 
 

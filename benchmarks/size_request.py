@@ -63,6 +63,8 @@ def _sorted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             raise BadRequest(f"{argument}: no such flag; choices: --config-dir, --help")
         elif name in GROUPS and value in ("", "null"):
             raise BadRequest(f"{argument}: found nothing; allowed a name in conf/{name}, or no {name}= at all")
+        elif name.lstrip("+~") == f"site.{SIZE_CLASS}":  # would be another name for the same figures
+            raise BadRequest(f"{argument}: found a name alone; allowed {SIZE_CLASS}=NAME, which brings its figures")
         elif name == SIZE_CLASS:
             overrides.append(_size_class(value, directories))
         elif open_ := _open(value):

@@ -106,6 +106,9 @@ def _lines(axes: Axes, series: Series, known: dict[str, tuple[float, ...]], fact
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(base=10, numticks=7))
+        # the band of a short trace may hold no power of ten, and would have no number at all
+        narrow = max(series.x) < 100 * min(series.x)
+        axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1.0, 2.0, 5.0) if narrow else (1.0,), numticks=12))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_minor_formatter(NullFormatter())
             axis.set_major_formatter(lambda value, _: _power_of_ten(value))

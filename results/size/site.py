@@ -298,5 +298,6 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return station_m if self.altitude_m is None else self.altitude_m
 
     def __post_init__(self) -> None:
+        checks.possible(self)
         if self.country and not re.fullmatch("[A-Z]{2}", self.country):
             raise ValueError(f"country: found {self.country!r}; allowed a two-letter code such as DK, or nothing")
