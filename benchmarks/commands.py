@@ -15,7 +15,7 @@ from perwatt.benchmarks.config import CONFIG_NAME, CONFIG_PATH, BadRequest, expl
 from perwatt.benchmarks.options import only
 from perwatt.results.reports.formats import FORMATS, render, show
 from perwatt.results.run import CONFIG
-from perwatt.results.store import write_atomically
+from perwatt.results.store import Store, StoreError, write_atomically
 
 if TYPE_CHECKING:
     from perwatt.benchmarks.launch.slurm import Slurm
@@ -121,7 +121,7 @@ def _job(config: Any) -> int:
             raise BadRequest(f"resume: the run keeps its own configuration; remove {', '.join(others)}")
         where = folder.find(config.resume, parent)
         plain = _saved(where / CONFIG)
-        return _measure(plain, where, _user_dirs(about))
+        return _measure(plain, where, _user_dirs(about), fresh=False)
     plain = _plain(config)
     from perwatt.benchmarks.plan import check
 
@@ -134,7 +134,7 @@ def _job(config: Any) -> int:
         Path(about.sweep.dir) if sweep else parent, config.suite, str(about.job.num) if sweep else None
     )
     write_atomically(where / CONFIG, OmegaConf.to_yaml(OmegaConf.create(plain)))
-    return _measure(plain, where, _user_dirs(about))
+    return _measure(plain, where, _user_dirs(about), fresh=True)
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _user_dirs(about: Any) -> list[Path]:
     return [Path(s.path) for s in about.runtime.config_sources if s.schema == "file"]
 
 
-def _measure(plain: dict[str, Any], where: Path, directories: list[Path]) -> int:
+def _measure(plain: dict[str, Any], where: Path, directories: list[Path], fresh: bool) -> int:
     from perwatt.benchmarks.crew import Lost
     from perwatt.benchmarks.launch.slurm import Slurm
     from perwatt.benchmarks.plan import check
@@ -172,7 +172,7 @@ def _measure(plain: dict[str, Any], where: Path, directories: list[Path]) -> int
     plan = check(plain)
     leader = Leader(plain, plan, where, directories)
     if isinstance(plan.launcher, Slurm) and not plan.launcher.allocated():
-        return _submit(plan.launcher, where)
+        return _submit(plan.launcher, where, fresh)
     if plan.launcher.remote:
         from perwatt.benchmarks.cluster.fleet import FleetLeader
 
@@ -180,8 +180,11 @@ def _measure(plain: dict[str, Any], where: Path, directories: list[Path]) -> int
     try:
         tally = leader.measure()
     except ValueError:
-        folder.discard(where)
+        if fresh:
+            folder.discard(where)
         raise
+    except StoreError as error:  # somebody else measures it
+        raise BadRequest(f"resume: {error}") from None
     except Lost as lost:  # the very first rank: there is no device to measure on
         print(f"perwatt run: {lost}\n{lost.log}", file=sys.stderr)
         last_line(run=str(where), measured=0, skipped=0, failed=0, exit=3)
@@ -192,14 +195,18 @@ def _measure(plain: dict[str, Any], where: Path, directories: list[Path]) -> int
     return code
 
 
-def _submit(launcher: Slurm, where: Path) -> int:
+def _submit(launcher: Slurm, where: Path, fresh: bool) -> int:
     """Hand the run to Slurm and say how to follow it."""
     from perwatt.benchmarks.cluster.submission import LOG, submit
 
     try:
+        Store(where).close()  # a job that still measures it holds it
         job = submit(launcher, where)
+    except StoreError as error:
+        raise BadRequest(f"resume: {error}") from None
     except ValueError:
-        folder.discard(where)
+        if fresh:
+            folder.discard(where)
         raise
     print(f"submitted as job {job}: tail -f {where / LOG}; what it leaves undone: perwatt run resume={where}")
     last_line(run=str(where), job=job, exit=0)

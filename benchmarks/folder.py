@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from perwatt.benchmarks.config import BadRequest, run_id
+from perwatt.results.fleet.layout import NODES
 from perwatt.results.run import ENVIRONMENT
 from perwatt.results.store import RECORDS, write_atomically
 
@@ -30,8 +31,9 @@ def create(parent: Path, suite: str, name: str | None = None) -> Path:
 
 
 def discard(run: Path) -> None:
-    """Remove a run that turned out to be a wrong request before anything was measured; keep any other."""
-    if (run / RECORDS).stat().st_size == 0:
+    """Remove a run that turned out to be a wrong request before anything was measured, on its nodes as well; keep any
+    other."""
+    if not any(path.stat().st_size for path in (run / RECORDS, *run.glob(f"{NODES}/*/{RECORDS}"))):
         shutil.rmtree(run)
 
 

@@ -80,9 +80,12 @@ class Store:
         self._file = open(self.path, "ab")  # noqa: SIM115 - held open for the life of the run
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             self._file.close()
             raise StoreError(f"{run} is being written by another perwatt run") from None
+        except OSError as error:  # Lustre without -o flock, say: two runs could not be told apart
+            self._file.close()
+            raise StoreError(f"{run}: its file system cannot lock files ({error.strerror})") from None
         try:
             self.records, whole = _split(self.path)
             self._set_torn_line_aside(whole)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import records
 
+from perwatt.benchmarks import folder
 from perwatt.benchmarks.cluster import node
 from perwatt.benchmarks.cluster.node import ALIVE, STOP, SignOfLife
 from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
@@ -22,12 +23,12 @@ from perwatt.results.store import RECORDS
 
 def wrote(run: Path, host: str, gpus: int = 8, outcome: Outcome | None = None, driver: str = "580.1") -> None:
     """What a node leaves that has so many GPUs and one record."""
-    folder = run / "nodes" / host
-    folder.mkdir(parents=True)
+    where = run / "nodes" / host
+    where.mkdir(parents=True)
     devices = [{"name": "NVIDIA H100 80GB HBM3", "index": index} for index in range(gpus)]
     about = {"devices": devices, "kernel": "6.1", "packages": {"torch": "2.13.0"}}
-    (folder / ENVIRONMENT).write_text(json.dumps({**about, "meters": [{"name": "nvml", "driver": driver}]}))
-    (folder / RECORDS).write_bytes(msgspec.json.encode(records.record(outcome=outcome)) + b"\n")
+    (where / ENVIRONMENT).write_text(json.dumps({**about, "meters": [{"name": "nvml", "driver": driver}]}))
+    (where / RECORDS).write_bytes(msgspec.json.encode(records.record(outcome=outcome)) + b"\n")
 
 
 def test_seven_of_eight_gpus_another_driver_and_a_failed_case_are_named(tmp_path: Path) -> None:
@@ -110,3 +111,10 @@ def test_a_node_passes_on_that_the_leader_asks_to_stop(tmp_path: Path, monkeypat
         life.end(130)
         signal.signal(signal.SIGTERM, before)
     assert json.loads((tmp_path / ALIVE).read_text())["exit"] == 130
+
+
+def test_a_wrong_request_removes_no_run_whose_nodes_have_measured(tmp_path: Path) -> None:
+    wrote(tmp_path / "run", "n0")
+    (tmp_path / "run" / RECORDS).touch()
+    folder.discard(tmp_path / "run")
+    assert (tmp_path / "run" / "nodes" / "n0" / RECORDS).exists()
