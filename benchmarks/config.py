@@ -52,6 +52,8 @@ class RunConfig:
     stopping: dict[str, Any] = field(default_factory=dict)
     meter: dict[str, Any] = field(default_factory=dict)
     launcher: dict[str, Any] = field(default_factory=dict)
+    topology: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, Any] = field(default_factory=dict)
     target: dict[str, Any] = field(default_factory=dict)
     device: str = "auto"  # auto, cpu, cuda (NVIDIA and ROCm), xpu
     devices: Any = "first"  # first, all, or a list of indices: where single-device kernels run, side by side

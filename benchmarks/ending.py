@@ -27,7 +27,8 @@ class Tally:
     interrupted: bool = False
     stopped: str = ""  # why, if not by the user at the terminal
     lost: str = ""  # why records could no longer be written
-    lost_nodes: int = 0  # of a fleet, that failed or are missing
+    lost_nodes: int = 0  # of a fleet: nodes that failed or are missing, leaves and links that are to blame
+    undecided: int = 0  # of a fleet: what is neither good nor bad
 
     def count(self, records: Sequence[Record]) -> None:
         """Count the outcomes of a run's records."""
@@ -36,12 +37,15 @@ class Tally:
         self.skipped = len(records) - self.measured - self.failed
 
     def exit_code(self, allow_failed: bool) -> int:
-        """130 interrupted, 1 a case or a node failed or records could not be written, 3 nothing measured, else 0."""
+        """130 interrupted, 1 a case or a node failed or records could not be written, 3 nothing measured, 4 a node
+        is not decided, else 0."""
         if self.interrupted:
             return 130
         if self.lost or ((self.failed or self.lost_nodes) and not allow_failed):
             return 1
-        return 0 if self.measured else 3
+        if not self.measured:
+            return 3
+        return 4 if self.undecided and not allow_failed else 0
 
 
 class Stop:

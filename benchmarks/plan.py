@@ -148,6 +148,7 @@ def check(config: Mapping[str, Any], directories: Sequence[Path] = ()) -> Plan:
     for name, node in config["meter"].items():
         build(node, "perwatt.benchmarks.meters", f"meter.{name}")
     launcher: Launcher = build(config["launcher"], "perwatt.benchmarks.launch", "launcher")
+    _check_groups(config)
     only = tuple(map(str, _axis(config["only"]))) if config["only"] is not None else ()
     plan = Plan(profile, launcher, tuple(models.resolve(config["kernels"], directories).items()), only)
     if not plan.entries:
@@ -167,6 +168,16 @@ def check(config: Mapping[str, Any], directories: Sequence[Path] = ()) -> Plan:
         kernels = ", ".join(sorted({c.kernel for c in labels} | {c.entry for c in labels}))
         raise BadRequest(f"only={','.join(only)}: matches no case; kernels here: {kernels}")
     return plan
+
+
+def _check_groups(config: Mapping[str, Any]) -> None:
+    """Of a run over several machines; one that is made in Python may leave them out."""
+    from perwatt.benchmarks.cluster import grouping, topology
+
+    if config.get("groups"):
+        grouping.from_config(config["groups"])
+    if (given := config.get("topology")) and given.get("source") != "slurm":
+        topology.from_config(given)
 
 
 def but_for_its_device(planned: Planned) -> tuple[str, str, str]:

@@ -10,6 +10,7 @@ Schema history
   sampler's cost. Everything new may be absent, so that files of schema 1 are read as they are.
 3 (2026-11): how a collective was done, and what Triton kernels were compiled to. Both may be absent. The headline
   ``time``, of a case that does no work.
+4 (2026-11): over which machines a collective ran, and what each rank took. Both may be absent.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from perwatt.results import derived
 from perwatt.results.peaks import peak_name
 from perwatt.results.static import Static
 
-SCHEMA = 3
-READABLE = (1, 2, 3)
+SCHEMA = 4
+READABLE = (1, 2, 3, 4)
 
 Source = Literal["counter", "integrated", "replayed", "modelled"]
 
@@ -68,8 +69,19 @@ class Device(msgspec.Struct, frozen=True):
     arch: str = ""
 
 
+class Over(msgspec.Struct, frozen=True):
+    """The machines that a collective ran over, its ranks in blocks of as many on each, in this order. ``kind``: ``all``
+    of a run, a ``leaf``, ``rack``, ``rail`` or another level of a topology, a ``pair``, a ``retest`` of a suspect, a
+    ``bisection`` of a group that failed; ``name`` tells those of one kind apart."""
+
+    kind: str
+    name: str
+    hosts: tuple[str, ...]
+
+
 class Case(msgspec.Struct, frozen=True):
-    """What was run. ``key`` is a hash of everything that makes the case itself and not another."""
+    """What was run. ``key`` is a hash of everything that makes the case itself and not another; ``over`` None: on one
+    machine."""
 
     key: str
     kernel: str
@@ -83,6 +95,7 @@ class Case(msgspec.Struct, frozen=True):
     device_index: int = 0
     cache: str = "rotate"
     collective: bool = False
+    over: Over | None = None
 
 
 class Work(msgspec.Struct, frozen=True):

@@ -7,61 +7,97 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from perwatt.benchmarks import folder
+from perwatt.benchmarks.cluster import culprits, links
+from perwatt.benchmarks.cluster.blame import Blame, nodes
+from perwatt.benchmarks.cluster.groups import GroupLeader, Test, disjoint
 from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
+from perwatt.benchmarks.cluster.topology import Topology, from_config
+from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.ending import Interrupted
 from perwatt.benchmarks.environment import host
-from perwatt.benchmarks.progress import watcher
-from perwatt.benchmarks.run import Leader
-from perwatt.results.fleet.layout import FLEET, NODES, SCREENING
+from perwatt.benchmarks.launch.slurm import ASK_S
+from perwatt.results.fleet import merge
+from perwatt.results.fleet.layout import FLEET, GROUPS, NODES, SCREENING
+from perwatt.results.record import Over
+from perwatt.results.reports import operators
 from perwatt.results.run import CONFIG, ENVIRONMENT
 from perwatt.results.store import RECORDS, write_atomically
 
 
-class FleetLeader(Leader):
+class FleetLeader(GroupLeader):
     """A run over several machines."""
 
     def _lead(self) -> None:
         here = self.plan.launcher.hosts()
         hosts = self._asked(here)
+        # what is wrong with the request is said before anything is measured
+        topology = self._topology()
+        topology.leaf_of(hosts)
+        for name in operators.NAMES:  # of an earlier try: they hold once all is tested
+            (self.run / name).unlink(missing_ok=True)
         screened = self._screen(hosts, here)
         write_atomically(
             self.run / SCREENING, json.dumps({h: dataclasses.asdict(s) for h, s in screened.items()}, indent=2)
         )
         self.tally.lost_nodes = sum(one.status != "passed" for one in screened.values())
-        passed = tuple(h for h in hosts if screened[h].status == "passed" and h in here)
+        # in the launcher's order, by which it numbers ranks; then those that are in another allocation
+        passed = [h for h in dict.fromkeys([*here, *hosts]) if screened[h].status == "passed"]
+        present = tuple(h for h in passed if h in here)
         for name, one in screened.items():
             if one.status != "passed":
-                print(f"{one.status.upper()} {name}: {one.reason}", file=sys.stderr, flush=True)
+                say(f"{one.status.upper()} {name}: {one.reason}")
         if self.stop.asked:
             raise Interrupted
-        if len(passed) < 2:
-            return
-        self._group(passed)
+        blame = self._group(passed, present, topology) if len(passed) > 1 else Blame()
+        together = {host for r in self.store.records if r.case.over for host in r.case.over.hosts}
+        self._hand_over(nodes(hosts, screened, blame, together), blame)
 
     def _asked(self, here: Sequence[str]) -> Sequence[str]:
         """All hosts of the run: those that should be here and those that are; on resuming, first those it had before:
         a new allocation may bring others."""
         path = self.run / FLEET
-        before: list[str] = json.loads(path.read_text())["hosts"] if path.exists() else []
+        found = json.loads(path.read_text()) if path.exists() else {}
+        before: list[str] = found.get("hosts", [])
         hosts = list(dict.fromkeys([*before, *self.plan.launcher.expected(), *here]))
+        self.per_host, ranks = found.get("ranks_per_host"), self.plan.launcher.ranks
+        if self.per_host is None and ranks:
+            if ranks % len(hosts):
+                raise BadRequest(f"launcher.ranks: {ranks} cannot be spread evenly over {len(hosts)} hosts")
+            self.per_host = ranks // len(hosts)
         if hosts != before:
-            asked = {"hosts": hosts, "launcher": self.plan.launcher.name}
+            asked = {"hosts": hosts, "launcher": self.plan.launcher.name, "ranks_per_host": self.per_host}
             write_atomically(path, json.dumps(asked, indent=2) + "\n")
         return hosts
+
+    def _topology(self) -> Topology:
+        """Which nodes belong together, as given, or as Slurm knows it."""
+        given = self.config["topology"]
+        if given.get("source") != "slurm":
+            return from_config(given)
+        argv = ["scontrol", "show", "topology"]
+        try:
+            text = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=ASK_S).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            raise BadRequest(f"topology=slurm: {' '.join(argv)}: {error}") from None
+        return from_config(given, text)
 
     # -- screening -----------------------------------------------------------------------------------------------
 
     def _screen(self, hosts: Sequence[str], here: Sequence[str]) -> dict[str, Screened]:
         """Have the nodes that are ``here`` measure what they have not yet; those that are not here are missing."""
-        for name in hosts:
-            self._prepare(self.run / NODES / name)
+        new = [node for name in hosts if not ((node := self.run / NODES / name) / RECORDS).exists()]
+        text = self._alone() if new else ""
+        for node in new:
+            node.mkdir(parents=True, exist_ok=True)
+            write_atomically(node / CONFIG, text)
+            (node / RECORDS).touch()
         launcher, said = self.plan.launcher, [""]
         absent = [name for name in hosts if name not in here]
         # one that has come to the end of its run before is judged by that, wherever it is now
@@ -71,37 +107,76 @@ class FleetLeader(Leader):
         def tell(text: str) -> None:
             if said[-1] != text:
                 said.append(text)
-                print(f"screening: {text}", file=sys.stderr, flush=True)
+                say(f"screening: {text}")
 
         lost |= watch(launcher, self.run.resolve(), here, launcher.timeout_s, tell, lambda: self.stop.asked)
         return judge(self.run, {name: lost[name] for name in hosts})
 
-    def _prepare(self, node: Path) -> None:
-        """The folder of a node: the same configuration, on that machine alone."""
-        if (node / RECORDS).exists():
-            return
-        node.mkdir(parents=True, exist_ok=True)
+    def _alone(self) -> str:
+        """The configuration of each node: the same, on that machine alone."""
         # a CPU is one device, which has nobody to be joined with
         kind = "inline.Inline" if self.config["device"] == "cpu" else "torchrun.Torchrun"
         launcher = {"_target_": f"perwatt.benchmarks.launch.{kind}", "ranks": None}
         alone = {**self.config, "devices": "all", "launcher": launcher, "resume": None}
-        write_atomically(node / CONFIG, OmegaConf.to_yaml(OmegaConf.create(alone)))
-        (node / RECORDS).touch()
+        return OmegaConf.to_yaml(OmegaConf.create(alone))
 
     # -- groups --------------------------------------------------------------------------------------------------
 
-    def _group(self, hosts: tuple[str, ...]) -> None:
-        """Collectives over all nodes that passed."""
-        found = json.loads((self.run / NODES / hosts[0] / ENVIRONMENT).read_text())
-        self.kind, self._devices = found["kind"], found["devices"]
-        self._hosts = hosts
-        folder.write_environment(self.run, {**host(), **{k: found[k] for k in ("kind", "devices", "torch")}})
-        folder.stamp_clock(self.run, "start")
-        per_host = len(self._devices) if self.kind != "cpu" else 1
-        cases = self.plan.cases(self.kind, self.plan.launcher.ranks or per_host * len(hosts))
-        todo = self._unfinished(p for p in cases if p.case.collective)
-        self.watch = watcher(todo)
+    def _group(self, passed: Sequence[str], present: tuple[str, ...], topology: Topology) -> Blame:
+        """Collectives over each leaf, rail and rack of those that passed and are ``present``, over all of these, and
+        over pairs; then who is to blame for what was slow or failed, in this allocation or an earlier one."""
+        found = json.loads((self.run / NODES / passed[0] / ENVIRONMENT).read_text())
+        self.kind, self._devices, self._hosts = found["kind"], found["devices"], tuple(passed)
+        self.per_host = self.per_host or (len(self._devices) if self.kind != "cpu" else 1)
+        if "kind" not in folder.read_environment(self.run):  # on resuming, the first one stays
+            folder.write_environment(self.run, {**host(), **{k: found[k] for k in ("kind", "devices", "torch")}})
+            folder.stamp_clock(self.run, "start")
+        levels = topology.groups(present) if self.grouping.levels else ()
+        rounds = disjoint(self.test(Over(of.level, of.name, of.hosts)) for of in levels)
+        if self.grouping.all and len(present) > 1:
+            rounds.append([self.test(Over("all", "", present))])
+        self.measure_rounds(rounds)
+        leaf_of = topology.leaf_of(passed)
+        # two nodes are a pair already
+        pairs = self.grouping.pairs and len(passed) > 2
+        blame = Blame(links.measure(self, passed, present, leaf_of) if pairs else None)
+        if self.grouping.bisect:
+            blame = self._halve(blame, [test for tests in rounds for test in tests], present)
+        order = sorted(passed, key=lambda name: (leaf_of.get(name, ""), passed.index(name)))
+        write_atomically(self.run / GROUPS, json.dumps(blame.told(order, leaf_of), indent=1) + "\n")
+        return blame
+
+    def _halve(self, blame: Blame, tests: Sequence[Test], hosts: Sequence[str]) -> Blame:
+        """Failed groups halved, but for those whose failure a node explains that is to blame already."""
+        for failed in culprits.failures(self, tests):
+            bad = {name for name, told in blame.reasons().items() if "FAIL" in told}
+            if bad & set(failed[0].hosts):
+                continue
+            suspects = blame.links.suspects if blame.links else None
+            good = suspects.good if suspects else tuple(h for h in hosts if h not in failed[0].hosts)
+            blame = Blame(blame.links, (*blame.culprits, culprits.search(self, failed, good)))
+        return blame
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def _hand_over(self, found: Sequence[operators.Node], blame: Blame) -> None:
+        """What operators use next, and the tables of all nodes."""
+        for node in found:
+            if node.status in ("FAIL", "INCONCLUSIVE"):
+                say(f"{node.status} {node.host}: {'; '.join(node.reasons)}")
+        for line in blame.lines():
+            say(line)
+        statuses = [node.status for node in found]
+        self.tally.lost_nodes = statuses.count("FAIL") + statuses.count("MISSING") + blame.faults
+        self.tally.undecided = statuses.count("INCONCLUSIVE") + blame.undecided
         try:
-            self._collectives(iter(todo))
-        finally:
-            self.watch.close()
+            for name, text in operators.files(found).items():
+                write_atomically(self.run / name, text)
+            merge.merge(self.run)
+        except (ValueError, OSError) as error:  # what was measured is safe; a library or room on the disk is missing
+            say(f"perwatt run: {error}; what is missing: perwatt merge run={self.run}")
+
+
+def say(text: str) -> None:
+    """To stderr, at once."""
+    print(text, file=sys.stderr, flush=True)

@@ -4,9 +4,11 @@ RUN/fleet.json       what was asked for: ``hosts``, in order, and where it is kn
 RUN/nodes/HOST/      what each node measured alone, an ordinary run folder
 RUN/screening.json   by host: ``status`` (passed, failed, missing) and the ``reason`` why it did not pass
 RUN/records.jsonl    what groups of nodes measured
+RUN/groups.json      the links between nodes: rates, what is normal, suspects, verdicts; and failed groups, halved
 RUN/merged/          all of it made one: derived, and made again at will
+RUN/passing_nodes.txt, failing_nodes.txt, drain.sh, inventory.*   once all is tested: what operators use next
 """
 
 from __future__ import annotations
 
-FLEET, NODES, SCREENING, MERGED = "fleet.json", "nodes", "screening.json", "merged"
+FLEET, NODES, SCREENING, GROUPS, MERGED = "fleet.json", "nodes", "screening.json", "groups.json", "merged"

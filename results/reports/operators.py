@@ -32,6 +32,7 @@ GROUPS: dict[Status, str] = {
     "MISSING": "missing",
     "INCONCLUSIVE": "inconclusive",
 }
+NAMES = ("passing_nodes.txt", "failing_nodes.txt", "drain.sh", "inventory.ini", "inventory.yaml")
 PREFIX = "perwatt: "
 REASON_BYTES = 255
 
@@ -53,13 +54,9 @@ def files(nodes: Sequence[Node]) -> dict[str, str]:
             raise ValueError(f"nodes: found {node.host!r} twice; allowed each once")
         seen.add(node.host)
     out = [node for node in nodes if node.status in ("FAIL", "MISSING")]
-    return {
-        "passing_nodes.txt": _line(node.host for node in nodes if node.status == "PASS"),
-        "failing_nodes.txt": _line(node.host for node in out),
-        "drain.sh": _drain(out),
-        "inventory.ini": _ini(nodes),
-        "inventory.yaml": _yaml(nodes),
-    }
+    passing = _line(node.host for node in nodes if node.status == "PASS")
+    texts = (passing, _line(node.host for node in out), _drain(out), _ini(nodes), _yaml(nodes))
+    return dict(zip(NAMES, texts, strict=True))
 
 
 def _line(hosts: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.root]
 SHORT = (
     *("suite=smoke", "device=cpu", "only=[matmul,all_reduce]"),
     *("profile.repetitions=2", "profile.window_s=0.1", "profile.warmup_s=0.1"),
+    "groups.pairs=false",
 )
 
 

@@ -9,7 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from perwatt.benchmarks.build import build
-from perwatt.benchmarks.config import compose
+from perwatt.benchmarks.cluster.grouping import from_config
+from perwatt.benchmarks.config import BadRequest, compose
 from perwatt.benchmarks.plan import check, estimate_s
 from perwatt.benchmarks.profile import Profile
 
@@ -25,8 +26,9 @@ def plain(*overrides: str) -> dict[str, Any]:
 
 def test_each_file_is_of_a_group_that_some_test_here_covers() -> None:
     groups = {p.parent.name for p in CONF.rglob("*.yaml")} - {"conf"}
-    measuring = {"kernel", "launcher", "meter", "model", "profile", "stopping", "suite", "target", "topology", "triton"}
-    assert groups == measuring | {"climate", "criteria", "preset", "site", "site_defaults", "size_class", "system"}
+    measuring = {"groups", "kernel", "launcher", "meter", "model", "profile", "stopping", "suite", "target"}
+    sizing = {"climate", "preset", "site", "site_defaults", "size_class", "system"}
+    assert groups == measuring | sizing | {"criteria", "topology", "triton"}
 
 
 def test_each_file_opens_with_a_line_that_says_what_it_is() -> None:
@@ -64,6 +66,15 @@ def test_a_profile_holds(name: str) -> None:
     assert profile.name == name
     # the energy of windows below a minute, or of fewer than ten readings, is not to be quoted
     assert profile.indicative == (profile.window_s < 60 or profile.min_readings < 10 or profile.repetitions < 5)
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (CONF / "groups").glob("*.yaml")))
+def test_groups_and_a_topology_go_with_a_run(name: str) -> None:
+    config = plain(f"groups={name}", "topology=example")
+    check(config)
+    assert from_config(config["groups"]).name == name
+    with pytest.raises(BadRequest, match=r"topology.leafs: unknown"):
+        check(config | {"topology": {"leafs": {}}})
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (CONF / "stopping").glob("*.yaml")))

@@ -1,0 +1,191 @@
+"""Groups of nodes that share no node measure at the same time, each with ranks of its own over its own process group.
+
+A group that loses a rank, or whose ranks hang, is ended by its own crew's watch and started anew for its next case; the
+loss is that case's record. One that cannot be started fails all its cases with the same reason, and a node that was in
+so many such pairs, and in none that started, is not tried in further pairs: each would be waited for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from perwatt.benchmarks import ranks
+from perwatt.benchmarks.cluster.grouping import SHORT, Grouping, from_config, over
+from perwatt.benchmarks.crew import Crew, Lost
+from perwatt.benchmarks.plan import GROUP_S, Plan, Planned
+from perwatt.benchmarks.progress import watcher
+from perwatt.benchmarks.run import Leader
+from perwatt.benchmarks.task import Task
+from perwatt.results.record import Device, Failed, Outcome, Over, Record, Skipped
+from perwatt.results.store import latest
+
+
+@dataclass(frozen=True)
+class Test:
+    """What a group of nodes is to measure."""
+
+    over: Over
+    cases: tuple[Planned, ...]
+
+
+def disjoint(tests: Iterable[Test]) -> list[list[Test]]:
+    """The tests packed into rounds in which each node is once: the first round that has room for all of a test's."""
+    rounds: list[tuple[list[Test], set[str]]] = []
+    for test in tests:
+        hosts = set(test.over.hosts)
+        for taken, busy in rounds:
+            if not hosts & busy:
+                taken.append(test)
+                busy.update(hosts)
+                break
+        else:
+            rounds.append(([test], hosts))
+    return [taken for taken, _ in rounds]
+
+
+class GroupLeader(Leader):
+    """A leader that measures over groups of several machines at once; ``per_host``: ranks on each of them."""
+
+    def __init__(self, config: Mapping[str, Any], plan: Plan, run: Path, directories: Sequence[Path] = ()) -> None:
+        super().__init__(config, plan, run, directories)
+        self.grouping: Grouping = from_config(config["groups"])
+        self.per_host: int | None = None  # until it is known
+        self._writing = threading.Lock()
+        self._reached: set[str] = set()
+        self._unreached: defaultdict[str, int] = defaultdict(int)
+
+    def test(self, group: Over, all_of: Iterable[Planned] | None = None) -> Test:
+        """The suite's collectives, or ``all_of`` these cases, over a group."""
+        size = self.ranks_of(group.hosts)
+        found = all_of if all_of is not None else self.collectives(size)
+        return Test(group, tuple(over(p, group) for p in found))
+
+    def ranks_of(self, hosts: Sequence[str]) -> int:
+        """Of a group over these nodes."""
+        assert self.per_host is not None
+        return self.per_host * len(hosts)
+
+    def in_order(self, hosts: Iterable[str]) -> tuple[str, ...]:
+        """As the launcher names them: it numbers the ranks by that order, whatever order it is given."""
+        return tuple(sorted(hosts, key=self._hosts.index))
+
+    def collectives(self, size: int) -> list[Planned]:
+        """The suite's collectives of so many ranks."""
+        return [p for p in self.plan.cases(self.kind, size) if p.case.collective and p.case.ranks == size]
+
+    def measure_rounds(self, rounds: Sequence[Sequence[Test]]) -> None:
+        """What of these rounds the run holds no record of: the tests of one round at once, round after round."""
+        left = [[t for test in tests if (t := self._left(test)).cases] for tests in rounds]
+        left = [tests for tests in left if tests]
+        if not left:
+            return
+        # side by side they take a share of the time
+        shown = [
+            dataclasses.replace(p, estimate_s=p.estimate_s / len(tests) + GROUP_S / len(tests) / len(test.cases))
+            for tests in left
+            for test in tests
+            for p in test.cases
+        ]
+        self.watch = watcher(shown)
+        try:
+            for tests in left:
+                self._at_once(tests)
+        finally:
+            self.watch.close()
+
+    def outcomes(self, tests: Iterable[Test]) -> dict[Over, Record]:
+        """The record of the first case of each test, where there is one."""
+        by_key = {r.case.key: r for r in latest(self.store.records)}
+        return {t.over: by_key[t.cases[0].case.key] for t in tests if t.cases and t.cases[0].case.key in by_key}
+
+    def _left(self, test: Test) -> Test:
+        return Test(test.over, tuple(self._unfinished(test.cases)))
+
+    def _at_once(self, tests: Sequence[Test]) -> None:
+        with ThreadPoolExecutor(min(len(tests), self.grouping.at_once)) as pool:
+            futures = [pool.submit(self._run_test, test) for test in tests]
+        for future in futures:
+            future.result()
+        self.stop.check(0)
+
+    def _run_test(self, test: Test) -> None:
+        """In a thread of its own: the cases of one group, each kept as soon as it is over."""
+        if reason := self._hopeless(test.over):
+            for planned in test.cases:
+                self._keep_one(planned, self._device(), Skipped(reason), (), True)
+            return
+        crew: Crew | None = None
+        unstartable: Lost | None = None
+        try:
+            for planned in test.cases:
+                self.stop.check(planned.estimate_s)
+                try:
+                    if unstartable:
+                        raise unstartable
+                    if crew is None:
+                        crew = self._assemble(test.over)
+                    answers = crew.run(self._task(planned))
+                except Lost as lost:
+                    if crew is None:
+                        unstartable = lost
+                    else:
+                        self._dismiss(crew, kill=True)
+                        crew = None
+                    outcome: Outcome = Failed(str(lost), lost.rank, lost.log)
+                    self._keep_one(planned, self._device(), outcome, (), not self.stop.asked)
+                    continue
+                reduced, flags = ranks.reduce(answers)
+                self._keep_one(planned, answers[0].device, reduced, flags, all(a.taken for a in answers))
+        finally:
+            if crew is not None:
+                self._dismiss(crew, kill=False)
+
+    def _assemble(self, group: Over) -> Crew:
+        """The ranks of a group, joined. Raises Lost if they could not be."""
+        size, logs = self.ranks_of(group.hosts), str(self.run.resolve())
+        meters = {} if group.kind in SHORT else self.config["meter"]
+        crew = Crew(self.plan.launcher, size, self.config["device"], 0, meters, run=logs, hosts=group.hosts)
+        self.stop.crews.append(crew)
+        try:
+            crew.start()
+            crew.ready()
+        except (Lost, ValueError, OSError) as error:
+            self._dismiss(crew, kill=True)
+            with self._writing:
+                for host in group.hosts if group.kind == "pair" else ():
+                    self._unreached[host] += 1
+            raise error if isinstance(error, Lost) else Lost(str(error)) from None
+        with self._writing:
+            self._reached.update(group.hosts)
+        return crew
+
+    def _dismiss(self, crew: Crew, kill: bool) -> None:
+        if crew in self.stop.crews:
+            self.stop.crews.remove(crew)
+        crew.close(kill)
+
+    def _hopeless(self, group: Over) -> str:
+        """Why a pair is not tried any more; empty if it is."""
+        for host in group.hosts if group.kind == "pair" else ():
+            if self._unreached[host] >= self.grouping.unreached and host not in self._reached:
+                return f"{host} could not be started in {self._unreached[host]} pairs, and in none it could"
+        return ""
+
+    def _keep_one(
+        self, planned: Planned, device: Device, outcome: Outcome, flags: tuple[str, ...], taken: bool
+    ) -> None:
+        with self._writing:
+            self.watch.begin(planned)
+            self._keep(planned, device, outcome, flags, taken)
+
+    def _task(self, planned: Planned) -> Task:
+        task = super()._task(planned)
+        group = planned.case.over
+        return self.grouping.shortened(task) if group is not None and group.kind in SHORT else task

@@ -1,0 +1,153 @@
+"""A fleet's run from the topology to the operators' files, its nodes and groups played."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from simulated_fleet import Fleet
+
+from perwatt.benchmarks.config import BadRequest
+from perwatt.results.fleet import merge
+from perwatt.results.record import Failed
+from perwatt.results.store import load
+
+LEAVES = {"name": "two", "leaves": {"left": "n[0-2]", "right": "n[3-5]"}}
+
+
+def sound(hosts: tuple[str, ...]) -> float:
+    return 1e9 + len(hosts)
+
+
+def slow_n2(hosts: tuple[str, ...]) -> float:
+    return 5e8 if "n2" in hosts else 1e9
+
+
+def test_leaves_then_all_then_every_pair_once_and_everybody_passes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Fleet(tmp_path, monkeypatch, 6, sound)
+    assert fleet.lead(topology=LEAVES).exit_code(allow_failed=False) == 0
+    records = load(fleet.run)
+    kinds = [r.case.over.kind for r in records if r.case.over]
+    assert kinds[:3] == ["leaf", "leaf", "all"]
+    assert Counter(kinds) == {"leaf": 2, "all": 1, "pair": 15}
+    assert len({r.case.key for r in records}) == 18
+    # the same label is what a leaf and a pair are told apart by
+    assert len({r.case.label for r in records}) == 18
+    assert fleet.text("passing_nodes.txt") == "n[0-5]\n"
+    assert fleet.text("failing_nodes.txt") == ""
+    told = fleet.told()
+    assert told["schedule"] == "every pair"
+    assert (told["verdicts"], told["failed_groups"], len(told["links"])) == ([], [], 15)
+    assert set(merge.load(fleet.run).index["scope"]) == {"node", "group"}
+
+
+def test_a_slow_node_is_tested_again_with_good_partners_and_drained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Fleet(tmp_path, monkeypatch, 6, slow_n2)
+    assert fleet.lead().exit_code(allow_failed=False) == 1
+    told = fleet.told()
+    assert [v["names"] for v in told["verdicts"] if v["outcome"] == "blamed"] == [["n2"]]
+    assert told["suspects"]["nodes"] == ["n2"]
+    assert {tuple(one["hosts"]) for one in told["links"] if one["slow"]} == {
+        p for p in fleet.asked if "n2" in p and len(p) == 2
+    }
+    assert fleet.text("passing_nodes.txt") == "n[0-1,3-5]\n"
+    assert fleet.text("failing_nodes.txt") == "n2\n"
+    assert "nodename=n2 state=drain reason='perwatt: 2 of 2 tests slow" in fleet.text("drain.sh")
+    assert sum(r.case.over is not None and r.case.over.kind == "retest" for r in load(fleet.run)) == 2
+
+
+def test_resuming_measures_what_is_missing_and_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = Fleet(tmp_path, monkeypatch, 5, slow_n2)
+    fleet.lead()
+    whole, environment, told = load(fleet.run), fleet.text("environment.json"), fleet.told()
+    path = fleet.run / "records.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:1] + lines[4:-1]))
+    fleet.asked.clear()
+    fleet.lead()
+    missing = [r.case.over.hosts for r in [*whole[1:4], whole[-1]] if r.case.over]
+    assert sorted(fleet.asked) == sorted(missing)
+    assert Counter(r.case.key for r in load(fleet.run)) == Counter(r.case.key for r in whole)
+    assert fleet.told()["verdicts"] == told["verdicts"]
+    start = '"start"'
+    assert start in environment
+    assert environment.split(start)[1] == fleet.text("environment.json").split(start)[1]
+    fleet.asked.clear()
+    fleet.lead()
+    assert fleet.asked == []
+
+
+def test_what_was_found_in_an_earlier_allocation_holds_for_nodes_that_are_in_another_one_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Fleet(tmp_path, monkeypatch, 5, slow_n2)
+    fleet.lead()
+    fleet.asked.clear()
+    monkeypatch.setattr("perwatt.benchmarks.cluster.fleet.ended", lambda node: True)
+    fleet.hosts = ["n0", "n5", "n1"]
+    assert fleet.lead().exit_code(allow_failed=False) == 1
+    # n0 and n1 have met: all three together, and each with the new one
+    assert sorted(map(sorted, fleet.asked)) == [["n0", "n1", "n5"], ["n0", "n5"], ["n1", "n5"]]
+    assert fleet.text("failing_nodes.txt") == "n2\n"
+    assert fleet.text("passing_nodes.txt") == "n[0-1,3-5]\n"
+
+
+def test_a_group_that_hangs_is_halved_and_the_loss_is_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hangs(hosts: tuple[str, ...]) -> float | str:
+        return "rank 3 hung: no progress for 60 s" if "n3" in hosts else 1e9
+
+    fleet = Fleet(tmp_path, monkeypatch, 8, hangs)
+    assert fleet.lead(pairs=False).exit_code(allow_failed=False) == 1
+    first, *_ = load(fleet.run)
+    assert isinstance(first.outcome, Failed)
+    assert first.outcome.error == "rank 3 hung: no progress for 60 s"
+    (group,) = fleet.told()["failed_groups"]
+    assert (group["kind"], group["findings"]) == ("all", [{"hosts": ["n3"], "how": "alone"}])
+    assert fleet.text("failing_nodes.txt") == "n3\n"
+    # log2(8) steps and one to confirm, each half at once
+    assert len(fleet.asked) <= 2 * 3 + 2
+
+
+def test_a_node_that_starts_in_no_pair_is_given_up_and_pairs_explain_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Fleet(tmp_path, monkeypatch, 8, lambda hosts: "dead" if "n3" in hosts else 1e9)
+    assert fleet.lead().exit_code(allow_failed=False) == 1
+    assert fleet.text("failing_nodes.txt") == "n3\n"
+    pairs = [hosts for hosts in fleet.asked if len(hosts) == 2 and "n3" in hosts]
+    # two of seven, and the test with good partners
+    assert len(pairs) == 4
+    skipped = [r for r in load(fleet.run) if r.measured is None and not isinstance(r.outcome, Failed)]
+    assert len(skipped) == 5
+    assert fleet.told()["failed_groups"] == []
+
+
+def test_nodes_that_fail_alone_are_in_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = Fleet(tmp_path, monkeypatch, 4, sound)
+    fleet.lost = {"n1": "it never said that it had started"}
+    assert fleet.lead().exit_code(allow_failed=False) == 1
+    assert not any("n1" in hosts for hosts in fleet.asked)
+    assert fleet.text("failing_nodes.txt") == "n1\n"
+    assert "n1: {reason" in fleet.text("inventory.yaml").replace('"n1"', "n1")
+    fleet = Fleet(tmp_path / "other", monkeypatch, 4, sound)
+    fleet.lost = {f"n{i}": "gone" for i in range(1, 4)}
+    fleet.lead()
+    # nobody to be tested with
+    assert fleet.text("passing_nodes.txt") == ""
+    assert "it was tested with no other node" in fleet.text("inventory.ini")
+
+
+def test_what_is_wrong_is_said_before_anything_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = Fleet(tmp_path, monkeypatch, 7, sound)
+    with pytest.raises(BadRequest, match=r"topology two: host 'n6' is in no leaf; allowed one for each"):
+        fleet.lead(topology=LEAVES)
+    with pytest.raises(BadRequest, match=r"launcher.ranks: 8 cannot be spread evenly over 7 hosts"):
+        fleet.lead(ranks=8)
+    with pytest.raises(BadRequest, match=r"groups.effect: found 2; allowed a fraction between 0 and 1"):
+        fleet.lead(effect=2)
+    assert fleet.asked == []
