@@ -60,7 +60,8 @@ change   kernels.matmul.dtype=[fp32,bf16] kernels.matmul.m=[1024,4096]       a l
 where    device=cpu | cuda | xpu       devices=first | all | [0,3]       launcher.ranks=4
 nodes    launcher=slurm launcher.nodes=64 (a job of its own; or inside salloc --no-kill)
          launcher=ssh launcher.hosts='n[001-064]'   launcher=mpi launcher.hosts=[a,b]   each node alone first, in
-         RUN/nodes/HOST; then collectives over those that passed: RUN/screening.json
+         RUN/nodes/HOST; then collectives over those that passed, each leaf and rack of a topology=slurm | mine, and
+         pairs (groups.pairs=false: none): RUN/groups.json, passing_nodes.txt, failing_nodes.txt, drain.sh
 meters   meter=auto | none | rapl | nvml | ...      several side by side: meter=[nvml,redfish]      `perwatt meter list`
 target   target=auto | h100_sxm | ...  datasheet peaks to lay the results beside
 

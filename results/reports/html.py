@@ -18,6 +18,7 @@ from perwatt.results.reports.document import captioned, document
 from perwatt.results.reports.html_about import environment, method, targets
 from perwatt.results.reports.html_cases import cases
 from perwatt.results.reports.html_energy import energy
+from perwatt.results.reports.html_links import groups as groups_of_nodes
 from perwatt.results.reports.html_static import compiled
 from perwatt.results.reports.layout import UNITS, Group, groups
 from perwatt.results.reports.table import Row, device_name, one_line, several_devices
@@ -40,6 +41,7 @@ def _parts(run: Run, tables: list[Group]) -> Iterator[str]:
     if not tables:
         yield '<p class="empty">No records: nothing has been measured in this run.</p>'
     yield _best(tables)
+    yield groups_of_nodes(run.path)
     yield cases(tables)
     yield energy(tables)
     yield compiled(tables)

@@ -11,6 +11,7 @@ from simulated_fleet import Fleet
 from perwatt.benchmarks.config import BadRequest
 from perwatt.results.fleet import merge
 from perwatt.results.record import Failed
+from perwatt.results.reports.html_links import groups
 from perwatt.results.store import load
 
 LEAVES = {"name": "two", "leaves": {"left": "n[0-2]", "right": "n[3-5]"}}
@@ -59,6 +60,9 @@ def test_a_slow_node_is_tested_again_with_good_partners_and_drained(
     assert fleet.text("failing_nodes.txt") == "n2\n"
     assert "nodename=n2 state=drain reason='perwatt: 2 of 2 tests slow" in fleet.text("drain.sh")
     assert sum(r.case.over is not None and r.case.over.kind == "retest" for r in load(fleet.run)) == 2
+    page = groups(fleet.run)
+    assert "Links between 6 hosts: 15 tested, 5 slow" in page
+    assert "<b>blamed</b> node n2: 2 of 2 tests slow" in page
 
 
 def test_resuming_measures_what_is_missing_and_doubles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
