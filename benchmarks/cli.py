@@ -86,11 +86,17 @@ perwatt merge run=RUN | runs=[A,B]: the records of all nodes of a fleet made one
 
 run      a run folder of several nodes, an id under results/runs, or latest
 runs     the same fleet's folders from several allocations, merged into the first one's; of a case the latest counts
+meter    whose power is summed (the meter that most nodes have); power is of the first folder's nodes
+step_s   over how many seconds power is averaged before it is summed (the slowest meter's period)
 
 index.parquet     a row a record, with the file and the byte where it lies
 cases.parquet     each test over all devices: count, median, MAD, percentiles, and the devices at both ends
 devices.parquet   each device: cases measured, failed, skipped, missing
 merged.json       MISSING hosts and devices and DAMAGED lines, which are also printed; neither stops the merge
+device_power.parquet  each device's power: exact percentiles, and the greatest mean over any second
+power.parquet     all devices' power together over time, on the leader's clock, with how many of them are in it
+power.json        its highest and mean, coincidence (highest sum over the sum of the highest), ramps over 0.1 to 60 s,
+                  and who has no part in it and why: NO POWER lines say so too, and nobody counts as 0 W
 
 Repeat it at will: the same records give the same files. In Python: perwatt.results.fleet.merge.load(RUN)
 """

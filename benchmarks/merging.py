@@ -1,7 +1,9 @@
-"""``perwatt merge``: what the nodes of a fleet wrote, made one, and who of it is missing."""
+"""``perwatt merge``: what the nodes of a fleet wrote, made one, who of it is missing, and what all drew together."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,20 +11,25 @@ from perwatt.benchmarks import folder
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import only
+from perwatt.results.fleet.layout import FLEET
 
 
 def merge(arguments: Sequence[str]) -> int:
     """Merge the node files of a run; MISSING and DAMAGED lines on stdout, the tables in RUN/merged."""
     from perwatt.results.fleet import merge as merging
 
-    options = only(arguments, "run=RUN, runs=[A,B], runs_dir=DIR", run="", runs="", runs_dir="results/runs")
+    allowed = "run=RUN, runs=[A,B], runs_dir=DIR, meter=NAME, step_s=SECONDS"
+    options = only(arguments, allowed, run="", runs="", runs_dir="results/runs", meter="", step_s="")
     if options["run"] and options["runs"]:
         raise BadRequest("run= and runs=: found both; allowed one of them")
+    step_s = _seconds(options["step_s"])
     names = options["runs"].strip("[]").split(",") if options["runs"] else [options["run"] or "latest"]
     first, *others = [folder.find(name.strip(), Path(options["runs_dir"])) for name in names]
     out = merging.merge(first, others)
     found = merging.load(first)
     for line in (*found.missing, *(f"DAMAGED {line}" for line in found.damaged)):
+        print(line)
+    for line in _power(first, options["meter"], step_s):
         print(line)
     last_line(
         run=str(first),
@@ -34,3 +41,27 @@ def merge(arguments: Sequence[str]) -> int:
         exit=0,
     )
     return 0
+
+
+def _seconds(text: str) -> float | None:
+    """The step of the summed power as it was asked for; None if it was not."""
+    try:
+        found = float(text) if text else None
+    except ValueError:
+        found = 0.0
+    if found is not None and not 0 < found < math.inf:
+        raise BadRequest(f"step_s: found {text}; allowed a number of seconds above 0")
+    return found
+
+
+def _power(run: Path, meter: str, step_s: float | None) -> list[str]:
+    """The fleet's power in lines; a line that says why there is none, which is refused only if it was asked for."""
+    from perwatt.results.fleet import stated
+
+    hosts = json.loads((run / FLEET).read_text())["hosts"]
+    try:
+        return stated.state(run, hosts, meter, step_s)
+    except ValueError as error:
+        if meter or step_s:
+            raise BadRequest(str(error)) from None
+        return [f"NO POWER: {error}"]

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import msgspec
+import numpy as np
+import pandas as pd
 import pytest
+from power_files import write_node
 from records import record
 
 from perwatt.benchmarks.cli import main
@@ -22,9 +25,33 @@ def test_the_command_prints_who_is_missing_and_refuses_what_it_does_not_know(
     (run / "records.jsonl").touch()
     assert main(["merge", f"run={run}"]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
-    assert lines == ["MISSING n2: the node never wrote"]
+    none = f"NO POWER: {run}: found no power samples of any meter; allowed a run of nodes with a meter"
+    assert lines == ["MISSING n2: the node never wrote", none]
     told = json.loads(last)
     assert (told["records"], told["missing"], told["damaged"]) == (1, 1, 0)
     for wrong in (["runs"], ["speed=1"], [f"run={run}", f"runs=[{run}]"], [f"run={tmp_path / 'none'}"]):
         assert main(["merge", *wrong]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_what_all_devices_drew_together_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fleet.json").write_text(json.dumps({"hosts": ["n1", "n2", "n3"]}))
+    (tmp_path / "records.jsonl").touch()
+    for host in ("n1", "n2"):
+        node = write_node(tmp_path, host, [np.repeat([100.0, 700.0, 100.0], 50)], offset_s=None)
+        (node / "records.jsonl").write_bytes(msgspec.json.encode(record("a")) + b"\n")
+    assert main(["merge", f"run={tmp_path}"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "POWER of 2 devices by nvml, means over 0.1 s" in lines
+    # 149 cells of the grid are known whole: half a reading of 100 W is lost at either end
+    assert "  highest 1.4 kW, mean 0.6027 kW" in lines
+    assert "  each device's highest, added up 1.4 kW, coincidence 1.000" in lines
+    assert "  over 1 s: up 1.2 kW/s, down 1.2 kW/s" in lines
+    assert "  clocks as they are, nobody compared them: n1, n2" in lines
+    assert "NO POWER n3: the node never wrote" in lines
+    told = json.loads((tmp_path / "merged" / "power.json").read_text())
+    assert (told["peak_w"], told["clock_s"], list(told["missing"])) == (pytest.approx(1400), None, ["n3"])
+    assert len(pd.read_parquet(tmp_path / "merged" / "device_power.parquet")) == 2
+    for wrong in ("step_s=0", "step_s=fast", "meter=rapl"):
+        assert main(["merge", f"run={tmp_path}", wrong]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,75 @@
+"""A fleet's power as it is kept in ``RUN/merged`` and told in lines of text.
+
+device_power.parquet  each device: percentiles, sliding maxima
+power.parquet         the sum over time
+power.json            figures of the sum, and who has no part in it
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from perwatt.results.fleet.layout import MERGED
+from perwatt.results.fleet.power import devices
+from perwatt.results.fleet.summed import Summed, summed
+from perwatt.results.store import write_atomically
+
+DEVICE_POWER, SUM, FIGURES = "device_power.parquet", "power.parquet", "power.json"
+
+
+def state(run: Path, hosts: Sequence[str], meter: str = "", step_s: float | None = None) -> list[str]:
+    """Write the three files of a merged fleet, and say in lines what is in them. ``hosts``: who should have a part.
+
+    Raises ValueError as :func:`perwatt.results.fleet.summed.summed` does.
+    """
+    out = run / MERGED
+    for name in (DEVICE_POWER, SUM, FIGURES):  # of an earlier merge: what cannot be said again is not true any more
+        (out / name).unlink(missing_ok=True)
+    whole = summed(run, hosts, meter, step_s)
+    each = devices(run, whole.series.partition(":")[2])
+    for name, frame in ((DEVICE_POWER, each.frame), (SUM, whole.frame)):
+        write_atomically(out / name, lambda file, frame=frame: frame.to_parquet(file, index=False))  # type: ignore[misc]
+    write_atomically(out / FIGURES, json.dumps(_figures(whole), indent=1) + "\n")
+    return _lines(whole)
+
+
+def _figures(of: Summed) -> dict[str, object]:
+    return {
+        "series": of.series,
+        "step_s": of.step_s,
+        "devices": of.devices,
+        "peak_w": of.peak_w,
+        "mean_w": of.mean_w,
+        "sum_of_peaks_w": of.sum_of_peaks_w,
+        "coincidence": of.coincidence,
+        "ramps": [ramp._asdict() for ramp in of.ramps],
+        "reason": of.reason,
+        "clock_s": of.clock_s,
+        "unsynchronised": list(of.unsynchronised),
+        "missing": of.missing,
+    }
+
+
+def _lines(of: Summed) -> list[str]:
+    lines = [f"POWER of {of.devices} devices by {of.series.partition(':')[2]}, means over {of.step_s:g} s"]
+    if of.peak_w is None or of.mean_w is None or of.sum_of_peaks_w is None:
+        lines.append(f"  no sum: {of.reason}")
+    else:
+        lines.append(f"  highest {of.peak_w / 1e3:.4g} kW, mean {of.mean_w / 1e3:.4g} kW")
+        share = "" if of.coincidence is None else f", coincidence {of.coincidence:.3f}"
+        lines.append(f"  each device's highest, added up {of.sum_of_peaks_w / 1e3:.4g} kW{share}")
+    for ramp in of.ramps:
+        told = ramp.reason
+        if ramp.up_w_s is not None and ramp.down_w_s is not None:
+            told = f"up {ramp.up_w_s / 1e3:.4g} kW/s, down {ramp.down_w_s / 1e3:.4g} kW/s"
+        lines.append(f"  over {ramp.window_s:g} s: {told}")
+    if of.unsynchronised:
+        lines.append(f"  clocks as they are, nobody compared them: {_some(of.unsynchronised)}")
+    lines += [f"NO POWER {name}: {why}" for name, why in of.missing.items()]
+    return lines
+
+
+def _some(hosts: Sequence[str], most: int = 5) -> str:
+    return ", ".join(hosts[:most]) + (f" and {len(hosts) - most} more" if len(hosts) > most else "")
