@@ -10,7 +10,7 @@ Schema history
   sampler's cost. Everything new may be absent, so that files of schema 1 are read as they are.
 3 (2026-11): how a collective was done, and what Triton kernels were compiled to. Both may be absent. The headline
   ``time``, of a case that does no work.
-4 (2026-11): over which machines a collective ran, and what each rank took. Both may be absent.
+4 (2026-11): over which machines a collective ran. It may be absent.
 """
 
 from __future__ import annotations
