@@ -17,7 +17,7 @@ import numpy as np
 
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.config import BadRequest
-from perwatt.benchmarks.sites import parameter_from, system_from, system_named
+from perwatt.benchmarks.sites import parameter_from, plausible_from, system_from, system_named
 from perwatt.results.size import loads, plausible
 from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.limit import cap
@@ -115,7 +115,8 @@ def _entries(plain: Mapping[str, Any], node: dict[str, Any], where: str, directo
         found = [(_working(load, node, dot), trace) for load, trace in found]
     if node["cap_w"] is not None:
         found = [(_capped(load, node["cap_w"], f"{dot}cap_w"), trace) for load, trace in found]
-    found = [(_told(load, system), trace) for load, trace in found]
+    limits = plausible_from(plain["plausible"])
+    found = [(_told(load, system, limits), trace) for load, trace in found]
     entry = Entry(
         name=name,
         system=system,
@@ -169,9 +170,11 @@ def _capped(load: Load, cap_w: Any, key: str) -> Load:
     return msgspec.structs.replace(load, cap_w=float(cap_w), cap_proof=proof)
 
 
-def _told(load: Load, system: System) -> Load:
+def _told(load: Load, system: System, limits: plausible.Plausible) -> Load:
     """The load with what is odd about its recording among its notes."""
-    return msgspec.structs.replace(load, notes=(*load.notes, *plausible.odd(load, system))) if load.observed else load
+    if not load.observed:
+        return load
+    return msgspec.structs.replace(load, notes=(*load.notes, *plausible.odd(load, system, limits)))
 
 
 def _working(load: Load, node: Mapping[str, Any], dot: str) -> Load:
@@ -206,7 +209,7 @@ def _loads(
             for trace in read_traces(Path(path), node["format"], plain["columns"], node["gaps"])
         ]
         for trace in traces:
-            plausible.refuse(trace, system)
+            plausible.refuse(trace, system, plausible_from(plain["plausible"]))
         load = _at_the_node(loads.from_traces(traces, system.name), system)
         longest = max(traces, key=lambda trace: len(trace.t_ns))
         return [(load, (seconds_from(longest.t_ns), _input_w(longest.power_w, load, system)))]

@@ -25,6 +25,7 @@ from perwatt.benchmarks import documents
 from perwatt.benchmarks.config import CONFIG_PATH, BadRequest, explain
 from perwatt.results.size.checks import unit_of, within
 from perwatt.results.size.parameter import Parameter
+from perwatt.results.size.plausible import Plausible
 from perwatt.results.size.site import Climate, Site
 from perwatt.results.size.system import System
 
@@ -60,6 +61,11 @@ def system_from(plain: object, where: str = "system") -> System:
 def site_from(plain: object, where: str = "site") -> Site:
     """A site from keys and values, for instance of a composed configuration; errors as for systems."""
     return _read(Site, plain, f"{where}.", "the request")
+
+
+def plausible_from(plain: object) -> Plausible:
+    """Limits of a recording from keys and values; errors as for systems."""
+    return _read(Plausible, plain, "plausible.", "the request")
 
 
 def parameter_from(plain: object, where: str, low: float = -math.inf, high: float = math.inf) -> Parameter:

@@ -21,10 +21,16 @@ SIZE_CLASS = "size_class"  # of the defaults beneath a site: Hydra's size_class@
 KEYS = (
     *("title", "system", "nodes", "per_rack", "mix", "run", "trace", "format", "columns", "gaps", "load"),
     *("cap_w", "work_per_s", "work_unit", "fleet", "phases"),
-    *("utilisation", "idle_fraction", "limit_mw", "systems", "site", "compare_site", "compare_changes"),
+    *("utilisation", "idle_fraction", "plausible", "limit_mw", "systems", "site", "compare_site", "compare_changes"),
     *("draws", "seed", "runs_dir", "out"),
 )
-FIGURES = ("site", "system", "utilisation", "idle_fraction")  # what of the request holds figures with a source
+FIGURES = (
+    "site",
+    "system",
+    "utilisation",
+    "idle_fraction",
+    "plausible",
+)  # what of the request holds figures with a source
 TITLED = ("system", "nodes", "site", "fleet", "limit_mw", "systems")  # what the title of a preset speaks of
 OPENING = {"{": "}", "[": "]", "(": ")"}
 

@@ -6,33 +6,53 @@ So a recording is held against what its system is known to draw: at rest, by its
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
+from perwatt.results.size import checks
 from perwatt.results.size.levels import RACK, SITE
 from perwatt.results.size.load import NEAR, Load
 from perwatt.results.size.loads_run import DEVICE
+from perwatt.results.size.parameter import Parameter
 from perwatt.results.size.system import System
 from perwatt.results.traces.trace import Trace
 
-OF_IDLE = 0.5  # of a unit at rest, below which no mean of one at work lies
-OF_MAX = (
-    0.1  # the same, of the vendor's maximum, where nobody knows a unit at rest: half of 0.2, the least of those known
-)
-OF_GPU = 0.05  # the same, of a GPU's maximum: idle GPUs draw 0.1 of it
-BEYOND = 1.5  # times the label, above which no unit draws; supplies stand less
-AT_WORK = 0.4  # of the label, below which a unit at its highest has hardly worked
+
+class Plausible(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Between what a recording must lie, as fractions. ``of_idle``: of a unit at rest, below which no mean of one at
+    work lies; ``of_max``: the same, of the vendor's maximum, where nobody knows a unit at rest; ``of_gpu``: the same,
+    of a GPU's maximum; ``beyond``: times the label, above which no unit draws; ``at_work``: of the label, below which
+    a unit at its highest has hardly worked."""
+
+    of_idle: Parameter
+    of_max: Parameter
+    of_gpu: Parameter
+    beyond: Parameter
+    at_work: Parameter
+
+    def __post_init__(self) -> None:
+        checks.possible(self, beyond=(1.0, 100.0))
 
 
-def refuse(trace: Trace, system: System) -> None:
-    """Raise ValueError, in one line, for a ``trace`` that is not of one unit of ``system``, or of one of its GPUs."""
+def refuse(trace: Trace, system: System, limits: Plausible) -> None:
+    """Raise ValueError, in one line, for a ``trace`` that is not of one unit of ``system``, or of one of its GPUs, by
+    ``limits``."""
     of_gpu = trace.boundary in DEVICE
     mean_w, highest_w = float(np.mean(trace.power_w)), float(np.max(trace.power_w))
     if of_gpu:
-        what, least_w, most_w = "one GPU", OF_GPU * system.gpu_max_w.high, BEYOND * system.gpu_max_w.high
+        what, least_w, most_w = (
+            "one GPU",
+            limits.of_gpu.mode * system.gpu_max_w.high,
+            limits.beyond.mode * system.gpu_max_w.high,
+        )
         large = "power of a whole unit (then columns.boundary=node_ac), or mW read as W?"
     else:
-        idle_w = OF_MAX * system.vendor_max_w.mode if system.idle_w is None else OF_IDLE * system.idle_w.low
-        what, least_w, most_w = "one unit", idle_w, BEYOND * system.nameplate_w.high
+        idle_w = (
+            limits.of_max.mode * system.vendor_max_w.mode
+            if system.idle_w is None
+            else limits.of_idle.mode * system.idle_w.low
+        )
+        what, least_w, most_w = "one unit", idle_w, limits.beyond.mode * system.nameplate_w.high
         large = "power of several units, or mW read as W?"
     of = f"{what} of {system.title}"
     if mean_w < least_w:
@@ -46,13 +66,13 @@ def refuse(trace: Trace, system: System) -> None:
         )
 
 
-def odd(load: Load, system: System) -> tuple[str, ...]:
+def odd(load: Load, system: System, limits: Plausible) -> tuple[str, ...]:
     """What has to be read with the figures of ``load``, recorded at a unit's input: one line each."""
     highest_w, nameplate_w = max(load.statistics.values()), system.nameplate_w.mode
     found = []
     if highest_w > nameplate_w:
         found.append(f"up to {highest_w / 1e3:.4g} kW, above the nameplate of {nameplate_w / 1e3:.4g} kW")
-    if highest_w < AT_WORK * nameplate_w:
+    if highest_w < limits.at_work.mode * nameplate_w:
         found.append(
             f"at most {highest_w:.4g} W, {highest_w / nameplate_w:.2g} of the nameplate: hardly worked while recorded"
         )

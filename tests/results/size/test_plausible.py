@@ -6,11 +6,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from perwatt.benchmarks.config import composed
+from perwatt.benchmarks.sites import plausible_from
 from perwatt.results.size import loads, plausible
 from perwatt.results.size.load import Load
 from perwatt.results.traces.trace import Trace
 from tests.fleets_of import system_named_once
 
+LIMITS = plausible_from(composed((), (), "size")["plausible"])
 H100 = system_named_once("dgx_h100")  # 10.2 kW on its label, 1.6 to 3.0 kW at rest, GPUs of 700 W
 
 
@@ -32,21 +35,21 @@ def trace(power_w: float, boundary: str = "node_ac", seconds: int = 1000) -> Tra
 )
 def test_what_no_unit_draws_is_refused(power_w: float, boundary: str, said: str) -> None:
     with pytest.raises(ValueError, match=said) as found:
-        plausible.refuse(trace(power_w, boundary), H100)
+        plausible.refuse(trace(power_w, boundary), H100, LIMITS)
     assert "\n" not in str(found.value)
 
 
 @pytest.mark.parametrize(("power_w", "boundary"), [(801.0, "node_ac"), (15_299.0, "node_ac"), (600.0, "gpu")])
 def test_what_a_unit_may_draw_is_not(power_w: float, boundary: str) -> None:
-    plausible.refuse(trace(power_w, boundary), H100)
+    plausible.refuse(trace(power_w, boundary), H100, LIMITS)
 
 
 def test_where_nobody_knows_a_unit_at_rest_a_tenth_of_its_maximum_is_the_least() -> None:
     unknown = msgspec.structs.replace(H100, idle_w=None)
     least_w = 0.1 * unknown.vendor_max_w.mode
-    plausible.refuse(trace(1.01 * least_w), unknown)
+    plausible.refuse(trace(1.01 * least_w), unknown, LIMITS)
     with pytest.raises(ValueError, match="found a mean"):
-        plausible.refuse(trace(0.99 * least_w), unknown)
+        plausible.refuse(trace(0.99 * least_w), unknown, LIMITS)
 
 
 def load(power_w: float, seconds: int = 1000) -> Load:
@@ -54,9 +57,9 @@ def load(power_w: float, seconds: int = 1000) -> Load:
 
 
 def test_what_is_odd_is_told() -> None:
-    assert plausible.odd(load(8000.0), H100) == ()
-    assert plausible.odd(load(12_750.0), H100) == ("up to 12.75 kW, above the nameplate of 10.2 kW",)
-    (idle,) = plausible.odd(load(2250.0), H100)
+    assert plausible.odd(load(8000.0), H100, LIMITS) == ()
+    assert plausible.odd(load(12_750.0), H100, LIMITS) == ("up to 12.75 kW, above the nameplate of 10.2 kW",)
+    (idle,) = plausible.odd(load(2250.0), H100, LIMITS)
     assert "0.22 of the nameplate: hardly worked" in idle
-    (short,) = plausible.odd(load(8000.0, seconds=120), H100)
+    (short,) = plausible.odd(load(8000.0, seconds=120), H100, LIMITS)
     assert short.startswith("120 s recorded: the longest window seen is of 60 s")
