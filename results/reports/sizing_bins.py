@@ -118,7 +118,7 @@ def _energies(d: Draft, it: Term, liquid_w: Term, ups_in: Term, other: Term) -> 
     room = d.cell("year_air") * d.term("cooling.air_fan") / (1 + d.term("cooling.air_fan"))
     fans = room * hours + total(h, columns["fans"])
     energy("fans", "fans, hall and plant", fans * it / W_PER_MW, "year.fans")
-    moved = d.term("cooling.pump") * (d.cell("year_liquid") + d.cell("year_air"))
+    moved = d.term("cooling.pump") * d.cell("year_liquid") + d.cell("air_pump") * d.cell("year_air")
     energy("pumps", "pumps", moved * hours * it / W_PER_MW, "year.pumps")
     work = total(h, columns["liquid_compressors"]) + total(h, columns["air_compressors"])
     energy("compressors", "compressors", work * it / W_PER_MW, "year.compressors")

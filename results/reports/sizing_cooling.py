@@ -12,14 +12,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from perwatt.results.reports import sizing_air
+from perwatt.results.reports import sizing_air, sizing_outside
 from perwatt.results.reports.sizing_cells import Computed, Draft
 from perwatt.results.reports.sizing_circuits import rack_load
 from perwatt.results.reports.sizing_demand import Part
 from perwatt.results.reports.sizing_equipment import air_water, equipment, racks_per_row, stands
 from perwatt.results.reports.sizing_formula import Term, choose, counted, interpolated, least, most, root, summed
 from perwatt.results.size.facts import Facts
-from perwatt.results.size.loop import LATENT_HEAT_MJ_KG, LEAST_LIFT_K, MJ_PER_KWH, PLANTS
+from perwatt.results.size.loop import LATENT_HEAT_MJ_KG, LEAST_LIFT_K, MJ_PER_KWH
 from perwatt.results.size.reuse import KELVIN
 
 # Writes an intermediate figure: its name, its label, its formula, its unit.
@@ -53,16 +53,18 @@ def water_needs(d: Draft) -> tuple[Term, Term]:
     facility = d.put(block, "facility_supply_c", "facility water, supply", facility, "degC", "cooling.facility_supply")
     liquid = d.put(block, "need_liquid_c", "coolant's loop: water needed at the plant", facility - hx, "degC")
     air_c = d.term("cooling.supply_air_c") - d.term("cooling.air_approach_k") - hx
-    return liquid, d.put(block, "need_air_c", "air's loop: water needed at the plant", air_c, "degC")
+    needs = liquid, d.put(block, "need_air_c", "air's loop: water needed at the plant", air_c, "degC")
+    sizing_outside.needs(d)
+    return needs
 
 
 def plant(d: Draft, put: Put, db: Term, wb: Term, needs: tuple[Term, Term], liquid: Term, air: Term) -> Plant:
     """The plant at a dry and a wet bulb, with ``liquid`` and ``air`` W of heat per W of IT load in its loops; ``air``
     with the heat of the fans that move it."""
-    kind = d.stated("plant", f"plant: {', '.join(PLANTS)}", str(d.sizing.request["plant"]), "", "the site")
-    tower = kind.says("tower")
-    pump = 1 + d.term("cooling.pump")
+    kind = sizing_outside.kind(d)
+    tower, by_air = kind.says("tower"), d.cell("by_air") > 0
     loops = []
+    outdoor = sizing_outside.loop(d, put, db, wb)
     supply, back = air_water(d)
     rise = d.term("cooling.liquid_rise_k")
     for key, title, heat, need, warmer in (
@@ -71,29 +73,47 @@ def plant(d: Draft, put: Put, db: Term, wb: Term, needs: tuple[Term, Term], liqu
     ):
         wetted = most(least(db + d.term("cooling.dry_approach_k") - need,
                             d.term("cooling.adiabatic_effectiveness") * most(db - wb, 0)), 0)  # fmt: skip
-        wetted = put(f"{key}_wetted_k", f"{title}: wet pads cool by", choose(kind.says("adiabatic"), wetted, 0), "K")
+        wetted = choose(kind.says("adiabatic"), wetted, 0)
+        pump = 1 + (d.cell("air_pump") if key == "air" else d.term("cooling.pump"))
+        if key == "air":
+            wetted = choose(by_air, outdoor.wetted, wetted)
+        wetted = put(f"{key}_wetted_k", f"{title}: wet pads cool by", wetted, "K")
         source = choose(tower, wb + d.term("cooling.tower_approach_k"), db - wetted + d.term("cooling.dry_approach_k"))
         trim = most(least((source - need) / (d.term("cooling.trim_share") * warmer), 1), 0)
-        trim = put(f"{key}_trim", f"{title}: part through the chiller", choose(kind.says("chiller"), 1, trim), "1")
+        trim = choose(kind.says("chiller"), 1, trim)
+        if key == "air":
+            trim = choose(by_air, outdoor.trim(wetted), trim)
+        trim = put(f"{key}_trim", f"{title}: part through the chiller", trim, "1")
         condenser = choose(tower, wb + d.term("cooling.tower_approach_k") + d.term("cooling.tower_condenser_k"),
                            db - wetted + d.term("cooling.dry_condenser_k"))  # fmt: skip
-        carnot = d.term("cooling.carnot_fraction") * (need + KELVIN) / most(condenser - need, LEAST_LIFT_K)
+        if key == "air":
+            condenser = choose(by_air, db + d.term("cooling.dry_condenser_k"), condenser)
+            coil = choose(by_air, d.cell("need_outdoor_c") - d.term("cooling.air_approach_k"), need)
+        else:
+            coil = need
+        carnot = d.term("cooling.carnot_fraction") * (coil + KELVIN) / most(condenser - coil, LEAST_LIFT_K)
         cop = put(f"{key}_cop", f"{title}: COP of the chiller", least(d.term("cooling.cop_max"), carnot), "1")
         work = put(f"{key}_compressors", f"{title}: compressors, W/W", trim * heat * pump / cop, "1")
-        loops.append((heat, wetted, trim, work))
-    (_, _, liquid_trim, liquid_work), (_, _, air_trim, air_work) = loops
-    rejected = put("rejected", "heat rejected, W/W", summed([(liquid + air) * pump, liquid_work, air_work]), "1")
+        loops.append((wetted, trim, work, (heat * pump + work) / warmer))
+    (liquid_wetted, liquid_trim, liquid_work, wet_liquid), (air_wetted, air_trim, air_work, wet_air) = loops
+    pump, air_pump = d.term("cooling.pump"), d.cell("air_pump")
+    moved = summed([liquid * (1 + pump), air * (1 + air_pump)])
+    rejected = put("rejected", "heat rejected, W/W", summed([moved, liquid_work, air_work]), "1")
     fan = choose(tower, d.term("cooling.tower_fan"), d.term("cooling.dry_fan"))
-    fans = put("fans", "fans of the plant, W/W", rejected * fan, "1")
+    # air that is let in leaves without a fan of its own
+    blown = rejected - choose(kind.says("outside_air"), (1 - air_trim) * air, 0)
+    fans = put("fans", "fans of the plant, W/W", blown * fan, "1")
     cycles = d.term("cooling.cycles")
-    padded = summed([wetted * (heat * pump + work) for heat, wetted, _, work in loops])
-    wet = choose(tower, d.term("cooling.latent_share") * rejected, padded / d.term("cooling.liquid_rise_k"))
+    let_in = put("let_in", "outside air, part of all air moved", outdoor.let_in(air_wetted, air_trim), "1")
+    of_air = choose(by_air, let_in * air / d.cell("hall_rise_k"), wet_air)
+    padded = liquid_wetted * wet_liquid + air_wetted * of_air
+    wet = choose(tower, d.term("cooling.latent_share") * rejected, padded)
     water = put("water", "water, L per kWh of IT", MJ_PER_KWH / LATENT_HEAT_MJ_KG * wet * cycles / (cycles - 1), "1")
-    chilled = summed([trim * heat for heat, _, trim, _ in loops]) / (liquid + air)
+    chilled = summed([liquid_trim * liquid, air_trim * air]) / (liquid + air)
     chilled = put("chilled", "part of the heat through chillers", chilled, "1")
     # the heat that the room's fans blow holds their own
     own = d.term("cooling.air_fan")
-    return Plant(air * own / (1 + own), d.term("cooling.pump") * (liquid + air), liquid_work + air_work, fans, rejected,
+    return Plant(air * own / (1 + own), summed([pump * liquid, air_pump * air]), liquid_work + air_work, fans, rejected,
                  water, chilled, ((liquid, liquid_trim, liquid_work), (air, air_trim, air_work)))  # fmt: skip
 
 
@@ -128,7 +148,9 @@ def design(d: Draft, fleet: Sequence[Part], it: Term, ups_in: Term, other: Term,
     found = plant(d, cell, db, wb, needs, liquid, air)
     d.put(block, "rejected_w", "heat rejected at the design hour", found.rejected * it, "W", "cooling.rejected",
           title=True)  # fmt: skip
-    chilled = found.chilled * (liquid + air) * (1 + d.term("cooling.pump")) * it
+    (_, liquid_trim, _), (_, air_trim, _) = found.loops
+    chilled = liquid_trim * liquid * (1 + d.term("cooling.pump")) + air_trim * air * (1 + d.cell("air_pump"))
+    chilled = chilled * it
     d.put(block, "chilled_w", "of it through compressors: the chillers' load", chilled, "W", "cooling.chilled",
           title=True)  # fmt: skip
     d.put(block, "make_up_l_min", "make-up water", found.water * it / 60_000, "L/min", "cooling.make_up", factor=60_000)

@@ -17,19 +17,22 @@ Loop = tuple[Term, Term, Term]
 def equipment(d: Draft, fleet: Sequence[Part], facts: Facts, loops: tuple[Loop, Loop], it: Term, air_w: Term) -> None:
     """The cells of what is ordered for the ``loops``: of each the heat, the part through the chiller and the
     compressors, in W per W of the IT load ``it``."""
-    block, pump = d.book.cooling, 1 + d.term("cooling.pump")
+    block = d.book.cooling
     topology = d.topology("plant_topology", "coolers and chillers", facts.plant_topology)
     group = d.term("cooling.plant_group_w")
-    outdoors = Term("plant", d.sizing.request["plant"]).says("chiller")
+    chiller, by_air = Term("plant", d.sizing.request["plant"]).says("chiller"), d.cell("by_air") > 0
     for key, title, (heat, trim, work) in zip(("liquid", "air"), ("coolant", "air"), loops, strict=True):
         if heat.number <= 0:
             continue
-        moved = heat * pump * it
+        moved = heat * (1 + (d.cell("air_pump") if key == "air" else d.term("cooling.pump"))) * it
         rejected = d.put(block, f"{key}_rejected_w", f"{title}: heat to reject", moved + work * it, "W",
                          f"cooling.{key}.rejected")  # fmt: skip
         chilled = d.put(block, f"{key}_chiller_w", f"{title}: chillers, capacity", trim * moved, "W",
                         f"cooling.{key}.chilled")  # fmt: skip
-        _grouped(d, f"{key}_coolers", f"{title}: coolers", choose(outdoors, 0, rejected), d.term("cooling.cooler_w"),
+        cooled = choose(chiller, 0, rejected)
+        if key == "air":
+            cooled = choose(by_air, 0, cooled)
+        _grouped(d, f"{key}_coolers", f"{title}: coolers", cooled, d.term("cooling.cooler_w"),
                  topology, group, f"redundancy.coolers_{key}.count")  # fmt: skip
         _grouped(d, f"{key}_chillers", f"{title}: chillers", chilled, d.term("cooling.chiller_w"), topology, group,
                  f"redundancy.chillers_{key}.count")  # fmt: skip

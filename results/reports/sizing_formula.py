@@ -8,6 +8,7 @@ functions that every spreadsheet has are used.
 from __future__ import annotations
 
 import operator
+import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -27,7 +28,7 @@ OPERATORS: dict[str, tuple[int, Callable[[Any, Any], Any]]] = {
     "<": (COMPARED, operator.lt),
 }
 # The columns of a table, by place.
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTERS = (*string.ascii_uppercase, *(f"A{letter}" for letter in string.ascii_uppercase))
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,17 +17,21 @@ from collections.abc import Mapping
 import numpy as np
 
 from perwatt.results.size import liquid, redundancy
+from perwatt.results.size.loop import BY_AIR
+from perwatt.results.size.outside import need_c
 from perwatt.results.size.parameter import Values
 from perwatt.results.size.plant import Hour, air_water_return_c, air_water_supply_c, facility_supply_c
 from perwatt.results.size.sheet import Sheet
 from perwatt.results.size.site import Cooling, Topology
 
 COOLERS = {"dry": "dry coolers", "adiabatic": "adiabatic coolers", "tower": "towers' cells"}
+COOLERS |= dict.fromkeys(BY_AIR, COOLERS["dry"])  # of the coolant
 
 
 def equipment(cooling: Cooling, p: Mapping[str, Values], design: Hour, it_w: Values, sheet: Sheet) -> None:
     """Add the lines of what the design hour ``design`` asks for at ``it_w`` of IT load; ``p`` by the names of
     Cooling's fields."""
+    by_air = cooling.plant in BY_AIR
     for key, title, water_c, heat_w, trim, compressor_w in (
         ("liquid", "coolant's loop", facility_supply_c(p), design.liquid_w, design.trim_liquid,
          design.compressor_liquid_w),
@@ -35,9 +39,11 @@ def equipment(cooling: Cooling, p: Mapping[str, Values], design: Hour, it_w: Val
          design.compressor_w - design.compressor_liquid_w),
     ):  # fmt: skip
         if float(np.max(heat_w)) > 0:
-            moved_w = heat_w * (1 + p["pump"]) * it_w
-            _loop(cooling, p, key, title, water_c - p["hx_approach_k"], moved_w, trim, compressor_w * it_w, sheet)
-    if cooling.plant in ("adiabatic", "tower"):
+            pumped = 0.0 if by_air and key == "air" else p["pump"]
+            plant_c = need_c(p) if by_air and key == "air" else water_c - p["hx_approach_k"]
+            moved_w = heat_w * (1 + pumped) * it_w
+            _loop(cooling, p, key, title, plant_c, moved_w, trim, compressor_w * it_w, sheet)
+    if cooling.plant in ("adiabatic", "tower", *BY_AIR):
         make_up = design.water_l_per_kwh * it_w / 3.6e9
         sheet.add("cooling.make_up", "cooling", "make-up water at the design hour", make_up, "m3/s",
                   "evaporation and blow-down")  # fmt: skip
@@ -64,14 +70,18 @@ def _loop(
     def add(end: str, label: str, value: Values, unit: str, basis: str) -> None:
         sheet.add(f"cooling.{key}.{end}", "cooling", f"{title}: {label}", value, unit, basis)
 
-    add("plant_supply", "water from the plant", water_c, "degC", "what coolers and chillers must give")
+    outdoors = key == "air" and cooling.plant in BY_AIR
+    if outdoors:
+        add("plant_supply", "air to its fans", water_c, "degC", "the air's supply less the heat of the fans")
+    else:
+        add("plant_supply", "water from the plant", water_c, "degC", "what coolers and chillers must give")
     add("rejected", "heat to reject", moved_w + compressor_w, "W", "heat of the loop, its pumps and its compressors")
     if cooling.plant in COOLERS:
         add("free", "of it without a compressor", (1 - trim) * moved_w, "W", "what the ambient carries alone")
     add("chilled", "chillers, capacity", chilled_w, "W", "heat taken up at the water of this loop")
     add("compressors", "chillers, compressors", compressor_w, "W", "electricity: capacity over COP")
     add("condensers", "chillers, condensers", chilled_w + compressor_w, "W", "capacity and compressors: heat given off")
-    if cooling.plant in COOLERS:
+    if cooling.plant in COOLERS and not outdoors:
         _units(f"coolers_{key}", f"{COOLERS[cooling.plant]}, {title}", moved_w + compressor_w, p["cooler_w"],
                cooling.plant_topology, p["plant_group_w"], sheet)  # fmt: skip
     _units(f"chillers_{key}", f"chillers, {title}", chilled_w, p["chiller_w"], cooling.plant_topology,
@@ -81,6 +91,12 @@ def _loop(
 def _air_handlers(cooling: Cooling, p: Mapping[str, Values], air_w: Values, sheet: Sheet) -> None:
     if float(np.max(air_w)) <= 0:
         return
+    if cooling.plant not in BY_AIR:
+        _air_water(cooling, p, air_w, sheet)
+    _units("crahs", "air handlers (CRAH)", air_w, p["crah_w"], cooling.crah_topology, p["crah_group_w"], sheet)
+
+
+def _air_water(cooling: Cooling, p: Mapping[str, Values], air_w: Values, sheet: Sheet) -> None:
     supply_c, return_c = air_water_supply_c(p), air_water_return_c(p)
     flow = liquid.flow_m3_s(air_w, return_c - supply_c, cooling.fluid, supply_c)
     for key, label, value, unit, basis in (
@@ -89,7 +105,6 @@ def _air_handlers(cooling: Cooling, p: Mapping[str, Values], air_w: Values, shee
         ("flow", "flow", flow, "m3/s", f"{cooling.fluid} at its supply and rise"),
     ):
         sheet.add(f"cooling.air.water_{key}", "cooling", f"water of the air handlers, {label}", value, unit, basis)
-    _units("crahs", "air handlers (CRAH)", air_w, p["crah_w"], cooling.crah_topology, p["crah_group_w"], sheet)
 
 
 def _units(

@@ -36,7 +36,9 @@ LATENT_HEAT_MJ_KG = 2.43  # of water at 30 degrees C
 MJ_PER_KWH = 3.6
 LEAST_LIFT_K = 1e-3  # only keeps the division finite: ``cop_max`` limits long before
 
-PLANTS = ("dry", "adiabatic", "tower", "chiller")
+PLANTS = ("dry", "adiabatic", "tower", "chiller", "outside_air", "indirect_air")
+# Without water between hall and ambient; coolant has dry coolers beside them.
+BY_AIR = ("outside_air", "indirect_air")
 
 # What of Cooling's fields the plant reads, with the least and the most that it may be.
 LIMITS: dict[str, tuple[float, float]] = {
@@ -54,6 +56,9 @@ LIMITS: dict[str, tuple[float, float]] = {
     "air_rise_k": (1e-6, 80.0),
     "air_water_rise_k": (1e-6, 80.0),
     "adiabatic_effectiveness": (0.0, 1.0),
+    "exchanger_effectiveness": (0.05, 1.0),
+    "dew_point_min_c": (-60.0, 60.0),
+    "dew_point_max_c": (-60.0, 60.0),
     "carnot_fraction": (1e-6, 1.0),
     "cop_max": (1.0, 100.0),
     "dry_fan": (0.0, 1.0),
@@ -101,7 +106,7 @@ def loop(
         source_c = np.nan if plant == "chiller" else intake_c + p["dry_approach_k"]
         condenser_c = intake_c + p["dry_condenser_k"]
         fan = p["dry_fan"]
-        evaporated_l_per_kwh = MJ_PER_KWH / LATENT_HEAT_MJ_KG * wetted_k / p["liquid_rise_k"]
+        evaporated_l_per_kwh = MJ_PER_KWH / LATENT_HEAT_MJ_KG * wetted_k / rise_k
     trim = 1.0 if plant == "chiller" else np.clip((source_c - need_c) / (p["trim_share"] * rise_k), 0.0, 1.0)
     lift_k = np.maximum(condenser_c - need_c, LEAST_LIFT_K)
     cop = np.minimum(p["cop_max"], p["carnot_fraction"] * (need_c + 273.15) / lift_k)

@@ -3,7 +3,8 @@
 Two loops leave the hall: the coolant's with ``liquid_fraction`` of the IT heat, the air's with the rest, the
 electrical losses inside the hall and the heat of its own fans. Each needs water of a certain temperature at the plant:
 its supply, less the approaches of what lies between (the CDU or the air coil) and of the plant's exchanger. How the
-ambient and a chiller provide it is :mod:`perwatt.results.size.loop`'s.
+ambient and a chiller provide it is :mod:`perwatt.results.size.loop`'s. The air may also leave without water between,
+as in :mod:`perwatt.results.size.outside`.
 
     need = supply - approach - hx_approach
     PUE  = 1 + electrical + room fans + pumps + compressors + fans of the plant
@@ -21,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from perwatt.results.size.elementwise import within
-from perwatt.results.size.loop import LIMITS, PLANTS, loop
+from perwatt.results.size.loop import BY_AIR, LIMITS, PLANTS, loop
+from perwatt.results.size.outside import air_loop
 from perwatt.results.size.parameter import Values
 
 
@@ -92,8 +94,12 @@ def hour(
     air_w = blown_w + air_fan_w
     need_liquid_c = facility_supply_c(p) - p["hx_approach_k"]
     need_air_c = air_water_supply_c(p) - p["hx_approach_k"]
-    liquid = loop(db_c, wb_c, plant, p, liquid_w, need_liquid_c, p["liquid_rise_k"])
-    air = loop(db_c, wb_c, plant, p, air_w, need_air_c, air_water_return_c(p) - air_water_supply_c(p))
+    outdoors = plant in BY_AIR
+    liquid = loop(db_c, wb_c, "dry" if outdoors else plant, p, liquid_w, need_liquid_c, p["liquid_rise_k"])
+    if outdoors:
+        air = air_loop(db_c, wb_c, plant, p, air_w)
+    else:
+        air = loop(db_c, wb_c, plant, p, air_w, need_air_c, air_water_return_c(p) - air_water_supply_c(p))
     pump_w = liquid.pump_w + air.pump_w
     compressor_w = liquid.compressor_w + air.compressor_w
     fan_w = liquid.fan_w + air.fan_w
@@ -107,7 +113,7 @@ def hour(
         pump_w=pump_w,
         compressor_w=compressor_w,
         fan_w=fan_w,
-        chilled_w=trimmed_w * (1 + p["pump"]),
+        chilled_w=liquid.trim * (liquid_w + liquid.pump_w) + air.trim * (air_w + air.pump_w),
         rejected_w=liquid.rejected_w + air.rejected_w,
         water_l_per_kwh=liquid.water_l_per_kwh + air.water_l_per_kwh,
         free_fraction=1 - trimmed_w / (liquid_w + air_w),

@@ -154,9 +154,11 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     spare of ``plant_topology``; air handlers likewise. ``thermal_mass_j_k`` of the coolant and ``air_thermal_mass_j_k``
     of the air, with what each touches: of a rack. ``air_water_rise_k``: of the water in the air handlers.
     ``air_rise_k``: of the hall's air through machines that state neither their airflow nor a rise; ``air_bypass``: air
-    that goes past those that do, over what they move."""
+    that goes past those that do, over what they move. Plants by air: ``exchanger_effectiveness`` between hall air and
+    outside air, ``dew_point_min_c`` and ``dew_point_max_c`` of air that is let in, ``adiabatic_effectiveness`` of their
+    pads or sprays (0: they have none)."""
 
-    plant: Literal["dry", "adiabatic", "tower", "chiller"]
+    plant: Literal["dry", "adiabatic", "tower", "chiller", "outside_air", "indirect_air"]
     fluid: Literal["PG25", "water"]
     water_class: str
     supply_liquid_c: Parameter
@@ -214,6 +216,15 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         0.05, "1", "Schneider Electric, The Green Grid, 2019: what is asked of containment, 3 to 5 % of the"
         " machines' air; top: assumed, no containment", 0.0, 0.25
     )  # fmt: skip
+    exchanger_effectiveness: Parameter = Parameter(
+        0.7, "1", "practice: plates between hall air and outside air, of as much flow", 0.6, 0.8
+    )
+    dew_point_min_c: Parameter = Parameter(
+        -12.0, "degC", "ASHRAE TC 9.9, 2021: classes A1 to A4 allow -12, -9 is recommended (secondary)", -12.0, -9.0
+    )
+    dew_point_max_c: Parameter = Parameter(
+        21.0, "degC", "ASHRAE TC 9.9, 2021: class A2 allows 21, class A1 17 (secondary)", 17.0, 21.0
+    )
     air_thermal_mass_j_k: Parameter = Parameter(
         60e3, "J/K", "per rack: bottom 10 m3 of air, mode five times that with what stands in it", 12e3, 200e3
     )
@@ -232,7 +243,9 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         rises = dict.fromkeys(names, (0.1, 60.0))
         above = dict.fromkeys(("carnot_fraction", "pump_efficiency", "trim_share"), (checks.ABOVE_0, 1.0))
         approaches = [name for name in self.__struct_fields__ if name.endswith("_approach_k")]
-        checks.possible(self, **rises, **above, cycles=(1.01, 1000.0), cop_max=(1.0, 100.0), warming_k=(-10.0, 20.0),
+        dew_points = dict.fromkeys(("dew_point_min_c", "dew_point_max_c"), (-60.0, 60.0))
+        checks.possible(self, **rises, **above, **dew_points, exchanger_effectiveness=(0.05, 1.0),
+                        cycles=(1.01, 1000.0), cop_max=(1.0, 100.0), warming_k=(-10.0, 20.0),
                         derating_m=(1.0, checks.ANY), supply_liquid_c=(2.0, 80.0), supply_air_c=(2.0, 60.0),
                         **dict.fromkeys(approaches, (0.0, 40.0)))  # fmt: skip
 

@@ -218,7 +218,7 @@ def in_the_desert() -> tuple[bytes, Request]:
     return workbook(asked), asked
 
 
-@pytest.mark.parametrize("plant", ["dry", "adiabatic", "tower", "chiller"])
+@pytest.mark.parametrize("plant", ["dry", "adiabatic", "tower", "chiller", "outside_air", "indirect_air"])
 def test_another_plant_moves_the_workbook_as_it_moves_the_model(plant: str) -> None:
     data, asked = in_the_desert()
     site = msgspec.structs.replace(asked.site, cooling=msgspec.structs.replace(asked.site.cooling, plant=plant))

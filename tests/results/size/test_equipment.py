@@ -13,7 +13,7 @@ from tests.fleets_of import changed_site, entry, figures, measured, over_draws, 
 
 GB200 = entry("gb200_nvl72", units=100)
 AIR = entry(units=64, load=measured())
-PLANTS = ("dry", "adiabatic", "tower", "chiller")
+PLANTS = ("dry", "adiabatic", "tower", "chiller")  # those with water in both loops
 
 
 @pytest.mark.parametrize("plant", PLANTS)

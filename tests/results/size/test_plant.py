@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perwatt.results.size import epw, plant, weather
-from perwatt.results.size.loop import PLANTS
+from perwatt.results.size.loop import BY_AIR, PLANTS
 from perwatt.results.size.parameter import Floats, Values, leaves
 from perwatt.results.size.site import Cooling
 
@@ -131,12 +131,16 @@ def test_warmer_air_never_takes_less(kind: str, db: float, under: float, liquid:
     cool, warm = (at(t, t - under, kind, liquid) for t in (db, db + warmer))
     assert warm.pue >= cool.pue - 1e-12
     assert warm.free_fraction <= cool.free_fraction + 1e-12
-    assert warm.water_l_per_kwh >= cool.water_l_per_kwh - 1e-12
+    if kind not in BY_AIR:  # those humidify dry air in winter, and close at their hottest
+        assert warm.water_l_per_kwh >= cool.water_l_per_kwh - 1e-12
 
 
 @settings(max_examples=100, deadline=None)
-@given(plants, st.floats(15, 45), depressions, fractions, fractions)
-def test_more_liquid_never_takes_more(kind: str, db: float, under: float, a: float, b: float) -> None:
+@given(st.sampled_from([kind for kind in PLANTS if kind not in BY_AIR]), st.floats(15, 45), depressions, fractions,
+       fractions)  # fmt: skip
+def test_more_liquid_never_takes_more_where_the_air_needs_water_too(
+    kind: str, db: float, under: float, a: float, b: float
+) -> None:
     less, more = sorted((a, b))
     assert at(db, db - under, kind, more).pue <= at(db, db - under, kind, less).pue + 1e-12
 
@@ -202,7 +206,7 @@ def test_bins_stand_for_their_hours() -> None:
 @pytest.mark.parametrize(
     ("kind", "changes", "message"),
     [
-        ("ice", {}, "plant: found 'ice'; allowed dry, adiabatic, tower, chiller"),
+        ("ice", {}, "plant: found 'ice'; allowed dry, adiabatic, tower, chiller, outside_air, indirect_air"),
         ("dry", {"liquid": 1.1}, "liquid_fraction: found 1.1; allowed 0 to 1"),
         ("dry", {"electrical": -0.1}, "electrical losses: found -0.1; allowed"),
         ("dry", {"wb": 31.0}, "dry bulb over wet bulb in K: found -1; allowed"),
