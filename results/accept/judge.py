@@ -83,7 +83,7 @@ def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> It
     if criterion.scope not in ("device", "node"):
         return
     everyone = evidence.rows.loc[evidence.rows["scope"] == criterion.scope, "subject"].unique()
-    times = rows["subject"].value_counts()
+    times = rows["subject"].value_counts().to_dict()
     tests = rows["test"].nunique()
     short = [str(s) for s in everyone if times.get(s, 0) < tests]
     for subject in short:

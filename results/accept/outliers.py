@@ -106,12 +106,12 @@ class Deviations:
     overall: Floats
     overall_limit: float
 
-    @property
+    @functools.cached_property
     def single(self) -> Signs:
         """-1 where a device is too low in a test, 1 where it is too high, else 0."""
         return _signs(self.off, self.limit)
 
-    @property
+    @functools.cached_property
     def whole(self) -> Signs:
         """The same of each device over all its tests."""
         return _signs(self.overall, np.float64(self.overall_limit))
