@@ -2,7 +2,7 @@
 
 Natural spread 0.8 % (standard deviation), bad devices 5 % slow, 80 metrics a device. The spread is a device's own and
 the same in all its metrics (a chip that is a little better is so everywhere: the hard case, as there is but one look),
-each metric's own, or half of each. ``PERWATT_SEEDS=200 pytest -m slow -s`` prints the figures that the README states.
+each metric's own, or half of each. ``PERWATT_SEEDS=60 pytest -m slow -s`` prints the figures that the README states.
 
 The rules beside it: SuperBench's ``fix_threshold`` (superbench/analyzer/baseline_generation.py), which takes the mean,
 drops what is more than 5 % below it and begins again; and 5 % below the median. Both are told here as their
