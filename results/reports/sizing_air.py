@@ -25,8 +25,10 @@ def hall(d: Draft, fleet: Sequence[Part], facts: Facts, air_w: Term) -> None:
                         f"standard atmosphere at {facts.altitude_m:g} m", "modelled")  # fmt: skip
     density = pressure / (AIR_J_KG_K * (d.term("cooling.supply_air_c") + KELVIN))
     per_k = d.put(block, "air_kg_m3", "density of the supply air", density, "kg/m3") * AIR_CP_J_KG_K
-    all_w = summed([Term(f"it{p.tail}_w", p.all_w) * (1 - _wet(d, p)) for p in fleet])
+    beside = [Term(cell.name, cell.value) for cell in d.book.chain if cell.name == "support_w"]
+    all_w = summed([*(p.all * (1 - _wet(d, p)) for p in fleet), *beside])
     flows = [_hall_flow(d, part, per_k, air_w, all_w) for part in fleet]
+    flows += [air_w * (one / all_w) / (per_k * d.term("site.cooling.air_rise_k")) for one in beside]
     flow = d.put(
         block, "air_m3_h", "air flow", summed(flows) * 3600, "m3/h", "cooling.air_flow", factor=3600, title=True
     )
@@ -58,7 +60,7 @@ def _hall_flow(d: Draft, part: Part, per_k: Term, air_w: Term, all_w: Term) -> T
             * stated
             * past
         )
-    share = Term(f"it{part.tail}_w", part.all_w) * (1 - _wet(d, part)) / all_w
+    share = part.all * (1 - _wet(d, part)) / all_w
     own = f"fleet.{part.name}.air_rise_k" in d.inputs
     rise = _rise(d, part) / past if own else _rise(d, part)
     return air_w * share / (per_k * rise)

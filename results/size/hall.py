@@ -27,10 +27,11 @@ def rise_k(request: Request, values: Mapping[str, Values], demand: Demand, air_w
     per_k = _heat_per_k(request, values)
     growth, past = 1 + values["site.electrical.growth"], 1 + values["site.cooling.air_bypass"]
     own_w = {entry.name: demand.entry_w[entry.name] - demand.liquid_w[entry.name] for entry in request.fleet}
-    total_w: Values = sum(own_w.values())
+    total_w: Values = sum(own_w.values()) + demand.support_w
     if float(np.min(total_w)) <= 0:
         return values["site.cooling.air_rise_k"]
-    flow: Values = 0.0
+    # what stands beside the units states no flow
+    flow: Values = air_w * demand.support_w / total_w / (per_k * values["site.cooling.air_rise_k"])
     for entry in request.fleet:
         stated = values.get(f"fleet.{entry.name}.airflow_m3_s")
         if stated is not None:

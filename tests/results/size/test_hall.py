@@ -9,7 +9,7 @@ import pytest
 from perwatt.results.size.fitting import warnings
 from perwatt.results.size.fluid import air
 from perwatt.results.size.model import size
-from tests.fleets_of import bins, changed_site, entry, figures, over_draws, request
+from tests.fleets_of import bins, changed_site, entry, figures, over_draws, point, request
 
 H100 = entry(units=64)
 GB200 = entry("gb200_nvl72", units=100)
@@ -21,7 +21,7 @@ def celsius(mode: float, low: float, high: float) -> dict[str, object]:
 
 
 def test_a_rack_moves_what_its_machines_state_and_the_rise_follows() -> None:
-    found = figures(request(H100), air_bypass=0.05)
+    found = figures(request(H100), air_bypass=0.05, support_fraction=0.0)
     assert found["cooling.air_flow_rack"] == pytest.approx(4 * 1105, rel=1e-3)
     rho, cp = air(25.0, request().climate.altitude_m)
     rise = 40800 / (rho * cp * 4 * 0.5215)
@@ -30,17 +30,22 @@ def test_a_rack_moves_what_its_machines_state_and_the_rise_follows() -> None:
     assert found["cooling.air_flow"] == pytest.approx(64 * 0.5215 * 1.05)
     heat_w = rho * cp * found["cooling.air_flow"] * found["cooling.air_rise"]
     assert heat_w == pytest.approx(found["cooling.air_heat"])
+    # switches and storage move air of their own, at the site's rise
+    more = figures(request(H100), air_bypass=0.05, support_fraction=0.1, air_rise_k=12.0)
+    own = more["cooling.air_flow"] - found["cooling.air_flow"]
+    beside_w, units_w = 0.1 * 64 * 10_200, point(request(H100)).demand.entry_w["dgx_h100"]
+    assert own == pytest.approx(more["cooling.air_heat"] * beside_w / (beside_w + units_w) / (rho * cp * 12))
 
 
 def test_machines_that_state_no_flow_have_their_own_rise_or_the_sites() -> None:
     rho, cp = air(25.0, request().climate.altitude_m)
-    own = figures(request(entry("gaudi3_node", units=8)), air_bypass=0.1)
+    own = figures(request(entry("gaudi3_node", units=8)), air_bypass=0.1, support_fraction=0.0)
     assert own["cooling.air_rise"] == pytest.approx(15 / 1.1)
     of_site = figures(request(GB200), air_rise_k=12.0, air_bypass=0.1)
     assert of_site["cooling.air_rise"] == pytest.approx(12.0)
     rack_w = 132e3 * (1 - 0.871)
     assert of_site["cooling.air_flow_rack"] * CFM == pytest.approx(rack_w / (rho * cp * 12))
-    assert figures(request(GB200), liquid_fraction=1.0)["cooling.air_rise"] == 12
+    assert figures(request(GB200), liquid_fraction=1.0, support_fraction=0.0)["cooling.air_rise"] == 12
 
 
 def test_in_every_draw_the_air_carries_its_heat_and_more_bypass_moves_more() -> None:
