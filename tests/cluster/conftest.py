@@ -20,10 +20,13 @@ TOOLS = ("slurmctld", "slurmd", "munged", "sshd", "mpirun", "ip", "unshare")
 class Cluster:
     """``on`` runs a command on one of its machines (``head``, ``n0``, ...) as if typed there."""
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self, nodes: int, *more: str) -> None:
         # short, and not pytest's: a munge socket's path is limited, and munge must be able to enter
         self.path = Path(tempfile.mkdtemp(prefix="perwatt-cluster-"))
-        up = [str(Path(__file__).parent / "up.sh"), "-n", str(nodes), "-d", str(self.path)]
+        self.small = self.path / "small"  # a file system that all machines share, and that is soon full
+        self.small.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(self.small)], check=True)
+        up = [str(Path(__file__).parent / "up.sh"), "-n", str(nodes), "-d", str(self.path), *more]
         done = subprocess.run(up, capture_output=True, text=True, check=False, timeout=120)
         assert done.stdout.split()[-2:] == [str(nodes), "idle"], done.stdout + done.stderr
 
@@ -45,6 +48,7 @@ class Cluster:
 
     def down(self) -> None:
         """End every machine and munge."""
+        subprocess.run(["umount", "--lazy", str(self.small)], check=False)
         for file in [*(self.path / "pids").glob("*.unshare"), self.path / "pids" / "munged"]:
             try:
                 os.kill(int(file.read_text()), signal.SIGKILL)
@@ -57,7 +61,7 @@ class Cluster:
 def cluster() -> Iterator[Cluster]:
     require("root", os.geteuid() == 0)
     require("slurm", all(map(shutil.which, TOOLS)))
-    made = Cluster(4)
+    made = Cluster(4, "-x")
     try:
         yield made
     finally:

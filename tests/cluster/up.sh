@@ -1,13 +1,14 @@
 #!/bin/bash
-# up.sh [-n NODES] [-g GPUS] [-d DIR]: a Slurm cluster of NODES machines on this one, with sshd on each (root).
+# up.sh [-n NODES] [-g GPUS] [-d DIR] [-x]: a Slurm cluster of NODES machines on this one, with sshd on each (root).
+# -x: a machine more, which has one GPU fewer than it should; Slurm drains it by itself.
 # Each machine, and "head", is a network, host name, mount and process namespace of its own, held by one process: to
 # kill that process (DIR/pids/NODE.unshare) is a power cut. Nothing listens in this machine's own network.
 #   DIR/on MACHINE COMMAND...   run it there        DIR/boot NODE; DIR/plug I   a machine comes back
 set -euo pipefail
-N=4 G=8 D=/tmp/perwatt-cluster
-while getopts n:g:d: o; do case $o in n) N=$OPTARG;; g) G=$OPTARG;; d) D=$OPTARG;; *) exit 2;; esac; done
+N=4 G=8 D=/tmp/perwatt-cluster X=0
+while getopts n:g:d:x o; do case $o in n) N=$OPTARG;; g) G=$OPTARG;; d) D=$OPTARG;; x) X=1;; *) exit 2;; esac; done
 mkdir -p "$D"/{pids,state,spool,log,run,dev,ssh}; chmod 755 "$D"; chown munge "$D/run"
-L=$((N-1)); addr() { echo 10.77.$(( ($1+10)/250 )).$(( ($1+10)%250+1 )); }
+L=$((N-1+X)); addr() { echo 10.77.$(( ($1+10)/250 )).$(( ($1+10)%250+1 )); }
 
 # -- machines
 { echo "127.0.0.1 localhost"; echo "10.77.0.1 head"; for i in $(seq 0 $L); do echo "$(addr "$i") n$i"; done; } > "$D/hosts"
@@ -74,7 +75,8 @@ SchedulerParameters=sched_interval=1,bf_interval=1,requeue_setup_env_fail
 $(for i in $(seq 0 $L); do echo "NodeName=n$i NodeAddr=$(addr "$i") CPUs=16 RealMemory=8000 Gres=gpu:h100:$G State=UNKNOWN"; done)
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 X
-echo "Name=gpu Type=h100 File=$D/dev/nvidia[0-$((G-1))]" > "$D/gres.conf"
+{ echo "NodeName=n[0-$((N-1))] Name=gpu Type=h100 File=$D/dev/nvidia[0-$((G-1))]"
+  [ $X = 0 ] || echo "NodeName=n$L Name=gpu Type=h100 File=$D/dev/nvidia[0-$((G-2))]"; } > "$D/gres.conf"
 echo "CgroupPlugin=cgroup/v1" > "$D/cgroup.conf"
 runuser -u munge -- /usr/sbin/munged -M --socket="$D/run/munge.socket" --pid-file="$D/run/munged.pid" --log-file="$D/run/munged.log" --seed-file="$D/run/munged.seed"
 for k in $(seq 500); do [ -s "$D/run/munged.pid" ] && break; sleep 0.02; done; cp "$D/run/munged.pid" "$D/pids/munged"
@@ -88,4 +90,4 @@ cp "$D/ssh/id.pub" "$D/ssh/authorized_keys"; chmod 700 "$D/ssh"
 printf 'HostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nPermitRootLogin prohibit-password\nUsePAM no\nPasswordAuthentication no\nPidFile none\n' "$D/ssh/host" "$D/ssh/authorized_keys" > "$D/ssh/sshd_config"
 printf 'Host n* head\n  User root\n  IdentityFile %s\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n  ControlMaster no\n' "$D/ssh/id" > "$D/ssh/config"
 for i in $(seq 0 $L); do "$D/on" "n$i" sh -c "mkdir -p /run/sshd; /usr/sbin/sshd -f $D/ssh/sshd_config"; done
-"$D/on" head sinfo -h -o '%D %T'
+"$D/on" head sinfo -h -t idle -o '%D %T'
