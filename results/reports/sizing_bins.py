@@ -151,7 +151,9 @@ def _heat(d: Draft, energy: Callable[..., Term], of_liquid: Term, of_air: Term) 
     wanted = fraction * (of_liquid + of_air)
     first = energy("ereuse_liquid", "coolant: heat handed over", least(wanted, of_liquid),
                    "kpi.heat.liquid_handed_over")  # fmt: skip
-    rest = energy("ereuse_air", "air: heat handed over", least(wanted - first, of_air), "kpi.heat.air_handed_over")
+    # a plant by air has no water that a network could take the heat from
+    rest = choose(d.cell("by_air") > 0, 0, least(wanted - first, of_air))
+    rest = energy("ereuse_air", "air: heat handed over", rest, "kpi.heat.air_handed_over")
     delivered = []
     air_c = d.cell("air_water_return_c")
     rise = d.term("cooling.liquid_rise_k")

@@ -20,6 +20,7 @@ from perwatt.results.size.facility import Facility, cooling_values, cooling_w
 from perwatt.results.size.finding import Finding, beyond
 from perwatt.results.size.indicator import INDICATORS
 from perwatt.results.size.levels import idle_w
+from perwatt.results.size.loop import BY_AIR
 from perwatt.results.size.parameter import Floats, Values
 from perwatt.results.size.plant import Hour, air_water_return_c, air_water_supply_c, facility_supply_c, hour
 from perwatt.results.size.request import Request
@@ -88,7 +89,7 @@ def year(
     by_loop = reuse(
         _loops(liquid_j, air_j),
         source_c,
-        _loops(*liquid_first(values["site.reuse.fraction"], liquid_j, air_j)),
+        _loops(*liquid_first(values["site.reuse.fraction"], liquid_j, air_j, from_air=_has_water(request))),
         column(values["site.reuse.network_c"]),
         pump,
         pump_inside=False,
@@ -117,6 +118,11 @@ def year(
     )
     _lines(request, values, found, source_c, sheet)
     return found
+
+
+def _has_water(request: Request) -> bool:
+    """Whether the air's heat is in water that a network can take it from: a plant by air blows it out."""
+    return request.site.cooling.plant not in BY_AIR
 
 
 def _loops(liquid: Values, air: Values) -> Floats:
@@ -188,7 +194,7 @@ def _lines(request: Request, values: Mapping[str, Values], y: Year, source_c: Va
     peak = np.max(np.asarray(y.chain.grid_w / y.chain.ups_out_w), axis=-1)
     add("pue_hottest", "highest PUE of any bin of the year", peak, "1")
     _indicators(request, values, y, sheet)
-    _heat(y, source_c, sheet)
+    _heat(y, source_c, _has_water(request), sheet)
     _done(y, sheet)
 
 
@@ -215,7 +221,7 @@ def _indicators(request: Request, values: Mapping[str, Values], y: Year, sheet: 
               "degrees C only")  # fmt: skip
 
 
-def _heat(y: Year, source_c: Values, sheet: Sheet) -> None:
+def _heat(y: Year, source_c: Values, air_water: bool, sheet: Sheet) -> None:
     def add(key: str, label: str, value: Values, unit: str, basis: str) -> None:
         sheet.add(f"kpi.heat.{key}", "kpi", label, value, unit, basis)
 
@@ -228,6 +234,9 @@ def _heat(y: Year, source_c: Values, sheet: Sheet) -> None:
             continue
         add(key, f"of it with the {loop}", heat_j, "J", "losses in the hall and its fans included" if at else
             "what leaves the hall with the coolant")  # fmt: skip
+        if at and not air_water:
+            add(f"{key}_handed_over", f"{loop}: heat handed over", 0.0 * heat_j, "J", "none: it is in no water")
+            continue
         add(f"{key}_temperature", f"{loop}: temperature of its heat for a network", np.asarray(source_c)[..., at],
             "degC", f"{water}, less an approach")  # fmt: skip
         cop = np.asarray(y.by_loop.cop)[..., at]

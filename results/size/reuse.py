@@ -81,17 +81,17 @@ def heat_pump_cop(source_c: Values, network_c: Values, pump: HeatPump) -> Values
     return plain(cop)
 
 
-def liquid_first(fraction: Values, liquid_j: Values, air_j: Values) -> tuple[Values, Values]:
+def liquid_first(fraction: Values, liquid_j: Values, air_j: Values, *, from_air: bool = True) -> tuple[Values, Values]:
     """What part of the liquid's heat and of the air's hands over ``fraction`` of both together, the liquid's first: the
-    air gives only what all of the liquid does not. Raises ValueError for negative heat and a fraction outside 0 to
-    1."""
+    air gives only what all of the liquid does not, and nothing unless ``from_air``. Raises ValueError for negative heat
+    and a fraction outside 0 to 1."""
     within("reuse.fraction", fraction, 0, 1)
     liquid = np.asarray(within("liquid_j", liquid_j, 0), np.float64)
     air = np.asarray(within("air_j", air_j, 0), np.float64)
     wanted = fraction * (liquid + air)
     of_liquid = np.minimum(wanted, liquid)
     # a sum that rounding makes larger than its parts hands over no more than there is
-    of_air = np.minimum(wanted - of_liquid, air)
+    of_air = np.minimum(wanted - of_liquid, air) if from_air else np.zeros_like(air)
     return _over(of_liquid, liquid), _over(of_air, air)
 
 

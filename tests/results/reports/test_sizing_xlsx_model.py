@@ -213,8 +213,9 @@ def test_ratings_that_fit_follow_units_and_topology(topology: str) -> None:
 
 @functools.cache
 def in_the_desert() -> tuple[bytes, Request]:
-    """Racks and nodes side by side, some measured, in Phoenix."""
-    asked = request(entry("gb200_nvl72", 9), entry("dgx_h100", 64, measured(), training=0.5), site="phoenix")
+    """Racks and nodes side by side, some measured, in Phoenix, which hands over most of its heat."""
+    site = changed_site("phoenix", reuse=handed_over(0.9))
+    asked = request(entry("gb200_nvl72", 9), entry("dgx_h100", 64, measured(), training=0.5), site=site)
     return workbook(asked), asked
 
 

@@ -137,6 +137,16 @@ def test_heat_in_air_alone_is_lifted_from_the_water_of_its_handlers() -> None:
     assert not [key for key in found if key.startswith("kpi.heat.liquid")]
 
 
+@pytest.mark.parametrize("plant", ["outside_air", "indirect_air"])
+def test_a_plant_by_air_has_no_water_that_a_network_could_take_the_airs_heat_from(plant: str) -> None:
+    site = changed_site(cooling={"plant": plant}, reuse={"fraction": {"mode": 0.95, "unit": "1", "source": "test"}})
+    found = figures(request(GB200, site=site))
+    assert found["kpi.heat.air"] > 0
+    assert found["kpi.heat.air_handed_over"] == 0
+    assert found["kpi.heat.handed_over"] == found["kpi.heat.liquid_handed_over"] == found["kpi.heat.liquid"]
+    assert "kpi.heat.air_cop" not in found
+
+
 def test_the_air_fills_up_what_the_liquid_does_not_give() -> None:
     site = changed_site(reuse={"fraction": {"mode": 0.95, "unit": "1", "source": "test"}})
     found = figures(request(GB200, site=site))
