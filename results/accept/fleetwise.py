@@ -10,7 +10,8 @@ import numpy as np
 
 from perwatt.results.accept import causes
 from perwatt.results.accept.criteria import METRICS, Criterion, effect
-from perwatt.results.accept.limits import PER_ENERGY, Reason, unusable
+from perwatt.results.accept.finding import Reason, finding
+from perwatt.results.accept.limits import PER_ENERGY, unusable
 from perwatt.results.accept.outliers import LEAST, Floats, deviations
 from perwatt.results.accept.verdict import Finding
 
@@ -108,23 +109,6 @@ def _finding(
     """The finding of a row: its deviation and what it may be, both in per cent of what is usual unless absolute."""
     band = criterion.within_fleet
     assert band is not None
-    status, why, (cause, todo) = reason
     scale = 1.0 if absolute and band.unit != "%" else 100.0
-    return Finding(
-        status=status,
-        scope=criterion.scope,
-        subject=str(row["subject"]),
-        criterion=criterion.name,
-        case=f"{row['kernel']} {row['label']}".strip(),
-        metric=criterion.metric,
-        rule="within_fleet",
-        value=None if off is None else scale * off,
-        u=None,
-        limit=None if limit is None else scale * limit,
-        unit=band.unit,
-        source=f"{band.source} ({band.date})",
-        why=why,
-        cause=cause,
-        todo=todo,
-        warning=criterion.severity == "warn",
-    )
+    value, edge = (None if number is None else scale * number for number in (off, limit))
+    return finding(criterion, row, reason, "within_fleet", band, value=value, u=None, limit=edge)

@@ -10,13 +10,13 @@ import numpy as np
 
 from perwatt.results.accept import causes
 from perwatt.results.accept.criteria import Criterion, Limit, si
+from perwatt.results.accept.finding import Reason, finding
 from perwatt.results.accept.verdict import Finding, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PER_ENERGY = {"rate_per_watt", "power"}
-Reason = tuple[Status, str, causes.Hint]
 
 
 def absolute(criterion: Criterion, rows: pd.DataFrame) -> Iterator[Finding]:
@@ -37,14 +37,14 @@ def absolute(criterion: Criterion, rows: pd.DataFrame) -> Iterator[Finding]:
         rows = _median(criterion, rows)
     for row in rows.to_dict("records"):
         if (reason := unusable(criterion.metric, row, strict=True)) is not None:
-            yield finding(criterion, row, reason, next(iter(criterion.limits)), None, "")
+            yield _finding(criterion, row, reason, next(iter(criterion.limits)), None)
             continue
         value, u = row[criterion.metric], _uncertainty(criterion.metric, row)
-        found = [(_status(key, value, u, least), key, limit) for key, limit, least, _ in told]
-        bad = [one for one in found if one[0] != "PASS"]
+        held = [(_status(key, value, u, least), key, limit) for key, limit, least, _ in told]
+        bad = [one for one in held if one[0] != "PASS"]
         if bad:
             status, key, limit = max(bad, key=lambda one: one[0] == "FAIL")
-            yield finding(criterion, row, (status, *_why(key, status, row, criterion.metric)), key, limit, limit.unit)
+            yield _finding(criterion, row, (status, *_why(key, status, row, criterion.metric)), key, limit)
 
 
 def unusable(metric: str, row: Mapping[Any, Any], strict: bool) -> Reason | None:
@@ -91,33 +91,15 @@ def _why(key: str, status: Status, row: Mapping[Any, Any], metric: str) -> tuple
     return f"not {key.replace('_', ' ')} the limit", causes.of(metric, row, math.nan, False)
 
 
-def finding(
-    criterion: Criterion, row: Mapping[Any, Any], reason: Reason, rule: str, limit: Limit | None, unit: str
-) -> Finding:
+def _finding(criterion: Criterion, row: Mapping[Any, Any], reason: Reason, rule: str, limit: Limit | None) -> Finding:
     """The finding of a row; its numbers in the unit of the limit, which is the first absolute one unless given."""
     shown = limit or next(iter(criterion.limits.values()))
     scale = si(criterion.metric, shown, criterion.name)[0] / shown.value if shown.value else 1.0
     value = row.get(criterion.metric, math.nan)
     known = isinstance(value, float) and math.isfinite(value)
-    status, why, (cause, todo) = reason
-    return Finding(
-        status=status,
-        scope=criterion.scope,
-        subject=str(row["subject"]),
-        criterion=criterion.name,
-        case=f"{row['kernel']} {row['label']}",
-        metric=criterion.metric,
-        rule=rule,
-        value=value / scale if known else None,
-        u=_uncertainty(criterion.metric, row) / scale if known else None,
-        limit=shown.value,
-        unit=shown.unit,
-        source=f"{shown.source} ({shown.date})",
-        why=why,
-        cause=cause,
-        todo=todo,
-        warning=criterion.severity == "warn",
-    )
+    u = _uncertainty(criterion.metric, row) / scale if known else None
+    value = value / scale if known else None
+    return finding(criterion, row, reason, rule, shown, value=value, u=u, limit=shown.value)
 
 
 def _median(criterion: Criterion, rows: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import yaml
 from acceptances import criterion, devices, run_of, slower
 
 from perwatt.benchmarks.cli import main
+from perwatt.results.record import SCHEMA
 
 
 def test_a_run_is_judged_and_the_verdicts_lie_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +52,8 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytes
         assert main(["accept", f"run={run}", asked]) == 2, what
         assert len(capsys.readouterr().err.splitlines()) == 1
     assert main(["accept", f"run={tmp_path / 'none'}", "criteria=fleet"]) == 2
-    (run / "records.jsonl").write_bytes((run / "records.jsonl").read_bytes().replace(b'"schema":3', b'"schema":9', 1))
+    newer = (run / "records.jsonl").read_bytes().replace(b'"schema":%d' % SCHEMA, b'"schema":%d' % (SCHEMA + 1), 1)
+    (run / "records.jsonl").write_bytes(newer)
     assert main(["accept", f"run={run}", "criteria=fleet"]) == 2
     assert "newer perwatt" in capsys.readouterr().err.splitlines()[-1]
     assert not (run / "accept").exists()
