@@ -36,11 +36,16 @@ class Group:
         dist.all_gather(all_ranks, mine, group=self._control)
         table = torch.stack(all_ranks)
         times = table[:, :-2]
+        # of an even number the mean of the two in the middle, which torch's median is not
+        order = times.sort(dim=0).values
+        middle = (order[(self.ranks - 1) // 2] + order[self.ranks // 2]) / 2
         return Agreed(
-            slowest=times.max(dim=0).values.tolist(),
+            slowest=order[-1].tolist(),
             mean=float(times.mean()) if times.numel() else math.nan,
             stop=bool(table[:, -2].max()),
             ready=bool(table[:, -1].min()),
+            middle=middle.tolist(),
+            fastest=order[0].tolist(),
         )
 
     def barrier(self) -> None:

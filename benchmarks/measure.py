@@ -90,7 +90,7 @@ class Measurer:
 
     def _keep(self, samples: list[Sample], repetition: int, ready: bool = True) -> Agreed:
         agreed = self.exchange([s.seconds for s in samples], self.stop(), ready)
-        self.out.add(samples, repetition, agreed.slowest)
+        self.out.add(samples, repetition, agreed)
         if samples and repetition >= 0:
             self.out.rank_means.append((agreed.mean, len(samples)))
         self.tell(

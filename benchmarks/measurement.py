@@ -14,12 +14,15 @@ from perwatt.results.record import Repetition, SamplerCost
 
 @dataclass(frozen=True)
 class Agreed:
-    """A chunk as all ranks see it: per sample the slowest rank's seconds, and the mean over ranks of all of them."""
+    """A chunk as all ranks see it: per sample the slowest rank's seconds, and the mean over ranks of all of them;
+    of several ranks also the middle (the median over ranks) and the fastest one's of each sample."""
 
     slowest: list[float]
     mean: float
     stop: bool
     ready: bool
+    middle: list[float] = field(default_factory=list)
+    fastest: list[float] = field(default_factory=list)
 
 
 class Exchange(Protocol):
@@ -56,6 +59,8 @@ class Measurement:
     launches: array[int] = field(default_factory=lambda: array("q"))
     repetition: array[int] = field(default_factory=lambda: array("i"))
     slowest: array[float] = field(default_factory=lambda: array("d"))
+    middle: array[float] = field(default_factory=lambda: array("d"))
+    fastest: array[float] = field(default_factory=lambda: array("d"))
     rank_means: list[tuple[float, int]] = field(default_factory=list)
     windows: list[Repetition] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
@@ -63,14 +68,16 @@ class Measurement:
     steady: bool | None = None
     sampler_cost: SamplerCost | None = None
 
-    def add(self, samples: list[Sample], repetition: int, slowest: list[float]) -> None:
+    def add(self, samples: list[Sample], repetition: int, agreed: Agreed) -> None:
         """Keep a chunk."""
         for sample in samples:
             self.end_ns.append(sample.end_ns)
             self.seconds.append(sample.seconds)
             self.launches.append(sample.launches)
             self.repetition.append(repetition)
-        self.slowest.extend(slowest)
+        self.slowest.extend(agreed.slowest)
+        self.middle.extend(agreed.middle)
+        self.fastest.extend(agreed.fastest)
 
     @property
     def samples(self) -> list[Sample]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from perwatt.benchmarks.pace import together
 from perwatt.benchmarks.task import Answer
 from perwatt.results.record import Conditions, Energy, Failed, Measured, Outcome, Repetition, Skipped
 
@@ -33,7 +34,9 @@ def reduce(answers: Sequence[Answer]) -> tuple[Outcome, tuple[str, ...]]:
         unmetered = f"not every rank's device was metered ({next(filter(None, reasons))})"
     else:
         unmetered = "" if not all(reasons) else first.unmetered
-    return msgspec.structs.replace(first, repetitions=repetitions, unmetered=unmetered), flags
+    in_order = sorted(answers, key=lambda a: a.rank)
+    pace = together([a.pace for a in in_order], [a.flags for a in in_order])
+    return msgspec.structs.replace(first, repetitions=repetitions, unmetered=unmetered, pace=pace), flags
 
 
 def _merge(same: Sequence[Repetition]) -> Repetition:

@@ -24,6 +24,7 @@ from perwatt.benchmarks.ending import Interrupted, Stop, Tally
 from perwatt.benchmarks.environment import host, utc
 from perwatt.benchmarks.launch.allocation import seconds_left
 from perwatt.benchmarks.launch.inline import Inline
+from perwatt.benchmarks.pace import straggler
 from perwatt.benchmarks.plan import Plan, Planned, but_for_its_device
 from perwatt.benchmarks.progress import Watcher, watcher
 from perwatt.benchmarks.task import Answer, Task
@@ -233,6 +234,7 @@ class Leader:
             table=self._table,
             target=self._target(self._device()),
             directories=tuple(str(d.resolve()) for d in self.directories),
+            straggler=straggler(self.config.get("groups")),
         )
 
     def _llc_bytes(self) -> int | None:

@@ -33,6 +33,7 @@ from perwatt.benchmarks.link import Link
 from perwatt.benchmarks.measure import Measurer
 from perwatt.benchmarks.measurement import Measurement, Progress, alone
 from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
+from perwatt.benchmarks.pace import Own, own
 from perwatt.benchmarks.profile import Profile
 from perwatt.benchmarks.sampler import Channel, Sampler, open_meters
 from perwatt.benchmarks.task import Answer, Task
@@ -127,7 +128,16 @@ class Worker:
         )
         metered = any(r.energies for r in measurement.windows)
         flags = measurement.flags | ({"indicative"} if metered and task.profile["indicative"] else set())
-        return Answer(self.rank, self.device, outcome, tuple(sorted(flags)))
+        return Answer(
+            self.rank, self.device, outcome, tuple(sorted(flags)), pace=self._pace(task, measurement, measured)
+        )
+
+    def _pace(self, task: Task, measurement: Measurement, measured: Any) -> Own | None:
+        if self.group is None or task.straggler is None:
+            return None
+        columns = (measurement.seconds, measurement.slowest, measurement.middle, measurement.fastest)
+        seconds, slowest, middle, fastest = (np.asarray(column)[measured] for column in columns)
+        return own(seconds, slowest, middle, fastest, task.straggler)
 
     def _rest(self, task: Task, channels: list[Channel]) -> None:
         """Idle power, once for each device: the context exists, the first operands lie ready, nothing runs."""

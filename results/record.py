@@ -11,6 +11,7 @@ Schema history
 3 (2026-11): how a collective was done, and what Triton kernels were compiled to. Both may be absent. The headline
   ``time``, of a case that does no work.
 4 (2026-11): over which machines a collective ran. It may be absent.
+5 (2026-11): how the ranks of a collective kept step. It may be absent.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from typing import Literal
 import msgspec
 
 from perwatt.results import derived
+from perwatt.results.pace import Pace
 from perwatt.results.peaks import peak_name
 from perwatt.results.static import Static
 
-SCHEMA = 4
-READABLE = (1, 2, 3, 4)
+SCHEMA = 5
+READABLE = (1, 2, 3, 4, 5)
 
 Source = Literal["counter", "integrated", "replayed", "modelled"]
 
@@ -245,6 +247,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     ``unmetered`` says why no meter's energy belongs to this device; empty when one does. ``steady``: power, temperature
     and rate had settled before the first window; None where that was not asked. ``collective``: how ranks communicated.
     ``static``: what the case's Triton kernels were compiled to, in the order of their launch; empty without any.
+    ``pace``: how several ranks kept step.
     """
 
     work: Work
@@ -261,6 +264,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     sampler_cost: SamplerCost | None = None
     collective: Communication | None = None
     static: tuple[Static, ...] = ()
+    pace: Pace | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True, tag="skipped"):

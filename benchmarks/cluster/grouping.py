@@ -41,6 +41,8 @@ class Grouping:
     effect: float
     deviations: float
     unreached: int
+    straggler_effect: float
+    straggler_share: float
     bisect: bool
 
     def __post_init__(self) -> None:
@@ -63,6 +65,10 @@ class Grouping:
             raise BadRequest(f"groups.window_s: found {self.window_s}; allowed seconds above 0")
         if not 0 < self.effect < 1:
             raise BadRequest(f"groups.effect: found {self.effect}; allowed a fraction between 0 and 1")
+        if not self.straggler_effect > 0:
+            raise BadRequest(f"groups.straggler_effect: found {self.straggler_effect}; allowed a fraction above 0")
+        if not 0 < self.straggler_share <= 1:
+            raise BadRequest(f"groups.straggler_share: found {self.straggler_share}; allowed above 0, at most 1")
         if not self.deviations >= 0:
             raise BadRequest(f"groups.deviations: found {self.deviations}; allowed 0 and more")
 

@@ -25,10 +25,10 @@ WIDTH, LEAST_WIDTH = 120, 80
 # The column of cases: columns are left out before it gets narrower than the first, and it never is than the second.
 CASE_WIDTH, LEAST_CASE_WIDTH = 20, 12
 # Columns that a narrow terminal does without, the first first; the last resort only before numbers would be cut.
-EXPENDABLE = ("ci", "spread")
+EXPENDABLE = ("slowest", "apart", "ci", "spread")
 LAST_RESORT = ("power", "per_token")
 # Least widths; 9 for the other numbers.
-NARROW = {"ranks": 5, "spread": 6, "ci": 7}
+NARROW = {"ranks": 5, "apart": 6, "spread": 6, "ci": 7}
 # What a terminal that is not UTF-8 gets in place of the signs that the tables use.
 PLAIN = str.maketrans({"\u2013": "-", "\u00b1": "+/-", "\u00b5": "u", "\u2021": "#", "\u00a7": "=", "\u2026": "..."})
 

@@ -149,9 +149,11 @@ def _curves(tables: list[Group]) -> str:
 def _samples(run: Run, tables: list[Group]) -> str:
     from perwatt.results.reports.timeline import panels
 
+    shown = {line.row.index for group in tables for line in group.lines}
     several = several_devices(run.records)
+    few = replace(run, records=[record for index, record in enumerate(run.records) if index in shown])
     by_kernel: dict[str, list[str]] = {}
-    for record, drawing in panels(run, {group.kernel: group.rate_prefix for group in tables}):
+    for record, drawing in panels(few, {group.kernel: group.rate_prefix for group in tables}):
         device = f", device {device_name(record, run.records)}" if several and not record.case.collective else ""
         titled = replace(drawing, title=one_line(drawing.title) + device)
         by_kernel.setdefault(record.case.kernel, []).append(captioned(titled))

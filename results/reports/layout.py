@@ -16,6 +16,8 @@ from perwatt.results.reports import tokens
 from perwatt.results.reports.beside import beside_notes
 from perwatt.results.reports.collectives import communication_notes, hidden, overlap_notes, way
 from perwatt.results.reports.legend import energy_notes, flag_notes, spoken
+from perwatt.results.reports.paces import pace_notes, pace_of, slowest
+from perwatt.results.reports.pairs import pair_notes, shortened
 from perwatt.results.reports.scores import score_notes
 from perwatt.results.reports.table import SPIN, Note, Row, device_name, one_line, rows, several_devices
 from perwatt.results.reports.units import FACTORS, common_prefix, number, percent, prefix, quantity, stated
@@ -72,7 +74,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """The table of one kernel, with the SI prefixes of its rates and of its rates per watt."""
+    """The table of one kernel, with the SI prefixes of its rates and of its rates per watt; ``notes`` on what it leaves
+    out."""
 
     kernel: str
     headline: str
@@ -80,6 +83,7 @@ class Group:
     watt_prefix: str
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
+    notes: tuple[Note, ...] = ()
 
 
 def groups(records: Sequence[Record]) -> list[Group]:
@@ -112,7 +116,8 @@ def notes(tables: Sequence[Group]) -> list[Note]:
     if any(row.peak_kind == "measured" for row in measured):
         mark = MARKS["measured peak"]
         out.append(Note(mark if mark in used else "", MEASURED_PEAK))
-    said = [*overlap_notes(measured), *communication_notes(measured)]
+    said = [*overlap_notes(measured), *communication_notes(measured), *pace_notes(measured)]
+    said += [note for group in tables for note in group.notes]
     taken = [row.record for row in measured]
     compared = [*score_notes(taken), *beside_notes(taken)]
     return out + compared + energy_notes(measured) + said + flag_notes([line.row for line in lines])
@@ -127,7 +132,8 @@ def _headline(row: Row) -> str:
     return m.work.headline if m else ""
 
 
-def _group(kernel: str, headline: str, members: list[Row], records: Sequence[Record], several: bool) -> Group:
+def _group(kernel: str, headline: str, of_all: list[Row], records: Sequence[Record], several: bool) -> Group:
+    members = shortened(of_all)
     measured = [r for r in members if r.state == "measured"]
     fixed = headline != "flops"
     best = [v for r in measured for v in (r.rate, r.busbw)]
@@ -151,19 +157,22 @@ def _group(kernel: str, headline: str, members: list[Row], records: Sequence[Rec
         columns.append(Column("tokens", "tokens", f"{counted[0]}token/s"))
     if kinds:
         columns.append(Column("of_peak", "of peak", basis))
+    paced = [Column("slowest", "slowest", numeric=False), Column("apart", "apart", "%")]
     columns += [
         Column("power", "power", "W"),
         *([Column("per_watt", "per watt", f"{watt}{unit}/W" if per_joule else "")] if headline != "time" else []),
         *([Column("per_token", "per token", f"{counted[1]}J" if per_joule else "")] if counted else []),
         *([Column("hidden", "hidden", "%")] if any(r.overlap for r in measured) else []),
         *([Column("way", "algorithm", numeric=False)] if any(way(r.record) for r in measured) else []),
+        *(paced if any(pace_of(r.record) for r in measured) else []),
         Column("spread", "spread", "%"),
         Column("ci", "95 % CI", "± %"),
         Column("flags", "flags", numeric=False),
     ]
     mixed = len(kinds) > 1
     write = _writer(rate, watt, unit, mixed, records, counted or ("", ""))
-    return Group(kernel, headline, rate, watt, tuple(columns), tuple(Line(r, write(r)) for r in members))
+    lines = tuple(Line(r, write(r)) for r in members)
+    return Group(kernel, headline, rate, watt, tuple(columns), lines, tuple(pair_notes(of_all)))
 
 
 def _writer(
@@ -216,6 +225,8 @@ def _writer(
             "ci": Cell(_small_percent(row.ci)),
             "hidden": Cell(*hidden(row)) if row.overlap else Cell(ABSENT),
             "way": Cell(way(row.record) or ABSENT),
+            "slowest": Cell(slowest(row.record) or ABSENT),
+            "apart": Cell(_small_percent(pace.apart if (pace := pace_of(row.record)) else None)),
         }
         return cells
 

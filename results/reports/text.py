@@ -18,6 +18,7 @@ from perwatt.results.overlap import PARTS, Overlap
 from perwatt.results.record import Record
 from perwatt.results.reports.layout import Group, groups, notes
 from perwatt.results.reports.legend import TERMS
+from perwatt.results.reports.paces import pace_of
 from perwatt.results.reports.table import Row, rows
 from perwatt.results.reports.units import finite
 from perwatt.results.uncertainty import K
@@ -248,6 +249,10 @@ COLUMNS: dict[str, Field] = {
     "work_token": lambda row: (m.work.tokens or None) if (m := row.record.measured) else None,
     "message_byte": _if_headline("message", _of("record.measured.work.message_bytes")),
     "bus_factor": _if_headline("message", _of("record.measured.work.bus_factor")),
+    "rank_apart_ratio": _of("record.measured.pace.apart"),
+    "slowest_rank": lambda row: pace.last if (pace := pace_of(row.record)) else None,
+    "slowest_rank_share_ratio": lambda row: pace.slowest[pace.last] if (pace := pace_of(row.record)) else None,
+    "stragglers": lambda row: " ".join(map(str, pace.stragglers)) or None if (pace := pace_of(row.record)) else None,
     "hidden_ratio": _of("overlap.hidden"),
     "hidden_ci95_low_ratio": _of("overlap.hidden_low"),
     "hidden_ci95_high_ratio": _of("overlap.hidden_high"),

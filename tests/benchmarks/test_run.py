@@ -258,6 +258,11 @@ def test_collectives_time_the_slowest_rank_and_keep_both_averages(tmp_path: Path
         assert m.work.bus_factor == 1.0  # 2 (n - 1) / n for two ranks
         assert record.busbw == record.rate
         assert record.case.ranks == 2
+        # each iteration has a slowest rank, and the medians are of the times that the averages are of
+        assert m.pace is not None
+        assert sum(m.pace.slowest) >= 0.999
+        assert max(m.pace.median_s) <= m.seconds.median * 1.0001
+        assert m.pace.apart >= 0
     frame = pd.read_parquet(the_run(tmp_path) / "telemetry.parquet")
     assert set(frame["rank"]) == {0, 1}
 
