@@ -85,13 +85,14 @@ def listen_on_network(path: Path, towards: str) -> tuple[socket.socket, str]:
     return server, secret
 
 
-def connect(path: str) -> Line:
-    """A rank's end of the channel, whose socket is at ``path``, or whose address stands in that file."""
+def connect(path: str, timeout_s: float | None = None) -> Line:
+    """A rank's end of the channel, whose socket is at ``path``, or whose address stands in that file.
+    ``timeout_s``: for the other end to be reached, and for each message."""
     if stat.S_ISSOCK(os.stat(path).st_mode):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(path)
         return Line(connection)
     found = json.loads(Path(path).read_text())
-    connection = socket.create_connection(tuple(found["address"]))
+    connection = socket.create_connection(tuple(found["address"]), timeout_s)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return Line(connection, found["secret"])

@@ -61,7 +61,8 @@ where    device=cpu | cuda | xpu       devices=first | all | [0,3]       launche
 nodes    launcher=slurm launcher.nodes=64 (a job of its own; or inside salloc --no-kill)
          launcher=ssh launcher.hosts='n[001-064]'   launcher=mpi launcher.hosts=[a,b]   each node alone first, in
          RUN/nodes/HOST; then collectives over those that passed, each leaf and rack of a topology=slurm | mine, and
-         pairs (groups.pairs=false: none): RUN/groups.json, passing_nodes.txt, failing_nodes.txt, drain.sh
+         pairs (groups.pairs=false: none): RUN/groups.json, passing_nodes.txt, failing_nodes.txt, drain.sh.
+         Clocks are compared, and all begin at once: clocks.limit_s, clocks.beyond=warn, clocks.start_wait_s=60
 meters   meter=auto | none | rapl | nvml | ...      several side by side: meter=[nvml,redfish]      `perwatt meter list`
 target   target=auto | h100_sxm | ...  datasheet peaks to lay the results beside
 
@@ -97,6 +98,7 @@ device_power.parquet  each device's power: exact percentiles, and the greatest m
 power.parquet     all devices' power together over time, on the leader's clock, with how many of them are in it
 power.json        its highest and mean, coincidence (highest sum over the sum of the highest), ramps over 0.1 to 60 s,
                   and who has no part in it and why: NO POWER lines say so too, and nobody counts as 0 W
+start.json        when each node's first window began after the moment that all agreed on: START lines give the skew
 
 Repeat it at will: the same records give the same files. In Python: perwatt.results.fleet.merge.load(RUN)
 """

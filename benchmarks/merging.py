@@ -55,13 +55,14 @@ def _seconds(text: str) -> float | None:
 
 
 def _power(run: Path, meter: str, step_s: float | None) -> list[str]:
-    """The fleet's power in lines; a line that says why there is none, which is refused only if it was asked for."""
+    """The fleet's power and its start in lines; of no power the reason, which is refused only if it was asked for."""
     from perwatt.results.fleet import stated
 
     hosts = json.loads((run / FLEET).read_text())["hosts"]
+    begun = stated.began(run, hosts)
     try:
-        return stated.state(run, hosts, meter, step_s)
+        return [*stated.state(run, hosts, meter, step_s), *begun]
     except ValueError as error:
         if meter or step_s:
             raise BadRequest(str(error)) from None
-        return [f"NO POWER: {error}"]
+        return [f"NO POWER: {error}", *begun]

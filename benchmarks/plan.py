@@ -172,8 +172,10 @@ def check(config: Mapping[str, Any], directories: Sequence[Path] = ()) -> Plan:
 
 def _check_groups(config: Mapping[str, Any]) -> None:
     """Of a run over several machines; one that is made in Python may leave them out."""
-    from perwatt.benchmarks.cluster import grouping, topology
+    from perwatt.benchmarks.cluster import clocks, grouping, topology
 
+    if config.get("clocks"):
+        clocks.from_config(config["clocks"])
     if config.get("groups"):
         grouping.from_config(config["groups"])
     if (given := config.get("topology")) and given.get("source") != "slurm":

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from perwatt.benchmarks import documents, folder, ranks, tables, targets
+from perwatt.benchmarks.cluster import begin
+from perwatt.benchmarks.cluster.clocks import from_config
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.crew import Crew, Lost
 from perwatt.benchmarks.ending import Interrupted, Stop, Tally
@@ -46,6 +48,7 @@ class Leader:
         self._crews: dict[int, Crew] = {}
         self._unstartable: dict[int, Lost] = {}
         self._todo: list[Planned] = []
+        self._begin_ns: int | None = None  # on this machine's monotonic clock
         self._launcher = Inline(None, plan.launcher.start_timeout_s, plan.launcher.timeout_s)
 
     def measure(self) -> Tally:
@@ -82,6 +85,7 @@ class Leader:
         devices = len(self._devices)
         cases = self.plan.cases(self.kind, self._group_size(devices), self._indices(devices))
         todo = self._unfinished(cases)
+        self._begin_ns = self._agreed_start(todo)
         self.watch: Watcher = watcher(todo)
         try:
             self._singles(p for p in todo if not p.case.collective)
@@ -109,6 +113,17 @@ class Leader:
             folder.write_environment(self.run, found)
             folder.stamp_clock(self.run, "start")
         return found
+
+    def _agreed_start(self, todo: Sequence[Planned]) -> int | None:
+        """Of a fleet's node: the moment at which all nodes begin, agreed on once its ranks are up; None: at once."""
+        if not todo or not begin.awaited():
+            return None
+        indices = {p.case.device_index for p in todo if not p.case.collective}
+        with ThreadPoolExecutor(len(indices) or 1) as pool:
+            for future in [pool.submit(self._crew, index) for index in sorted(indices)]:
+                with contextlib.suppress(Lost):  # its cases say so
+                    future.result()
+        return begin.agree(self.run, from_config(self.config["clocks"]), lambda: self.stop.asked)
 
     def _group_size(self, devices: int) -> int:
         """Ranks of a collective: as the launcher says, else one a device; on a CPU two processes."""
@@ -235,6 +250,7 @@ class Leader:
             target=self._target(self._device()),
             directories=tuple(str(d.resolve()) for d in self.directories),
             straggler=straggler(self.config.get("groups")),
+            begin_ns=self._begin_ns,
         )
 
     def _llc_bytes(self) -> int | None:

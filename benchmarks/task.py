@@ -15,6 +15,7 @@ class Task(msgspec.Struct, frozen=True):
 
     ``table`` holds the fields of the device's table of Triton configurations, ``directories`` the user's own files,
     ``straggler`` the ``effect`` and the ``share`` that make one of a rank.
+    ``begin_ns``: not to be under load before that moment of this machine's monotonic clock.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Task(msgspec.Struct, frozen=True):
     target: Target | None = None
     directories: tuple[str, ...] = ()
     straggler: dict[str, float] | None = None
+    begin_ns: int | None = None
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -97,6 +97,7 @@ class Worker:
             prepared, collective = workload.prepare(place), None
         used = [] if cold else channels
         self._rest(task, used)
+        self._await(task)
         self._tell("warm-up")
         measurement = self._measurer(task, prepared, used).run()
         measured = np.asarray(measurement.repetition) >= 0
@@ -146,6 +147,12 @@ class Worker:
             self._tell("idle power")
             self._synchronize()
             self._idle = idle(channels, profile.idle_s, profile.idle_settle_s, self.link.stop.wait)
+
+    def _await(self, task: Task) -> None:
+        """All is prepared: the load begins when it does on the other machines of a fleet."""
+        while (left_s := ((task.begin_ns or 0) - time.monotonic_ns()) * 1e-9) > 0 and not self.link.stop.is_set():
+            self._tell("start")
+            self.link.stop.wait(min(left_s, 1.0))
 
     def _place(self, task: Task) -> Place:
         return Place(

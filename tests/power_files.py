@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from perwatt.results.fleet.clocks import Compared, Comparison
+from perwatt.results.fleet.layout import CLOCK
 from perwatt.results.telemetry import fold, write_part
 
 UTC_NS = 1_800_000_000 * 10**9
@@ -37,12 +39,15 @@ def write_node(
         write_part(node, "k", device, {series: {"t_ns": t_ns, "value": power_w, "repetition": none, "n": none + 1}})
     fold(node)
     end_ns = round((begins_s + longest * period_s) * 1e9)
-    pairs: dict[str, object] = {
+    pairs = {
         "start": {"mono_ns": boot_ns, "utc_ns": UTC_NS + fast_ns},
         "end": {"mono_ns": boot_ns + end_ns, "utc_ns": UTC_NS + fast_ns + end_ns},
     }
     if offset_s is not None:
-        pairs["leader"] = {"offset_s": offset_s, "uncertainty_s": uncertainty_s}
+        both = ((one["mono_ns"], one["utc_ns"]) for one in pairs.values())
+        trip_ns = round(uncertainty_s * 2e9)
+        each = tuple(Comparison(mono_ns, utc_ns, utc_ns - fast_ns, trip_ns) for mono_ns, utc_ns in both)
+        (node / CLOCK).write_text(Compared(each).text())
     (node / "environment.json").write_text(json.dumps({"clock": pairs}))
     return node
 

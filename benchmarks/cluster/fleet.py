@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from omegaconf import OmegaConf
 
 from perwatt.benchmarks import folder
-from perwatt.benchmarks.cluster import culprits, links
+from perwatt.benchmarks.cluster import clocks, culprits, links
 from perwatt.benchmarks.cluster.blame import Blame, nodes
 from perwatt.benchmarks.cluster.groups import GroupLeader, Test, disjoint
+from perwatt.benchmarks.cluster.reference import VARIABLE, reference
 from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
 from perwatt.benchmarks.cluster.topology import Topology, from_config
 from perwatt.benchmarks.config import BadRequest
@@ -51,8 +52,8 @@ class FleetLeader(GroupLeader):
         passed = [h for h in dict.fromkeys([*here, *hosts]) if screened[h].status == "passed"]
         present = tuple(h for h in passed if h in here)
         for name, one in screened.items():
-            if one.status != "passed":
-                say(f"{one.status.upper()} {name}: {one.reason}")
+            if one.reason:
+                say(f"{'WARNING' if one.status == 'passed' else one.status.upper()} {name}: {one.reason}")
         if self.stop.asked:
             raise Interrupted
         blame = self._group(passed, present, topology) if len(passed) > 1 else Blame()
@@ -109,8 +110,12 @@ class FleetLeader(GroupLeader):
                 said.append(text)
                 say(f"screening: {text}")
 
-        lost |= watch(launcher, self.run.resolve(), here, launcher.timeout_s, tell, lambda: self.stop.asked)
-        return judge(self.run, {name: lost[name] for name in hosts})
+        settings = clocks.from_config(self.config["clocks"])
+        with reference(self.run, here, settings, say) as told:
+            where = {VARIABLE: str(told.path)} if told else {}
+            run, silent_s = self.run.resolve(), launcher.timeout_s
+            lost |= watch(launcher, run, here, silent_s, tell, lambda: self.stop.asked, where)
+        return judge(self.run, {name: lost[name] for name in hosts}, settings if told else None)
 
     def _alone(self) -> str:
         """The configuration of each node: the same, on that machine alone."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from perwatt.benchmarks.cluster.keys import build
 from perwatt.benchmarks.cluster.pairs import Schedule, schedule
 from perwatt.benchmarks.cluster.suspects import Limits
 from perwatt.benchmarks.config import BadRequest
@@ -46,17 +46,6 @@ class Grouping:
     bisect: bool
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value, wanted = getattr(self, field.name), field.type
-            if wanted == "bool":
-                fine = isinstance(value, bool)
-            elif wanted == "str":
-                fine = isinstance(value, str)
-            else:
-                fine = not isinstance(value, bool) and isinstance(value, int if wanted == "int" else int | float)
-            if not fine:
-                named = {"bool": "true or false", "str": "text", "int": "a whole number", "float": "a number"}
-                raise BadRequest(f"groups.{field.name}: found {value!r}; allowed {named[str(wanted)]}")
         least = {"warmup_s": 0, "repetitions": 1, "every_up_to": 0, "per_doubling": 1, "at_once": 1, "unreached": 1}
         for key, bound in least.items():
             if getattr(self, key) < bound:
@@ -91,15 +80,7 @@ class Grouping:
 
 def from_config(config: Mapping[str, Any]) -> Grouping:
     """The grouping of a plain configuration. Raises BadRequest, naming the key, for what it does not know or lacks."""
-    known = [field.name for field in fields(Grouping)]
-    for key in config:
-        if key not in known:
-            close = difflib.get_close_matches(str(key), known, 1)
-            hint = f", perhaps {close[0]}" if close else ""
-            raise BadRequest(f"groups.{key}: unknown; allowed {', '.join(known)}{hint}")
-    if lost := [key for key in known if key not in config]:
-        raise BadRequest(f"groups.{lost[0]}: found nothing; allowed {', '.join(known)}")
-    return Grouping(**config)
+    return build(Grouping, config, "groups")
 
 
 def over(planned: Planned, group: Over) -> Planned:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from perwatt.benchmarks.cluster.comparing import comparer
 from perwatt.benchmarks.launch.ssh import HOST
 from perwatt.results.fleet.layout import NODES
 from perwatt.results.store import write_atomically
@@ -79,10 +80,15 @@ def main(arguments: Sequence[str]) -> int:
     here = nodes / this_host([path.name for path in nodes.iterdir()])
     life = SignOfLife(here / ALIVE, nodes.parent / STOP)
     life.start()
+    clock = comparer(here)
     code = 1
     try:
+        if clock:
+            clock.start()
         code = perwatt(["run", f"resume={here}"])
     finally:
+        if clock:
+            clock.end()
         life.end(code)
     return code
 

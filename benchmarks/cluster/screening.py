@@ -19,10 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from perwatt.benchmarks.cluster.clocks import Clocks
 from perwatt.benchmarks.cluster.node import ALIVE, STOP
 from perwatt.benchmarks.launch.allocation import LEFT, seconds_left
 from perwatt.benchmarks.launch.job import Job, Launcher
 from perwatt.benchmarks.launch.start import start
+from perwatt.results.fleet.clocks import Compared, compared
 from perwatt.results.fleet.layout import NODES
 from perwatt.results.record import Failed
 from perwatt.results.run import ENVIRONMENT
@@ -38,7 +40,7 @@ Status = Literal["passed", "failed", "missing"]
 
 @dataclass(frozen=True)
 class Screened:
-    """How a node came through: ``reason`` says why it did not pass."""
+    """How a node came through: ``reason`` says why it did not pass; of one that did, what is to be known of it."""
 
     status: Status
     reason: str = ""
@@ -53,10 +55,10 @@ class _Watched:
     exit: int | None = None
 
 
-def alone(run: Path, hosts: Sequence[str]) -> Job:
-    """Every host's own run, each by itself."""
+def alone(run: Path, hosts: Sequence[str], more: Mapping[str, str] | None = None) -> Job:
+    """Every host's own run, each by itself, with ``more`` in its environment."""
     left_s = seconds_left()
-    environment = {} if left_s is None else {LEFT: f"{left_s:.0f}"}
+    environment = {**(more or {}), **({} if left_s is None else {LEFT: f"{left_s:.0f}"})}
     return Job(
         len(hosts), run / "logs", environment, hosts=tuple(hosts), group=False, module=NODE, arguments=(str(run),)
     )
@@ -69,13 +71,15 @@ def watch(
     silent_s: float,
     tell: Callable[[str], None],
     stopped: Callable[[], bool] = lambda: False,
+    environment: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Start the nodes' own runs and wait for them; for each host that did not end its run, why (empty: it ended it).
 
     ``stopped``: whether somebody asked to stop; the nodes are asked in turn, and their last words waited for.
+    ``environment``: what each node's process finds in its own besides.
     """
     log = run / NODES / "launcher.log"
-    job = alone(run, hosts)
+    job = alone(run, hosts, environment)
     job.log_dir.mkdir(exist_ok=True)
     command = launcher.command(job)
     seen = {host: _Watched(heard=time.monotonic()) for host in hosts}
@@ -164,16 +168,19 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def judge(run: Path, lost: Mapping[str, str]) -> dict[str, Screened]:
+def judge(run: Path, lost: Mapping[str, str], clocks: Clocks | None = None) -> dict[str, Screened]:
     """Who passed, by what the nodes wrote. ``lost``: what :func:`watch` returned. Devices or software that differ from
-    most nodes' fail a node: both are reasons for a group to be slow."""
+    most nodes' fail a node: both are reasons for a group to be slow. ``clocks``: how a node's clock is judged; None
+    where nobody told the nodes the time."""
     found = {host: _facts(run / NODES / host) for host in lost}
     known = [facts for facts in found.values() if facts]
     usual = {key: _most_common([facts[key] for facts in known]) for key in ("devices", "software")}
-    return {host: _judged(run / NODES / host, found[host], why, usual) for host, why in lost.items()}
+    return {host: _judged(run / NODES / host, found[host], why, usual, clocks) for host, why in lost.items()}
 
 
-def _judged(node: Path, facts: Mapping[str, Any], why: str, usual: Mapping[str, Any]) -> Screened:
+def _judged(
+    node: Path, facts: Mapping[str, Any], why: str, usual: Mapping[str, Any], clocks: Clocks | None
+) -> Screened:
     if why:
         return Screened("missing", why)
     if not facts:
@@ -191,7 +198,16 @@ def _judged(node: Path, facts: Mapping[str, Any], why: str, usual: Mapping[str, 
     # collectives alone leave nothing to a node of one device
     if not records or not any(record.measured or record.case.collective for record in records):
         return Screened("failed", "it measured nothing")
-    return Screened("passed")
+    return _timed(node, clocks) if clocks else Screened("passed")
+
+
+def _timed(node: Path, clocks: Clocks) -> Screened:
+    """What a node's clock makes of one that came through all else."""
+    try:
+        verdict, told = clocks.judge(compared(node))
+    except ValueError as error:
+        verdict, told = clocks.judge(Compared(error=str(error)))
+    return Screened("failed" if verdict == "fail" else "passed", told)
 
 
 def _facts(node: Path) -> dict[str, Any]:

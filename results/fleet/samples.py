@@ -1,13 +1,7 @@
-"""What one meter said of each device of a node, in order of time and on the clock of the fleet's leader.
-
-A node stamps by its own monotonic clock. Its ``environment.json`` says what its UTC was at the start and at the end of
-its run, and where somebody looked, how far its UTC is from the leader's (``clock.leader``: ``offset_s``, to be taken
-off, and ``uncertainty_s``). Where nobody looked, its UTC is taken as it is, and its uncertainty is unknown: None.
-"""
+"""What one meter said of each device of a node, in order of time, on the monotonic clock that the node stamps by."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,30 +12,15 @@ import numpy.typing as npt
 
 from perwatt.results.energy import slopes
 from perwatt.results.fleet.layout import NODES
-from perwatt.results.run import ENVIRONMENT
 from perwatt.results.telemetry import TELEMETRY
-from perwatt.results.traces.clocks import ClockPair, RunClock
+from perwatt.results.traces.trace import Stamps
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Floats = npt.NDArray[np.float64]
-Stamps = npt.NDArray[np.int64]
 
 POWER, COUNTER = "power_w:", "energy_j:"
-
-
-@dataclass(frozen=True)
-class NodeClock:
-    """From a node's monotonic clock to the leader's UTC. ``uncertainty_s`` is None where nobody compared the two."""
-
-    clock: RunClock
-    offset_s: float = 0.0
-    uncertainty_s: float | None = None
-
-    def utc(self, mono_ns: Stamps) -> Stamps:
-        """Stamps in ns of the leader's UTC."""
-        return self.clock.utc(mono_ns) - round(self.offset_s * 1e9)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,28 +30,6 @@ class Samples:
     device: int
     t_ns: Stamps
     power_w: Floats
-
-
-def clock(node: Path) -> NodeClock | None:
-    """The clock of a node by its folder; None where it left no two pairs of stamps, and cannot be laid beside others'.
-
-    Raises ValueError for an environment that cannot be read.
-    """
-    path = node / ENVIRONMENT
-    try:
-        found = json.loads(path.read_text()).get("clock", {})
-        pairs = [ClockPair(int(found[when]["mono_ns"]), int(found[when]["utc_ns"])) for when in ("start", "end")]
-        leader = found.get("leader", {})
-        offset_s, uncertainty_s = leader.get("offset_s"), leader.get("uncertainty_s")
-    except (FileNotFoundError, KeyError):
-        return None
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path}: found no clock that can be read ({error}); allowed pairs of mono_ns, utc_ns"
-        ) from None
-    if offset_s is None or uncertainty_s is None:
-        return NodeClock(RunClock(*pairs))
-    return NodeClock(RunClock(*pairs), float(offset_s), float(uncertainty_s))
 
 
 def series(node: Path) -> dict[str, int]:

@@ -3,16 +3,19 @@
 device_power.parquet  each device: percentiles, sliding maxima
 power.parquet         the sum over time
 power.json            figures of the sum, and who has no part in it
+start.json            when the nodes' loads began
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from perwatt.results.fleet.layout import MERGED
+from perwatt.results.fleet.layout import MERGED, START
 from perwatt.results.fleet.power import devices
+from perwatt.results.fleet.starts import starts
 from perwatt.results.fleet.summed import Summed, summed
 from perwatt.results.store import write_atomically
 
@@ -69,6 +72,27 @@ def _lines(of: Summed) -> list[str]:
         lines.append(f"  clocks as they are, nobody compared them: {_some(of.unsynchronised)}")
     lines += [f"NO POWER {name}: {why}" for name, why in of.missing.items()]
     return lines
+
+
+def began(run: Path, hosts: Sequence[str]) -> list[str]:
+    """Write when the nodes' loads began beside what they agreed on, and say it in lines; none if they agreed on
+    nothing."""
+    out = run / MERGED / START
+    if (of := starts(run, hosts)) is None:
+        out.unlink(missing_ok=True)
+        return []
+    write_atomically(out, json.dumps({**asdict(of), "skew_s": of.skew_s}, indent=1) + "\n")
+    lines = []
+    if of.skew_s is not None:
+        first, last = min(of.late_s, key=of.late_s.__getitem__), max(of.late_s, key=of.late_s.__getitem__)
+        lines.append(
+            f"START first windows of {len(of.late_s)} nodes within {of.skew_s:.3g} s (± {2 * of.uncertainty_s:.2g} s), "
+            f"{of.late_s[first]:.3g} s ({first}) to {of.late_s[last]:.3g} s ({last}) after the agreed moment"
+        )
+    by_why: dict[str, list[str]] = {}
+    for host, why in of.unknown.items():
+        by_why.setdefault(why, []).append(host)
+    return lines + [f"START unknown, {why}: {_some(hosts)}" for why, hosts in by_why.items()]
 
 
 def _some(hosts: Sequence[str], most: int = 5) -> str:

@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from perwatt.results.fleet import samples
+from perwatt.results.fleet import clocks, samples
 from perwatt.results.fleet.power import choose, each
 from perwatt.results.fleet.samples import Floats
 from perwatt.results.size.transients import RAMPS_S, Ramp, ramps
 from perwatt.results.size.windows import SLACK, cells, seconds_from
+from perwatt.results.traces.trace import Stamps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,14 +194,13 @@ def _node(node: tuple[str, Path], name: str, step_s: float) -> _Node:
     host, path = node
     nothing = _Node(0, np.zeros(0), np.zeros(0, dtype=np.int32), (), {}, None)
     try:
-        clock = samples.clock(path)
+        clock = clocks.clock(path)
     except ValueError as error:
         return nothing._replace(missing={host: str(error)})
     if clock is None:
         return nothing._replace(missing={host: "it left no stamps of its clocks at start and end"})
-    if clock.clock.stepped:
-        why = f"its UTC was stepped by {clock.clock.change_s:.3g} s during its run"
-        return nothing._replace(missing={host: why})
+    if clock.jumped:
+        return nothing._replace(missing={host: clock.jumped})
     missing: dict[str, str] = {}
     parts: list[tuple[int, Floats, np.ndarray]] = []
     try:
@@ -225,7 +225,7 @@ def _node(node: tuple[str, Path], name: str, step_s: float) -> _Node:
     return _Node(first, power_w, known, peaks, missing, clock.uncertainty_s)
 
 
-def _device(t_ns: samples.Stamps, power_w: Floats, step_s: float) -> tuple[int, Floats, np.ndarray] | None:
+def _device(t_ns: Stamps, power_w: Floats, step_s: float) -> tuple[int, Floats, np.ndarray] | None:
     """The first cell, the mean power in W of each cell (0 in those not known, which are marked), of one device."""
     if len(t_ns) < 2 or t_ns[-1] == t_ns[0]:
         return None

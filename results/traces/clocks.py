@@ -36,9 +36,14 @@ class RunClock:
         return ((self.end.utc_ns - self.start.utc_ns) - (self.end.mono_ns - self.start.mono_ns)) * 1e-9
 
     @property
+    def drift_s(self) -> float:
+        """The most that may be drift."""
+        return STEP_S + STEP_PPM * 1e-6 * (self.end.mono_ns - self.start.mono_ns) * 1e-9
+
+    @property
     def stepped(self) -> bool:
-        """Whether that is more than drift."""
-        return abs(self.change_s) > STEP_S + STEP_PPM * 1e-6 * (self.end.mono_ns - self.start.mono_ns) * 1e-9
+        """Whether UTC gained more than drift."""
+        return abs(self.change_s) > self.drift_s
 
     def mono(self, utc_ns: Stamps) -> Stamps:
         """UTC as the host's monotonic clock."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from pathlib import Path
 from threading import Timer
@@ -10,6 +11,8 @@ from threading import Timer
 import pytest
 from cluster.conftest import Cluster
 
+from perwatt.results.fleet.clocks import compared
+from perwatt.results.fleet.starts import starts
 from perwatt.results.store import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
@@ -20,18 +23,53 @@ SHORT = (
 )
 
 
-def run(cluster: Cluster, folder: Path, *arguments: str) -> tuple[int, str, Path]:
+def run(cluster: Cluster, folder: Path, *arguments: str, preload: str = "") -> tuple[int, str, Path]:
     """``perwatt run`` on the head, inside an allocation of all nodes for Slurm; its exit code, stderr and folder."""
     before = ["salloc", "--quiet", "--no-kill", "-N4"] if "launcher=slurm" in arguments else []
+    before += ["env", f"LD_PRELOAD={preload}"] if preload else []
     done = cluster.on("head", *before, "perwatt", "run", *SHORT, *arguments, cwd=folder)
     found = sorted((folder / "results" / "runs").iterdir())
     assert found, done.err
     return done.code, done.err, found[-1]
 
 
-def test_four_nodes_alone_and_together_under_slurm(cluster: Cluster, tmp_path: Path) -> None:
-    code, err, folder = run(cluster, tmp_path, "launcher=slurm")
+# UTC of one host is 7 s ahead, for whoever is started with this
+AHEAD = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+int clock_gettime(clockid_t id, struct timespec *ts) {
+  static int (*next)(clockid_t, struct timespec *);
+  if (!next) next = dlsym(RTLD_NEXT, "clock_gettime");
+  int code = next(id, ts);
+  char host[64] = "";
+  if (!code && id == CLOCK_REALTIME && !gethostname(host, sizeof host) && !strcmp(host, "n3")) ts->tv_sec += 7;
+  return code;
+}
+"""
+
+
+def test_four_nodes_one_with_a_wrong_clock_alone_and_together_under_slurm(cluster: Cluster, tmp_path: Path) -> None:
+    shim = tmp_path / "ahead.so"
+    gcc = ["gcc", "-shared", "-fPIC", "-O1", "-x", "c", "-", "-o", str(shim), "-ldl"]
+    subprocess.run(gcc, input=AHEAD, text=True, check=True)
+    code, err, folder = run(cluster, tmp_path, "launcher=slurm", "clocks.beyond=warn", preload=str(shim))
     assert code == 0, err
+    assert [line.split(" s ahead")[0] for line in err.splitlines() if line.startswith("WARNING")] == [
+        "WARNING n3: no clock sync: 7"
+    ]
+    for name, offset_s in {"n0": 0.0, "n1": 0.0, "n2": 0.0, "n3": 7.0}.items():
+        before, *_, after = compared(folder / "nodes" / name).comparisons
+        for one in (before, after):
+            assert abs(one.offset_s - offset_s) <= one.uncertainty_s + 1e-3 < 0.1
+    begun = starts(folder)
+    assert begun is not None
+    assert sorted(begun.late_s) == ["n0", "n1", "n2", "n3"]
+    assert begun.skew_s is not None
+    print("first windows after the agreed moment, in s:", begun)
+    assert 0 <= min(begun.late_s.values()) <= max(begun.late_s.values()) < 60
     screened = json.loads((folder / "screening.json").read_text())
     assert {name: one["status"] for name, one in screened.items()} == dict.fromkeys(("n0", "n1", "n2", "n3"), "passed")
     for name in screened:

@@ -9,6 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from perwatt.benchmarks.build import build
+from perwatt.benchmarks.cluster import clocks
 from perwatt.benchmarks.cluster.grouping import from_config
 from perwatt.benchmarks.config import BadRequest, compose
 from perwatt.benchmarks.plan import check, estimate_s
@@ -26,7 +27,7 @@ def plain(*overrides: str) -> dict[str, Any]:
 
 def test_each_file_is_of_a_group_that_some_test_here_covers() -> None:
     groups = {p.parent.name for p in CONF.rglob("*.yaml")} - {"conf"}
-    measuring = {"groups", "kernel", "launcher", "meter", "model", "profile", "stopping", "suite", "target"}
+    measuring = {"clocks", "groups", "kernel", "launcher", "meter", "model", "profile", "stopping", "suite", "target"}
     sizing = {"climate", "preset", "site", "site_defaults", "size_class", "system"}
     assert groups == measuring | sizing | {"criteria", "topology", "triton"}
 
@@ -66,6 +67,15 @@ def test_a_profile_holds(name: str) -> None:
     assert profile.name == name
     # the energy of windows below a minute, or of fewer than ten readings, is not to be quoted
     assert profile.indicative == (profile.window_s < 60 or profile.min_readings < 10 or profile.repetitions < 5)
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (CONF / "clocks").glob("*.yaml")))
+def test_clocks_go_with_a_run(name: str) -> None:
+    config = plain(f"clocks={name}")
+    assert clocks.from_config(config["clocks"]).name == name
+    config["clocks"]["beyond"] = "ignore"
+    with pytest.raises(BadRequest, match=r"clocks.beyond: found 'ignore'; allowed fail, warn"):
+        check(config)
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (CONF / "groups").glob("*.yaml")))
