@@ -11,6 +11,7 @@ from pathlib import Path
 from perwatt.benchmarks.cluster.clocks import Clocks
 from perwatt.benchmarks.cluster.comparing import asking, compare
 from perwatt.benchmarks.cluster.reference import VARIABLE
+from perwatt.results.fleet.clocks import Comparison
 from perwatt.results.fleet.layout import START
 from perwatt.results.fleet.starts import Agreed, agreed
 from perwatt.results.store import write_atomically
@@ -26,21 +27,27 @@ def agree(node: Path, settings: Clocks, stopped: Callable[[], bool]) -> int | No
     and kept in the folder ``node``. None, to begin at once, if nobody is to wait, or the leader does not answer."""
     if not settings.start_wait_s:
         return None
-    path = Path(os.environ[VARIABLE])
+    path, until = Path(os.environ[VARIABLE]), time.monotonic() + settings.start_wait_s
     try:
         while not stopped():
-            with asking(path, settings.timeout_s) as ask:
-                told = ask("begin", host=node.name)
-                if (start_ns := told["start_ns"]) is not None:
-                    now = compare(ask, settings.messages)
-                    mono_ns = now.mono_ns + (int(start_ns) - now.leader_ns)
-                    # what the leader cannot mean is not waited for
-                    if mono_ns - time.monotonic_ns() > (told["again_s"] + settings.lead_s + 1) * 1e9:
-                        return None
-                    text = json.dumps([[*one] for one in (*agreed(node), Agreed(mono_ns, int(start_ns)))])
-                    write_atomically(node / START, text + "\n")
-                    return mono_ns
+            try:
+                with asking(path, settings.timeout_s) as ask:
+                    told = ask("begin", host=node.name)
+                    if told["start_ns"] is not None:
+                        return _kept(node, told["start_ns"], compare(ask, settings.messages))
+            except TimeoutError:  # thousands ask at once
+                if time.monotonic() > until:
+                    return None
+                continue
             time.sleep(told["again_s"])
     except (OSError, ValueError, KeyError):
         pass
     return None
+
+
+def _kept(node: Path, start_ns: int, now: Comparison) -> int:
+    """The leader's moment on this machine's monotonic clock, which is kept."""
+    mono_ns = now.mono_ns + (start_ns - now.leader_ns)
+    text = json.dumps([[*one] for one in (*agreed(node), Agreed(mono_ns, start_ns))])
+    write_atomically(node / START, text + "\n")
+    return mono_ns

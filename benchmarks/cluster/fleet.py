@@ -110,7 +110,8 @@ class FleetLeader(GroupLeader):
                 said.append(text)
                 say(f"screening: {text}")
 
-        settings = clocks.from_config(self.config["clocks"])
+        given = self.config.get("clocks")  # not of a run that an older perwatt began
+        settings = clocks.from_config(given) if given else None
         with reference(self.run, here, settings, say) as told:
             where = {VARIABLE: str(told.path)} if told else {}
             run, silent_s = self.run.resolve(), launcher.timeout_s

@@ -138,14 +138,15 @@ def _ahead_ns(utc_ns: Callable[[], int], tries: int = 5) -> int:
 
 @contextlib.contextmanager
 def reference(
-    run: Path, hosts: Sequence[str], settings: Clocks, tell: Callable[[str], None]
+    run: Path, hosts: Sequence[str], settings: Clocks | None, tell: Callable[[str], None]
 ) -> Iterator[Reference | None]:
-    """The leader's clock for as long as the nodes measure; None, which is told, where no node could reach it."""
+    """The leader's clock for as long as the nodes measure; None where it is not asked for, and, which is told, where no
+    node could reach it."""
     for left in run.glob(f"{PREFIX}*"):  # of a leader that was killed; there is but one at a time
         shutil.rmtree(left, ignore_errors=True)
     folder: Path | None = None
     try:
-        if not hosts:
+        if not hosts or settings is None:
             yield None
             return
         try:
