@@ -38,7 +38,7 @@ MOST_CELLS = 1 << 26
 class Summed:
     """``frame``: ``t_ns`` (the leader's UTC, the middle of the cell), ``power_w`` (of the devices known in it) and
     ``devices`` (how many these are). ``peak_w`` and ``mean_w`` are of complete cells, ``sum_of_peaks_w`` of all
-    devices; None, with ``reason``, where there is no such cell. ``clock_s``: by how much clocks may be off; None where
+    devices; None, with ``reason``, where there is no such cell. ``clock_s``: by how much two clocks may differ; None where
     no node's was looked at. ``unsynchronised``: nodes whose clock nobody looked at. ``missing``: who has no part in the
     sum, and why."""
 
@@ -105,7 +105,7 @@ def summed(
             unsynchronised.append(host)
         else:
             uncertain.append(one.uncertainty_s)
-    clock_s = max(uncertain) if uncertain else None
+    clock_s = sum(sorted(uncertain)[-2:]) if uncertain else None  # one may be ahead and the other behind
     return _summed(whole, name, step_s, windows_s, clock_s, tuple(unsynchronised), missing)
 
 
