@@ -38,8 +38,8 @@ MOST_CELLS = 1 << 26
 class Summed:
     """``frame``: ``t_ns`` (the leader's UTC, the middle of the cell), ``power_w`` (of the devices known in it) and
     ``devices`` (how many these are). ``peak_w`` and ``mean_w`` are of complete cells, ``sum_of_peaks_w`` of all
-    devices; None, with ``reason``, where there is no such cell. ``clock_s``: by how much two clocks may differ; None where
-    no node's was looked at. ``unsynchronised``: nodes whose clock nobody looked at. ``missing``: who has no part in the
+    devices; None, with ``reason``, where there is no such cell. ``clock_s``: how far apart two clocks may be; None
+    where nobody looked. ``unsynchronised``: nodes whose clock nobody looked at. ``missing``: who has no part in the
     sum, and why."""
 
     frame: pd.DataFrame
