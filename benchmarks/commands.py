@@ -244,8 +244,17 @@ def _dry_run(plain: dict[str, Any], plan: Any, overrides: Sequence[str]) -> int:
     print(
         f"\n{len(cases)} cases on {kind}, about {duration(seconds)} (h:m:s) for each device, all devices side by side"
     )
+    told: dict[str, Any] = {}
+    if plan.launcher.remote:
+        from perwatt.benchmarks.cluster.outlook import outlook
+
+        hosts, named = launching.nodes(plan.launcher)
+        per_host = -(-plan.launcher.ranks // len(hosts)) if plan.launcher.ranks else 1 if kind == "cpu" else devices
+        groups = outlook(plain, plan, kind, hosts, per_host or 1, named)
+        print("", *groups.lines, f"groups and pairs: about {duration(groups.estimate_s)} (h:m:s) more", sep="\n")
+        told = {"groups": groups.groups, "pairs": groups.pairs, "rounds": groups.rounds}
     print("", *started, "", sep="\n")
-    last_line(suite=plain["suite"], cases=len(cases), estimate_s=round(seconds, 1), exit=0)
+    last_line(suite=plain["suite"], cases=len(cases), estimate_s=round(seconds, 1), **told, exit=0)
     return 0
 
 

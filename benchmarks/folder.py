@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import socket
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -58,12 +60,33 @@ def write_environment(run: Path, environment: dict[str, Any]) -> None:
 
 
 def stamp_clock(run: Path, when: Literal["start", "end"]) -> None:
-    """Keep what the host's two clocks say: by it a recorded wall trace is laid over the run's monotonic time."""
+    """Keep what the host's two clocks say: by it a recorded wall trace is laid over the run's monotonic time.
+
+    ``clock`` holds ``start`` and ``end`` of the clock that the run began by, and ``allocations``: whoever leads it
+    later has a pair of its own, for on another machine, or after a boot, the monotonic clock is another one.
+    """
     environment = read_environment(run)
     before_ns, utc_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
     pair = {"mono_ns": (before_ns + after_ns) // 2, "utc_ns": utc_ns}
-    environment["clock"] = {**environment.get("clock", {}), when: pair}
+    clock = environment.setdefault("clock", {})
+    allocations = clock.setdefault("allocations", [])
+    mine = {"host": socket.gethostname(), "boot": _boot(), "pid": os.getpid()}
+    if when == "start":
+        allocations.append({**mine, "start": pair})
+        clock.setdefault("start", pair)
+    elif allocations and mine.items() <= allocations[-1].items():  # not of one that ended before it had begun
+        allocations[-1]["end"] = pair
+        if allocations[0]["boot"] == mine["boot"]:
+            clock["end"] = pair
     write_environment(run, environment)
+
+
+def _boot() -> str:
+    """What tells one run of a kernel, and of its monotonic clock, from another; elsewhere than on Linux the host."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return socket.gethostname()
 
 
 def read_environment(run: Path) -> dict[str, Any]:

@@ -134,18 +134,21 @@ def _number(options: dict[str, str], key: str, least: float | None = None) -> fl
 
 def _clock(environment: dict[str, Any], where: Path) -> RunClock:
     """The pairs of monotonic clock and UTC that the run took. Raises BadRequest for a run without them."""
-    from perwatt.results.traces.align import ClockPair, RunClock
+    from perwatt.results.traces.clocks import ClockPair, RunClock, several
 
     pairs = environment.get("clock")
     try:
         # a run that was killed has taken the first pair only
         first, last = pairs["start"], pairs.get("end") or pairs["start"]  # type: ignore[index,union-attr]
         start, end = (ClockPair(int(p["mono_ns"]), int(p["utc_ns"])) for p in (first, last))
+        reason = several(pairs)  # type: ignore[arg-type]
     except (TypeError, KeyError, ValueError, AttributeError):
         raise BadRequest(
             f"{where / 'environment.json'}: found no clock pairs, so a meter's UTC leads nowhere; allowed a run that "
             "recorded clock.start and clock.end (mono_ns, utc_ns)"
         ) from None
+    if reason:
+        raise BadRequest(f"{where / 'environment.json'}: {reason}: a meter's UTC leads to none of them; allowed one")
     return RunClock(start, end)
 
 

@@ -63,18 +63,24 @@ def commands(
         if isinstance(launcher, Inline) or size == 1:
             return out
         return [*out, *_together(launcher, run, (), size or 1, bool(size))]
-    if isinstance(launcher, Slurm) and not launcher.allocated():
+    hosts, named = nodes(launcher)
+    if not named:
+        assert isinstance(launcher, Slurm)
         out += ["# from here: a job, which does the rest", shlex.join(submission(launcher, run))]
-        hosts = tuple(f"NODE{index + 1}" for index in range(launcher.nodes or 1))
         out += [f"# in it: {hosts[0]}, ... are the nodes that Slurm gives"]
-    else:
-        hosts = launcher.hosts()
     out += ["# every node by itself", _line(launcher.command(alone(run, hosts)))]
     if len(hosts) < 2:
         return out
     per_host = 1 if kind == "cpu" else count
     ranks = launcher.ranks or len(hosts) * (per_host or 1)
     return [*out, *_together(launcher, run, hosts, ranks, bool(launcher.ranks or per_host))]
+
+
+def nodes(launcher: Launcher) -> tuple[tuple[str, ...], bool]:
+    """The nodes that a launcher would use, and whether these are their names: who gives them may not have yet."""
+    if isinstance(launcher, K8s) or (isinstance(launcher, Slurm) and not launcher.allocated()):
+        return tuple(f"NODE{index + 1}" for index in range(launcher.nodes or 1)), False
+    return launcher.hosts(), True
 
 
 def _together(launcher: Launcher, run: Path, hosts: tuple[str, ...], ranks: int, known: bool) -> list[str]:

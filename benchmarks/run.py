@@ -111,7 +111,7 @@ class Leader:
                     raise BadRequest(f"resume: the run was begun on {same[0]}, this machine has {same[1]}")
         else:
             folder.write_environment(self.run, found)
-            folder.stamp_clock(self.run, "start")
+        folder.stamp_clock(self.run, "start")
         return found
 
     def _agreed_start(self, todo: Sequence[Planned]) -> int | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 
@@ -19,11 +18,10 @@ from perwatt.benchmarks.cluster.blame import Blame, nodes
 from perwatt.benchmarks.cluster.groups import GroupLeader, Test, disjoint
 from perwatt.benchmarks.cluster.reference import VARIABLE, reference
 from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
-from perwatt.benchmarks.cluster.topology import Topology, from_config
+from perwatt.benchmarks.cluster.topology import Topology, found
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.ending import Interrupted
 from perwatt.benchmarks.environment import host
-from perwatt.benchmarks.launch.slurm import ASK_S
 from perwatt.results.fleet import merge
 from perwatt.results.fleet.layout import FLEET, GROUPS, NODES, SCREENING
 from perwatt.results.record import Over
@@ -39,7 +37,7 @@ class FleetLeader(GroupLeader):
         here = self.plan.launcher.hosts()
         hosts = self._asked(here)
         # what is wrong with the request is said before anything is measured
-        topology = self._topology()
+        topology = found(self.config["topology"])
         topology.leaf_of(hosts)
         for name in operators.NAMES:  # of an earlier try: they hold once all is tested
             (self.run / name).unlink(missing_ok=True)
@@ -76,18 +74,6 @@ class FleetLeader(GroupLeader):
             asked = {"hosts": hosts, "launcher": self.plan.launcher.name, "ranks_per_host": self.per_host}
             write_atomically(path, json.dumps(asked, indent=2) + "\n")
         return hosts
-
-    def _topology(self) -> Topology:
-        """Which nodes belong together, as given, or as Slurm knows it."""
-        given = self.config["topology"]
-        if given.get("source") != "slurm":
-            return from_config(given)
-        argv = ["scontrol", "show", "topology"]
-        try:
-            text = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=ASK_S).stdout
-        except (OSError, subprocess.SubprocessError) as error:
-            raise BadRequest(f"topology=slurm: {' '.join(argv)}: {error}") from None
-        return from_config(given, text)
 
     # -- screening -----------------------------------------------------------------------------------------------
 
@@ -136,7 +122,7 @@ class FleetLeader(GroupLeader):
         self.per_host = self.per_host or (len(self._devices) if self.kind != "cpu" else 1)
         if "kind" not in folder.read_environment(self.run):  # on resuming, the first one stays
             folder.write_environment(self.run, {**host(), **{k: found[k] for k in ("kind", "devices", "torch")}})
-            folder.stamp_clock(self.run, "start")
+        folder.stamp_clock(self.run, "start")
         levels = topology.groups(present) if self.grouping.levels else ()
         rounds = disjoint(self.test(Over(of.level, of.name, of.hosts)) for of in levels)
         if self.grouping.all and len(present) > 1:

@@ -14,7 +14,7 @@ from perwatt.benchmarks.cluster.keys import build
 from perwatt.benchmarks.cluster.pairs import Schedule, schedule
 from perwatt.benchmarks.cluster.suspects import Limits
 from perwatt.benchmarks.config import BadRequest
-from perwatt.benchmarks.plan import Planned
+from perwatt.benchmarks.plan import Plan, Planned
 from perwatt.benchmarks.task import Task
 from perwatt.results.record import Over
 
@@ -70,6 +70,11 @@ class Grouping:
         """The rounds of pairs."""
         return schedule(hosts, self.every_up_to, self.per_doubling, self.seed, leaf_of)
 
+    def pair_case(self, planned: Sequence[Planned]) -> Planned | None:
+        """Of the collectives that a pair can run: the largest message of ``kernel``, of any if it has none of it."""
+        named = [p for p in planned if p.case.kernel == self.kernel] or planned
+        return max(named, key=lambda p: p.case.size, default=None)
+
     def shortened(self, task: Task) -> Task:
         """The task of a pair: a rate is asked for, and no energy."""
         profile = {**task.profile, "warmup_s": self.warmup_s, "repetitions": self.repetitions}
@@ -81,6 +86,11 @@ class Grouping:
 def from_config(config: Mapping[str, Any]) -> Grouping:
     """The grouping of a plain configuration. Raises BadRequest, naming the key, for what it does not know or lacks."""
     return build(Grouping, config, "groups")
+
+
+def collectives(plan: Plan, kind: str, size: int) -> list[Planned]:
+    """The suite's collectives of so many ranks, on a kind of device."""
+    return [p for p in plan.cases(kind, size) if p.case.collective and p.case.ranks == size]
 
 
 def over(planned: Planned, group: Over) -> Planned:

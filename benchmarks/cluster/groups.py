@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from perwatt.benchmarks import ranks
-from perwatt.benchmarks.cluster.grouping import SHORT, Grouping, from_config, over
+from perwatt.benchmarks.cluster.grouping import SHORT, Grouping, collectives, from_config, over
 from perwatt.benchmarks.crew import Crew, Lost
 from perwatt.benchmarks.plan import GROUP_S, Plan, Planned
 from perwatt.benchmarks.progress import watcher
@@ -78,7 +78,7 @@ class GroupLeader(Leader):
 
     def collectives(self, size: int) -> list[Planned]:
         """The suite's collectives of so many ranks."""
-        return [p for p in self.plan.cases(self.kind, size) if p.case.collective and p.case.ranks == size]
+        return collectives(self.plan, self.kind, size)
 
     def measure_rounds(self, rounds: Sequence[Sequence[Test]]) -> None:
         """What of these rounds the run holds no record of: the tests of one round at once, round after round."""

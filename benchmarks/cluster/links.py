@@ -31,7 +31,7 @@ def measure(
 ) -> Links | None:
     """Measure the links between ``hosts`` as the leader's grouping says, those between nodes that are ``present``; of
     the others counts what the run holds already. None without a collective to measure by."""
-    if (case := _case(leader)) is None:
+    if (case := leader.grouping.pair_case(leader.collectives(leader.ranks_of(("a", "pair"))))) is None:
         return None
     schedule = leader.grouping.schedule(hosts, leaf_of)
     rates = _rates(leader, "pair", schedule.rounds, case, present)
@@ -42,13 +42,6 @@ def measure(
         return Links(case, schedule.kind, rates, found, ())
     second = _rates(leader, "retest", retest.again(found), case, present)
     return Links(case, schedule.kind, rates, found, retest.judge(found, rates, second))
-
-
-def _case(leader: GroupLeader) -> Planned | None:
-    """The case of a pair: the largest message of the kernel that was asked for, or of any."""
-    planned = leader.collectives(leader.ranks_of(("a", "pair")))
-    named = [p for p in planned if p.case.kernel == leader.grouping.kernel] or planned
-    return max(named, key=lambda p: p.case.size, default=None)
 
 
 def _rates(

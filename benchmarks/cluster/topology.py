@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import difflib
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.launch.slurm import ASK_S
 from perwatt.results.fleet.nodesets import expand
 
 KEYS = ("name", "source", "leaves", "rails", "racks")
@@ -69,6 +71,18 @@ class Topology:
             if lost := sorted(set(hosts) - known):
                 more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
                 raise BadRequest(f"topology {self.name}: host {lost[0]!r}{more} is in no {level}; allowed one for each")
+
+
+def found(config: Mapping[str, object]) -> Topology:
+    """Which nodes belong together, as given, or as Slurm knows it here. Raises BadRequest where it does not answer."""
+    if config.get("source") != "slurm":
+        return from_config(config)
+    argv = ["scontrol", "show", "topology"]
+    try:
+        text = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=ASK_S).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BadRequest(f"topology=slurm: {' '.join(argv)}: {error}") from None
+    return from_config(config, text)
 
 
 def from_config(config: Mapping[str, object], slurm: str = "") -> Topology:

@@ -19,7 +19,7 @@ import numpy as np
 
 from perwatt.results.fleet.layout import CLOCK
 from perwatt.results.run import ENVIRONMENT
-from perwatt.results.traces.clocks import STEP_PPM, ClockPair, RunClock
+from perwatt.results.traces.clocks import STEP_PPM, ClockPair, RunClock, several
 from perwatt.results.traces.trace import Stamps
 
 
@@ -105,6 +105,7 @@ def clock(node: Path) -> NodeClock | None:
     try:
         own = json.loads(path.read_text()).get("clock", {})
         pairs = tuple(ClockPair(int(own[when]["mono_ns"]), int(own[when]["utc_ns"])) for when in ("start", "end"))
+        reason = several(own)
     except (FileNotFoundError, KeyError):
         return None
     except (ValueError, TypeError, AttributeError) as error:
@@ -112,7 +113,8 @@ def clock(node: Path) -> NodeClock | None:
             f"{path}: found no clock that can be read ({error}); allowed pairs of mono_ns, utc_ns"
         ) from None
     jumps = _jumps(pairs)
-    return NodeClock(pairs, None, f"its UTC was stepped by {jumps[0]:.3g} s during its run" if jumps else "")
+    stepped = f"its UTC was stepped by {jumps[0]:.3g} s during its run" if jumps else ""
+    return NodeClock(pairs, None, reason or stepped)
 
 
 def _jumps(pairs: Sequence[ClockPair], slack_s: float = 0.0) -> list[float]:

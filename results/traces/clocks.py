@@ -6,7 +6,9 @@ what NTP does about it; more than that is a step, and then nobody knows when it 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,6 +60,16 @@ class RunClock:
     def _part(self, since_ns: Stamps, span_ns: int) -> Stamps:
         share = np.clip(since_ns / span_ns, 0.0, 1.0) if span_ns > 0 else np.zeros(len(since_ns))
         return np.asarray(np.round(share * (self.change_s * 1e9)), dtype=np.int64)
+
+
+def several(clock: Mapping[str, Any]) -> str:
+    """Why one pair of clocks does not do for a run that was resumed: a monotonic clock begins anew on another machine,
+    and after each boot. Empty where one does. ``clock``: of ``environment.json``."""
+    allocations = clock.get("allocations") or []
+    hosts = {str(one.get("boot", "")): str(one.get("host", "")) for one in allocations}
+    if len(hosts) < 2:
+        return ""
+    return f"measured under {len(hosts)} monotonic clocks ({', '.join(hosts.values())}), as it was resumed"
 
 
 def clock_term(load_w: float, outside_w: float, delta_s: float, energy_j: float) -> float:

@@ -60,6 +60,8 @@ def test_a_dry_run_shows_the_cases_and_what_would_be_started_and_leaves_nothing(
     assert "matmul" in done.out
     assert "mpirun -np 2 --host a:1,b:1" in done.out
     assert done.last["cases"] > 0
+    # of matrix products, none is of a group
+    assert (done.last["groups"], done.last["pairs"]) == (0, 0)
     assert not list(tmp_path.iterdir())
 
 
