@@ -27,7 +27,7 @@ from perwatt.results.record import Failed, Measured, Skipped
 
 @pytest.fixture
 def crew() -> Iterator[Crew]:
-    with Crew(Inline(timeout_s=5), 1, "cpu", want_environment=True) as crew:
+    with Crew(Inline(timeout_s=20), 1, "cpu", want_environment=True) as crew:
         crew.start()
         crew.ready()
         yield crew

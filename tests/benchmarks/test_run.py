@@ -138,6 +138,7 @@ def test_throughput_per_watt_of_a_known_meter(tmp_path: Path, perwatt: Perwatt) 
     assert (frame.series == "energy_j:rapl").sum() >= 8
 
 
+@pytest.mark.slow
 def test_a_replayed_trace_is_marked_wherever_it_shows(tmp_path: Path, perwatt: Perwatt) -> None:
     (tmp_path / "trace.csv").write_text("t_s,power_w\n0,500\n1,500\n2,500\n")
     done = perwatt(*SMALL, *SHORT, "kernels.matmul.m=128", "meter=replay", "meter.replay.path=trace.csv")
@@ -301,6 +302,7 @@ def test_two_runs_of_the_same_second_have_folders_of_their_own(tmp_path: Path) -
     assert all(len(load(run)) == 1 for run in runs)
 
 
+@pytest.mark.slow
 def test_multirun_lands_in_one_folder_with_a_run_each(tmp_path: Path, perwatt: Perwatt) -> None:
     done = perwatt(*SMALL, *SHORT, "--multirun", "kernels.matmul.m=64,128", "meter=none")
     assert done.code == 0, done.err
@@ -365,6 +367,7 @@ def test_a_second_ctrl_c_stops_everything_at_once(tmp_path: Path) -> None:
     wait_until_gone(family)
 
 
+@pytest.mark.slow
 def test_a_group_whose_leader_is_killed_goes_with_it(tmp_path: Path) -> None:
     process = collective(tmp_path, "profile.window_s=30")
     wait_for_ranks(process.pid, 2)
@@ -376,6 +379,7 @@ def test_a_group_whose_leader_is_killed_goes_with_it(tmp_path: Path) -> None:
     wait_until_gone(family)
 
 
+@pytest.mark.slow
 def test_without_a_group_launcher_collectives_are_skipped(tmp_path: Path, perwatt: Perwatt) -> None:
     done = perwatt("run", "suite=collectives", "only=broadcast", "launcher=inline", "device=cpu", "meter=none")
     assert done.code == 3

@@ -50,6 +50,7 @@ def side_by_side(paths: list[Path], tmp_path: Path, *arguments: str, triton: str
             one.result()
 
 
+@pytest.mark.slow
 def test_right_in_the_interpreter(tmp_path: Path) -> None:
     side_by_side([path for path in INTERPRETED if path.stem not in LONG], tmp_path, "-k", "not mutant")
 

@@ -195,6 +195,7 @@ def test_a_racks_coolant_follows_its_circuit_whatever_that_is_sized_on(paths: in
         assert calculated.named(name) == pytest.approx(model[PAIRS[name]] * factor, rel=1e-4), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("topology", ["N+1", "2N", "4N3R"])
 def test_ratings_that_fit_follow_units_and_topology(topology: str) -> None:
     def of(units: int, kept: str, most: int) -> Request:
