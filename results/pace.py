@@ -19,9 +19,9 @@ class Pace(msgspec.Struct, frozen=True):
 
     ``median_s``: the median of its own seconds per launch. ``slowest``: the share of the iterations in which no rank
     took longer. ``beyond``: the share in which it took longer than the middle rank (the median over ranks of that
-    iteration) by more than the fraction ``effect``; where that is at least ``share``, the rank is a straggler.
-    ``apart``: slowest less fastest rank of an iteration, over the middle one: the median over iterations. ``flags``: of
-    those that not every rank raised, the ranks that did.
+    iteration; of thousands, over an even part of them) by more than the fraction ``effect``; where that is at least
+    ``share``, the rank is a straggler. ``apart``: slowest less fastest rank of an iteration, over the middle one: the
+    median over iterations. ``flags``: of those that not every rank raised, the ranks that did.
     """
 
     median_s: tuple[float, ...]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from records import measured
 
+from perwatt.benchmarks.group import MOST, _middle
 from perwatt.benchmarks.pace import Own, own, straggler, together
 from perwatt.benchmarks.ranks import reduce
 from perwatt.benchmarks.task import Answer
@@ -79,3 +81,11 @@ def test_absent_is_absent() -> None:
 
 def test_a_rank_has_the_host_of_its_block() -> None:
     assert [host_of(("a", "b"), 6, rank) for rank in range(6)] == ["a", "a", "a", "b", "b", "b"]
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 5, 8, MOST, MOST + 1, 1000])
+def test_the_middle_of_an_iteration_is_the_median_of_the_ranks_or_of_an_even_part(ranks: int) -> None:
+    times = torch.from_numpy(np.random.default_rng(ranks).normal(1.0, 0.01, (ranks, 50)))
+    every = -(-ranks // MOST)
+    np.testing.assert_array_equal(_middle(times), np.median(times[::every], axis=0))
+    np.testing.assert_allclose(_middle(times), np.median(times, axis=0), atol=0.003 if every > 1 else 1e-15)
