@@ -17,8 +17,9 @@ from perwatt.results.size.sizing import Flow, Series, Stage
 from perwatt.results.size.weather import column
 
 DURATION_POINTS = 201
+UNITS = "units"
 # What else than the units warms the hall's air in the model.
-INTO_AIR = ("UPS and distribution losses", "light, offices, controls", "hall's fans")
+INTO_AIR = (support.TITLE, "UPS and distribution losses", "light, offices, controls", "hall's fans")
 
 
 def stages(request: Request, demand: Demand, built: Facility) -> tuple[Stage, ...]:
@@ -79,15 +80,14 @@ def flows(y: Year) -> tuple[Flow, ...]:
         Flow("grid", "transformer losses", total(y.chain.grid_w - y.chain.low_voltage_w)),
         Flow("grid", "UPS and distribution losses", loss_ups),
         Flow("grid", "light, offices, controls", total(y.chain.other_w)),
-        Flow("grid", "IT", it_j),
+        Flow("grid", UNITS, it_j - beside_j),
+        Flow("grid", support.TITLE, beside_j),
         Flow("grid", "hall's fans", total(y.plant.air_fan_w * it)),
         Flow("grid", "plant's fans", total(y.plant.fan_w * it)),
         Flow("grid", "pumps", total(y.plant.pump_w * it)),
         Flow("grid", "compressors", total(y.plant.compressor_w * it)),
-        Flow("IT", "heat in liquid", liquid),
-        Flow("IT", "heat in air", it_j - beside_j - liquid),
-        Flow("IT", support.TITLE, beside_j),
-        Flow(support.TITLE, "heat in air", beside_j),
+        Flow(UNITS, "heat in liquid", liquid),
+        Flow(UNITS, "heat in air", it_j - beside_j - liquid),
         Flow("heat in liquid", "reused", from_liquid),
         Flow("heat in liquid", "ambient", liquid - from_liquid),
         Flow("heat in air", "reused", from_air),
@@ -96,7 +96,7 @@ def flows(y: Year) -> tuple[Flow, ...]:
     found += [
         Flow(f.target, "heat in air" if f.target in INTO_AIR else "ambient", f.energy_j)
         for f in found
-        if f.source == "grid" and f.target != "IT"
+        if f.source == "grid" and f.target != UNITS
     ]
     return tuple(f for f in found if f.energy_j > 0)
 
