@@ -155,7 +155,12 @@ def ambient_flows() -> tuple[Flow, ...]:
     """As the model has them: losses, fans and pumps end in the ambient like the heat of the machines."""
     beside = ("transformer losses", "UPS and distribution losses", "light, offices, controls", "fans", "pumps")
     lost = [Flow("grid", name, 2e11) for name in beside] + [Flow(name, "ambient", 2e11) for name in beside]
-    return (Flow("grid", "IT", 1e13), Flow("IT", "heat in air", 1e13), Flow("heat in air", "ambient", 1e13), *lost)
+    return (
+        Flow("grid", "units", 1e13),
+        Flow("units", "heat in air", 1e13),
+        Flow("heat in air", "ambient", 1e13),
+        *lost,
+    )
 
 
 def test_losses_stand_below_the_machines_and_flow_on_to_the_ambient() -> None:

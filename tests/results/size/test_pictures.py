@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from perwatt.results.size import pictures
+from perwatt.results.size import pictures, support
 from perwatt.results.size.model import size
 from perwatt.results.size.parameter import Parameter
 from perwatt.results.size.request import Request
@@ -39,7 +39,8 @@ def test_energy_in_is_energy_out_at_every_node_of_the_sankey(case: str) -> None:
     flows, lines = sized(CASES[case]).flows, figures(CASES[case])
     assert total(flows, source="grid") == pytest.approx(lines["year.edc"], rel=1e-9)
     inner = {f.source for f in flows} & {f.target for f in flows}
-    assert "IT" in inner
+    it_j = lines["year.it_power"] * 8760 * 3600
+    assert total(flows, target="units") + total(flows, target=support.TITLE) == pytest.approx(it_j, rel=1e-9)
     for node in inner:
         assert total(flows, target=node) == pytest.approx(total(flows, source=node), rel=1e-9), node
     ends = {f.target for f in flows} - {f.source for f in flows}
