@@ -186,8 +186,9 @@ def counted(t_ns: npt.ArrayLike, energy_j: npt.ArrayLike, start_ns: int, end_ns:
     """Energy of a window by a counter polled before, in and after it.
 
     Where no tick lies outside an edge, the counter is carried on at the mean power of the ticks; how far that reaches
-    enters the uncertainty, and more than one period of it is flagged ``uncovered``. A counter that goes back was reset:
-    no energy. One that does not move for ten periods is ``frozen``: no energy either.
+    enters the uncertainty, and more than one period of it (or than one step takes, if that is longer) is flagged
+    ``uncovered``. A counter that goes back was reset: no energy. One that does not move for ten periods is ``frozen``:
+    no energy either.
     """
     t = np.asarray(t_ns, dtype=np.int64)
     e = np.asarray(energy_j, dtype=np.float64)
@@ -204,6 +205,8 @@ def counted(t_ns: npt.ArrayLike, energy_j: npt.ArrayLike, start_ns: int, end_ns:
         return Counted(None, inside, ("uncovered",))
     s = (found.t_ns - start_ns) * 1e-9
     mean_w = float((found.energy_j[-1] - found.energy_j[0]) / (s[-1] - s[0]))
+    # at the power of the window a coarse counter takes a step less often than it is renewed
+    far_s = 1.5 * max(period_s, float(np.median(np.diff(s)))) + 2 * float(np.median(np.diff(t))) * 1e-9
     flags = set()
     at: list[float] = []
     u_j, bound = 0.0, 0.0
@@ -223,7 +226,7 @@ def counted(t_ns: npt.ArrayLike, energy_j: npt.ArrayLike, start_ns: int, end_ns:
             at.append(float(found.energy_j[near] + mean_w * beyond_s))
             bound += abs(beyond_s)
             u_j = float(np.hypot(u_j, mean_w * found.u_s[near]))
-            if abs(beyond_s) > 1.5 * period_s + 2 * float(np.median(np.diff(t))) * 1e-9:
+            if abs(beyond_s) > far_s:
                 flags.add("uncovered")
     if "uncovered" in flags:
         return Counted(None, inside, ("uncovered",))

@@ -95,6 +95,18 @@ def test_a_frozen_counter_has_no_energy() -> None:
     assert counted(t, np.full_like(e, 7.0), S, 4 * S, 0.1).energy_j is None
 
 
+@pytest.mark.parametrize("end_s", np.linspace(1.0, 1.025, 11))
+def test_a_counter_of_coarse_steps_covers_a_window_wherever_its_last_step_fell(end_s: float) -> None:
+    """2.5 J at 100 W take 25 ms, more than the 10 ms in which the counter is renewed; it is polled until the end."""
+    t = np.arange(0, end_s + 0.002, 0.004)
+    found = counted(
+        np.round(t * S).astype(np.int64), 2.5 * np.floor(100 * t / 2.5), round(0.2 * S), round(end_s * S), 0.01
+    )
+    assert found.flags == ()
+    # by half of a step at each edge
+    assert found.energy_j == pytest.approx(100 * (end_s - 0.2), abs=2.5)
+
+
 def test_a_window_beyond_the_readings_is_uncovered() -> None:
     t, e = polled(100.0, 2.0)
     assert counted(t, e, S, 3 * S, 0.1).flags == ("uncovered",)
