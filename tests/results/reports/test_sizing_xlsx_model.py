@@ -262,6 +262,8 @@ def test_an_edited_year_moves_the_sums(wet_model: tuple[bytes, Request]) -> None
 # Inputs that only a plant of another kind than the model's here heeds.
 ONLY_OF = {
     "adiabatic_effectiveness": "adiabatic",
+    "exchanger_effectiveness": "indirect_air",
+    **dict.fromkeys(("dew_point_min_c", "dew_point_max_c"), "outside_air"),
     **dict.fromkeys(
         ("tower_approach_k", "tower_condenser_k", "tower_fan", "latent_share", "cycles", "design_record_wb_c"), "tower"
     ),
