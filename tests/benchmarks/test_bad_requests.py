@@ -112,6 +112,7 @@ def test_help_teaches(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert capsys.readouterr().out.startswith(f"perwatt {command} ")
 
 
+@pytest.mark.slow
 def test_a_users_own_suite_and_target_are_found(tmp_path: Path, perwatt: Perwatt) -> None:
     suite, target = tmp_path / "mine" / "suite" / "tiny.yaml", tmp_path / "mine" / "target" / "toaster.yaml"
     for path in (suite, target):

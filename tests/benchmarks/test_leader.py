@@ -42,6 +42,7 @@ def lead(run: Path, monkeypatch: pytest.MonkeyPatch, *overrides: str) -> Tally:
     return Leader(plain, check(plain), run).measure()  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_each_device_has_its_record_of_each_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = create(tmp_path, "test")
     tally = lead(run, monkeypatch, "kernels.matmul.m=[64,96]", "profile.window_s=0.1")

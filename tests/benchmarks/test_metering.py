@@ -245,6 +245,7 @@ def library(compiler: str, tmp_path: Path) -> Path:
     return fake_nvml.build(compiler, tmp_path)
 
 
+@pytest.mark.slow
 def test_list(library: Path) -> None:
     done = command(library, "list", *BOARD, w=321)
     assert done.returncode == 0, done.stderr

@@ -30,6 +30,7 @@ def run(tmp_path: Path, perwatt: Perwatt, *changes: str) -> tuple[dict[str, Reco
     return records, done.out + done.err, tmp_path / done.run
 
 
+@pytest.mark.slow
 def test_rest_is_a_case_with_power_and_no_rate(tmp_path: Path, perwatt: Perwatt) -> None:
     records, said, folder = run(tmp_path, perwatt, "only=idle", "profile.warmup_s=0.02", "profile.window_s=0.2")
     (idle,) = records.values()
@@ -44,6 +45,7 @@ def test_rest_is_a_case_with_power_and_no_rate(tmp_path: Path, perwatt: Perwatt)
     assert "idle" in (folder / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_period_is_timed_and_its_work_is_that_of_its_slices(tmp_path: Path, perwatt: Perwatt) -> None:
     changes = ("only=pulse_cpu", "kernels.pulse_cpu.period_s=0.1", "kernels.pulse_cpu.buffer_bytes=64KiB")
     records, _, _ = run(tmp_path, perwatt, *changes, "profile.warmup_s=0.02", "profile.window_s=0.4")
@@ -57,6 +59,7 @@ def test_a_period_is_timed_and_its_work_is_that_of_its_slices(tmp_path: Path, pe
     assert pulse.rate == pytest.approx(m.work.flops / m.seconds.median)
 
 
+@pytest.mark.slow
 def test_rest_has_no_cache_to_be_flushed(tmp_path: Path, perwatt: Perwatt) -> None:
     (tmp_path / "trace.csv").write_text(TRACE)
     done = perwatt("run", "suite=power", *METERED, "only=idle", "+kernels.idle.cache=cold", "profile.window_s=0.1")

@@ -182,6 +182,7 @@ def test_a_run_killed_at_any_moment_is_finished_by_resume(tmp_path: Path, perwat
     assert len(load(run)) == 5
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_was_measured_and_reports_it(tmp_path: Path, perwatt: Perwatt) -> None:
     argv = [sys.executable, "-m", "perwatt.benchmarks.cli", *SMALL, "profile.window_s=1", "meter=none"]
     pipe = subprocess.PIPE
@@ -247,6 +248,7 @@ def test_a_rank_that_dies_or_hangs_ends_its_case_and_the_run_goes_on(tmp_path: P
     wait_until_gone(list(members.values()))
 
 
+@pytest.mark.slow
 def test_collectives_time_the_slowest_rank_and_keep_both_averages(tmp_path: Path) -> None:
     process = collective(tmp_path, *SHORT)
     _, err = process.communicate(timeout=90)
@@ -268,6 +270,7 @@ def test_collectives_time_the_slowest_rank_and_keep_both_averages(tmp_path: Path
     assert set(frame["rank"]) == {0, 1}
 
 
+@pytest.mark.slow
 def test_a_dtype_that_the_device_lacks_is_skipped_with_the_reason(tmp_path: Path, perwatt: Perwatt) -> None:
     done = perwatt(*SMALL, *SHORT, "kernels.matmul.dtype=[tf32,fp32]", "kernels.matmul.m=64", "meter=none")
     assert done.code == 0
@@ -314,6 +317,7 @@ def test_multirun_lands_in_one_folder_with_a_run_each(tmp_path: Path, perwatt: P
     assert perwatt("report", f"run={sweep.name}/0").code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.root
 def test_a_full_disk_is_told_and_what_was_measured_is_kept(tmp_path: Path, perwatt: Perwatt) -> None:
     disk = tmp_path / "disk"
@@ -350,6 +354,7 @@ def test_a_results_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Pat
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_stops_everything_at_once(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "perwatt.benchmarks.cli", *SMALL, "kernels.matmul.m=7000", "profile.window_s=60"]
     process = subprocess.Popen(

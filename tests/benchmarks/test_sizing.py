@@ -58,6 +58,7 @@ def test_no_word_of_the_pdf_passes_the_right_margin(size: Size, preset: str) -> 
     assert not over
 
 
+@pytest.mark.slow
 def test_from_the_shell_as_well(tmp_path: Path, perwatt: Perwatt) -> None:
     done = perwatt("size", *NODES, "out=here")
     assert (done.code, done.err) == (0, "")
@@ -96,6 +97,7 @@ def test_stopped_it_leaves_no_half_folder(
     assert "report:" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "why", "overrides", "said"),
     [

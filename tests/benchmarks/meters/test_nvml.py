@@ -211,6 +211,7 @@ def measured(library: Path, folder: Path, *overrides: str, **settings: object) -
     return record
 
 
+@pytest.mark.slow
 def test_a_real_run_on_the_cpu_beside_a_board(library: Path, tmp_path: Path) -> None:
     record = measured(library, tmp_path, w=321, gain=0.95, power_cap=0.5)
     assert record.measured is not None

@@ -56,6 +56,7 @@ def raised(groups: dict[int, Outcomes], ranks: int, name: str) -> tuple[str, str
 # -- overlap -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", RANKS)
 @pytest.mark.parametrize("operation", ["all_reduce", "all_gather", "reduce_scatter", "all_to_all"])
 def test_each_part_and_both_give_both_right_results(groups: dict[int, Outcomes], operation: str, ranks: int) -> None:

@@ -118,6 +118,7 @@ def test_a_unit_that_is_partly_in_step_counts_as_in_step() -> None:
     assert one.together(10, RACK, 0.9) == pytest.approx(0.9 * 1.20 * MEAN_W + alone.together(9, RACK, 1.0))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 400), st.sampled_from((0.0, 0.25, 1 / 3, 0.5, 0.9, 1.0)), st.floats(0, 1), st.floats(0.9, 1.0))
 def test_one_more_unit_never_draws_less(units: int, share: float, correlation: float, coincidence: float) -> None:
