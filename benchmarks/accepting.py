@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from perwatt.benchmarks import documents, folder
@@ -43,12 +42,8 @@ def accept(arguments: Sequence[str]) -> int:
 
 def criteria_named(text: str, directories: Sequence[str | Path] = ()) -> Criteria:
     """Criteria by the path of a YAML or by name, a user's before those that ship. BadRequest if there are none."""
-    shipped = files("perwatt.conf") / "criteria"
-    places = [*(path / f"{text}.yaml" for path in documents.folders(directories, "criteria")), shipped / f"{text}.yaml"]
-    if text.endswith((".yaml", ".yml")):
-        places = [Path(text)]
-    found = next((path for path in places if text and path.is_file()), None)
-    if found is None:
-        names = sorted(path.name.removesuffix(".yaml") for path in shipped.iterdir() if path.name.endswith(".yaml"))
-        raise BadRequest(f"criteria={text}: found no such file; choices: {', '.join(names)}, or FILE.yaml")
+    known = documents.among(directories, "criteria")
+    found = Path(text) if text.endswith((".yaml", ".yml")) else known.get(text)
+    if found is None or not found.is_file():
+        raise BadRequest(f"criteria={text}: found no such file; choices: {', '.join(sorted(known))}, or FILE.yaml")
     return from_plain(documents.read(found), str(found))

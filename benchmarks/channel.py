@@ -7,6 +7,7 @@ and a secret in a file that only its owner may read; whoever connects without th
 
 from __future__ import annotations
 
+import hmac
 import json
 import os
 import secrets
@@ -60,6 +61,11 @@ class Line:
     def close(self) -> None:
         """Hang up."""
         self.connection.close()
+
+
+def knows(message: Message, secret: str) -> bool:
+    """Whether these first words have the secret."""
+    return hmac.compare_digest(str(message.get("secret", "")), secret)
 
 
 def listen(path: Path) -> socket.socket:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import hmac
 import os
 import random
 import selectors
@@ -27,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from perwatt.benchmarks.channel import VARIABLE, Line, Message, listen, listen_on_network
+from perwatt.benchmarks.channel import VARIABLE, Line, Message, knows, listen, listen_on_network
 from perwatt.benchmarks.launch.job import Job, Launcher
 from perwatt.benchmarks.launch.start import start
 from perwatt.benchmarks.task import Answer, Task
@@ -150,8 +149,7 @@ class Crew:
         except (OSError, ValueError):
             return None
         line.connection.settimeout(None)
-        known = hello is not None and hmac.compare_digest(str(hello.get("secret", "")), self._secret)
-        return hello if known else None
+        return hello if hello is not None and knows(hello, self._secret) else None
 
     def _still_starting(self, what: str, waiting: set[int] | None = None) -> None:
         assert self._process is not None

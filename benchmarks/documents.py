@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterable
+from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,12 @@ def read(path: Traversable) -> Any:
 def folders(directories: Iterable[str | Path], name: str) -> list[Path]:
     """The folders called ``name`` in the user's directories: those that there are."""
     return [folder for d in directories if (folder := Path(d) / name).is_dir()]
+
+
+def among(directories: Iterable[str | Path], name: str) -> dict[str, Traversable]:
+    """The files that ship in conf/``name``, by their names without .yaml; a user's replace those of the same name."""
+    places = [files("perwatt.conf") / name, *folders(directories, name)]
+    return {p.name.removesuffix(".yaml"): p for place in places for p in place.iterdir() if p.name.endswith(".yaml")}
 
 
 @functools.lru_cache(maxsize=256)

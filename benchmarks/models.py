@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -48,10 +46,7 @@ def _shapes(value: Any, where: str, directories: list[Path]) -> Any:
 
 def load(name: str, where: str, directories: Iterable[Path] = ()) -> dict[str, Any]:
     """The shape in the file called ``name``; BadRequest with the choices if there is none."""
-    found: dict[str, Traversable] = {}
-    for directory in (files("perwatt.conf"), *directories):
-        if (place := directory / "model").is_dir():
-            found |= {p.name.removesuffix(".yaml"): p for p in place.iterdir() if p.name.endswith(".yaml")}
+    found = documents.among(directories, "model")
     if name not in found:
         near = difflib.get_close_matches(name, found, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""

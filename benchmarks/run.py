@@ -44,7 +44,6 @@ class Leader:
         self.config, self.plan, self.run, self.directories = config, plan, run, directories
         self.tally = Tally()
         self.kind = ""  # cpu, cuda or xpu, once the first rank has looked
-        self._hosts: tuple[str, ...] = ()  # over which groups are spread; empty: this machine
         self._crews: dict[int, Crew] = {}
         self._unstartable: dict[int, Lost] = {}
         self._todo: list[Planned] = []
@@ -194,8 +193,7 @@ class Leader:
         if key not in self._crews:
             launcher, size = (self._launcher, 1) if key >= 0 else (self.plan.launcher, -key)
             meters, logs = self.config["meter"], str(self.run.resolve())
-            hosts = () if key >= 0 else self._hosts
-            crew = Crew(launcher, size, self.config["device"], max(key, 0), meters, want_environment, logs, hosts)
+            crew = Crew(launcher, size, self.config["device"], max(key, 0), meters, want_environment, logs)
             self._crews[key] = crew
             self.stop.crews.append(crew)
             try:
@@ -213,9 +211,12 @@ class Leader:
 
     def _drop(self, key: int, kill: bool = False) -> None:
         if (crew := self._crews.pop(key, None)) is not None:
-            if crew in self.stop.crews:
-                self.stop.crews.remove(crew)
-            crew.close(kill)
+            self._dismiss(crew, kill)
+
+    def _dismiss(self, crew: Crew, kill: bool) -> None:
+        if crew in self.stop.crews:
+            self.stop.crews.remove(crew)
+        crew.close(kill)
 
     def _lose(self, key: int, lost: Lost) -> tuple[Device, Outcome, tuple[str, ...], bool]:
         self._drop(key, kill=True)

@@ -57,6 +57,7 @@ class GroupLeader(Leader):
         super().__init__(config, plan, run, directories)
         self.grouping: Grouping = from_config(config["groups"])
         self.per_host: int | None = None  # until it is known
+        self._hosts: tuple[str, ...] = ()  # in the launcher's order
         self._writing = threading.Lock()
         self._reached: set[str] = set()
         self._unreached: defaultdict[str, int] = defaultdict(int)
@@ -165,11 +166,6 @@ class GroupLeader(Leader):
         with self._writing:
             self._reached.update(group.hosts)
         return crew
-
-    def _dismiss(self, crew: Crew, kill: bool) -> None:
-        if crew in self.stop.crews:
-            self.stop.crews.remove(crew)
-        crew.close(kill)
 
     def _hopeless(self, group: Over) -> str:
         """Why a pair is not tried any more; empty if it is."""

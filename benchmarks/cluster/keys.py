@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -13,14 +13,19 @@ Made = TypeVar("Made")
 NAMED = {"bool": "true or false", "str": "text", "int": "a whole number", "float": "a number"}
 
 
+def refuse_unknown(config: Iterable[object], allowed: Collection[str], group: str) -> None:
+    """Raises BadRequest for a key that is not ``allowed``, with the one that was perhaps meant."""
+    for key in config:
+        if key not in allowed:
+            close = difflib.get_close_matches(str(key), allowed, 1)
+            hint = f", perhaps {close[0]}" if close else ""
+            raise BadRequest(f"{group}.{key}: unknown; allowed {', '.join(allowed)}{hint}")
+
+
 def build(of: type[Made], config: Mapping[str, Any], group: str) -> Made:
     """``of``, a dataclass of bool, str, int and float, from a plain configuration. Raises BadRequest naming the key."""
     types = {field.name: str(field.type) for field in fields(of)}  # type: ignore[arg-type]
-    for key in config:
-        if key not in types:
-            close = difflib.get_close_matches(str(key), types, 1)
-            hint = f", perhaps {close[0]}" if close else ""
-            raise BadRequest(f"{group}.{key}: unknown; allowed {', '.join(types)}{hint}")
+    refuse_unknown(config, types, group)
     for key, wanted in types.items():
         if key not in config:
             raise BadRequest(f"{group}.{key}: found nothing; allowed {', '.join(types)}")

@@ -7,7 +7,6 @@ line open: a node connects, asks and leaves, so that thousands need no more file
 from __future__ import annotations
 
 import contextlib
-import hmac
 import selectors
 import shutil
 import socket
@@ -17,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from perwatt.benchmarks.channel import Line, Message, listen_on_network
+from perwatt.benchmarks.channel import Line, Message, knows, listen_on_network
 from perwatt.benchmarks.cluster.clocks import Clocks
 
 VARIABLE = "PERWATT_REFERENCE"
@@ -94,7 +93,7 @@ class Reference(threading.Thread):
                 return
             for message in messages:
                 if line in self._strangers:
-                    if not hmac.compare_digest(str(message.get("secret", "")), self._secret):
+                    if not knows(message, self._secret):
                         self._hang_up(line)
                         return
                     del self._strangers[line]

@@ -5,12 +5,12 @@ A topology may describe more hosts than a run has; where it knows leaves or rack
 
 from __future__ import annotations
 
-import difflib
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from perwatt.benchmarks.cluster.keys import refuse_unknown
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.launch.slurm import ASK_S
 from perwatt.results.fleet.nodesets import expand
@@ -90,11 +90,7 @@ def from_config(config: Mapping[str, object], slurm: str = "") -> Topology:
 
     Raises BadRequest, in one line, for what it does not know, for empty groups and for hosts in two leaves or racks.
     """
-    for key in config:
-        if key not in KEYS:
-            close = difflib.get_close_matches(str(key), KEYS, 1)
-            hint = f", perhaps {close[0]}" if close else ""
-            raise BadRequest(f"topology.{key}: unknown; allowed {', '.join(KEYS)}{hint}")
+    refuse_unknown(config, KEYS, "topology")
     name, source = str(config.get("name", "topology")), config.get("source", "given")
     if source == "slurm":
         return from_slurm(slurm)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import time
 from collections.abc import Mapping
 
-from perwatt.benchmarks.launch.slurm import ALLOCATION, ASK_S, SIGNAL_S
+from perwatt.benchmarks.launch.slurm import ALLOCATION, SIGNAL_S, ask
 
 LEFT = "PERWATT_LEFT_S"  # told by the leader of a fleet to its nodes, so that not all of them ask Slurm
 END = "SLURM_JOB_END_TIME"  # Unix time; Slurm 23.02 and newer
@@ -24,10 +23,8 @@ def seconds_left(environment: Mapping[str, str] = os.environ) -> float | None:
             return float(environment[END]) - time.time()
         if ALLOCATION not in environment:
             return None
-        argv = ["squeue", "--noheader", f"--jobs={environment[ALLOCATION]}", "--format=%L"]
-        told = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=ASK_S).stdout
-        return parse(told.strip())
-    except (OSError, ValueError, subprocess.SubprocessError):
+        return parse(ask("squeue", "--noheader", f"--jobs={environment[ALLOCATION]}", "--format=%L").strip())
+    except ValueError:
         return None
 
 

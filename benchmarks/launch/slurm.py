@@ -97,9 +97,7 @@ class Slurm(Launcher):
     def absent(self, hosts: Sequence[str]) -> dict[str, str]:
         """What Slurm says of the nodes that it did not give."""
         try:
-            lines = _ask(
-                "sinfo", "--noheader", "--Node", f"--nodes={','.join(hosts)}", "--format=%N|%T|%E"
-            ).splitlines()
+            lines = ask("sinfo", "--noheader", "--Node", f"--nodes={','.join(hosts)}", "--format=%N|%T|%E").splitlines()
         except ValueError as error:
             return dict.fromkeys(hosts, f"it is not in this allocation; {error}")
         states = {name: (state, why) for name, state, why in (line.split("|", 2) for line in lines)}
@@ -111,7 +109,7 @@ class Slurm(Launcher):
         return which("srun")
 
 
-def _ask(*argv: str) -> str:
+def ask(*argv: str) -> str:
     """What a command of Slurm's says. Raises ValueError if it does not."""
     try:
         return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=ASK_S).stdout
@@ -120,7 +118,7 @@ def _ask(*argv: str) -> str:
 
 
 def _names(nodes: str) -> tuple[str, ...]:
-    return tuple(_ask("scontrol", "show", "hostnames", nodes).split())
+    return tuple(ask("scontrol", "show", "hostnames", nodes).split())
 
 
 def _state(state: str, why: str) -> str:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -55,9 +55,7 @@ class Evidence:
         for name, part in chosen.groupby("file", sort=False, observed=True):
             with open(self.folder / str(name), "rb") as file:
                 for at, offset in zip(part.index, part["offset"], strict=True):
-                    file.seek(int(offset))
-                    record = decode(file.readline().rstrip(b"\n"), f"{name} at byte {offset}")
-                    out.append({"row": at, **figures(record)})
+                    out.append({"row": at, **figures(_at(file, int(offset), str(name)))})
         found = pd.DataFrame(out).set_index("row").reindex(chosen.index)
         return pd.concat([chosen.drop(columns=[c for c in found if c in chosen]), found], axis=1)
 
@@ -96,15 +94,15 @@ def _merged(fleet: merge.Fleet, run: Path) -> Evidence:
     if len(rows):  # one record tells which hardware the fleet is of: screening holds the nodes against each other
         first = rows[rows["scope"] == "device"].head(1)
         for name, offset in zip(first["file"], first["offset"], strict=True):
-            record = _at(run / str(name), int(offset))
+            with open(path := run / str(name), "rb") as file:
+                record = _at(file, int(offset), str(path))
             targets.add(record.target.name if record.target else "")
     return Evidence(rows, lost, frozenset(targets), run)
 
 
-def _at(path: Path, offset: int) -> Record:
-    with open(path, "rb") as file:
-        file.seek(offset)
-        return decode(file.readline().rstrip(b"\n"), f"{path} at byte {offset}")
+def _at(file: BinaryIO, offset: int, where: str) -> Record:
+    file.seek(offset)
+    return decode(file.readline().rstrip(b"\n"), f"{where} at byte {offset}")
 
 
 def _row(record: Record) -> dict[str, object]:

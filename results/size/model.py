@@ -79,12 +79,12 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
         dominant = drivers(
             DRIVEN, known, values, drawn_lines, lambda rows: evaluate(request, weather, rows).sheet.values()
         )
-    installed_w = sum(entry.units * entry.system.nameplate_w.mode for entry in request.fleet)
-    lines = (*marked(point.sheet.lines(found), request.site), *_duties(request, point.sheet, installed_w))
+    lines = (*marked(point.sheet.lines(found), request.site), *_duties(request, point.sheet))
     at = point.sheet.values()
     failing = tuple(finding.remedied for finding in point.failing)
     told = tuple(finding.text for finding in point.facility.warnings)
-    small = doubted(request.site, installed_w, float(np.asarray(at["kpi.pue"])))
+    units_w = sum(entry.units * entry.system.nameplate_w.mode for entry in request.fleet)
+    small = doubted(request.site, units_w, float(np.asarray(at["kpi.pue"])))
     return Sizing(
         schema=SCHEMA,
         title=request.title,
@@ -102,7 +102,7 @@ def size(request: Request, weather: Weather, extra: tuple[Series, ...] = ()) -> 
     )
 
 
-def _duties(request: Request, sheet: Sheet, pdit_w: float) -> tuple[Line, ...]:
+def _duties(request: Request, sheet: Sheet) -> tuple[Line, ...]:
     """The rules that the site meets with every input at its likeliest."""
     at = {line.key: line.value for line in sheet.lines({})}
     rated_w, pue = at["power.site.recommended"], at["kpi.pue"]
