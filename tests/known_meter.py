@@ -20,7 +20,7 @@ class Known(Meter):
 
     def open(self, part: Part) -> Capabilities:
         self.zero = time.monotonic()
-        period_s = self.period_s or (1e-4 if self.kind == "energy" else 0.01)  # the counter is true at every moment
+        period_s = self.period_s or (1e-6 if self.kind == "energy" else 0.01)  # the counter is true at every moment
         return Capabilities(f"known_{self.kind}", self.kind, "node_ac", ("p",), period_s, 0.01, self.quantum, "D")
 
     def read(self) -> Reading:
