@@ -1,0 +1,215 @@
+"""What ``perwatt --help`` and ``perwatt COMMAND --help`` say. Texts alone: nothing is imported for them."""
+
+from __future__ import annotations
+
+PERWATT = """\
+perwatt: throughput per watt of AI-factory hardware.
+
+  perwatt run suite=smoke            measure what is here: GPUs, or the CPU     (about a minute)
+  perwatt report run=latest          the results of a run again, in any format
+  perwatt merge run=RUN              what many nodes wrote made one: tables, and who is missing
+  perwatt launch show launcher=slurm what would be started on each node; for launcher=k8s the manifest
+  perwatt doctor                     what can be measured here, and how to enable the rest
+
+  perwatt accept criteria=NAME       a run or a fleet held against criteria: PASS, FAIL, INCONCLUSIVE, MISSING
+
+  perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
+
+  perwatt size preset=gefion         breakers, cooling, PUE, water of a site, from measured power or published facts
+
+  perwatt kernels inspect            what the Triton kernels compile to, for GPUs that need not be here
+  perwatt tune                       look for faster configurations of them on the GPU that is
+
+  perwatt run --help                 suites, profiles, how to choose and change what is measured
+  perwatt COMMAND --help             the same for the others
+  perwatt --version
+
+A run leaves a folder under results/runs/ with its configuration, environment, records (one JSON line a case),
+telemetry (every sample) and report.html. The last line on stdout is one line of JSON.
+
+exit codes: 0 done   1 a case failed, or a gate   2 the request was wrong   3 nothing could be measured   4 not decided
+            130 interrupted
+"""
+
+RUN = """\
+perwatt run [suite=NAME] [KEY=VALUE ...] [--dry-run]: measure, and leave a run folder.
+
+what     suite=smoke        a minute: does everything work, roughly how fast       (the default)
+         suite=quick        a wide sweep, 5 x 10 s a case
+         suite=standard     5 x 60 s a case: throughput per watt that may be quoted
+         suite=acceptance   what a delivered node must show; at most 4 hours
+         suite=maf | taf    the best of 64 shapes, and ten fixed ones: scores to compare vendors by
+         suite=triton       our own kernels beside the vendor's library
+         suite=power        what it draws: at rest, each pipe alone, memory, all at once, in a period
+         suite=matmul | attention | memory | collectives      one kind of kernel, to be bent to your wish
+         suite=step         a user's day: training, prefill and decoding on layers of published models
+         suite=communication   algorithms asked for, symmetric memory, overlap with a product, experts' tokens
+         only=matmul        only the cases that match (a pattern or a list: kernel, entry or 'kernel label')
+change   kernels.matmul.dtype=[fp32,bf16] kernels.matmul.m=[1024,4096]       a list is an axis
+         kernels.matmul.init=zeros      profile=quick      stopping=stdrel stopping.max_noise=0.01
+where    device=cpu | cuda | xpu       devices=first | all | [0,3]       launcher.ranks=4
+nodes    launcher=slurm launcher.nodes=64 (a job of its own; or inside salloc --no-kill)
+         launcher=ssh launcher.hosts='n[001-064]'   launcher=mpi launcher.hosts=[a,b]   each node alone first, in
+         RUN/nodes/HOST; then collectives over those that passed, each leaf and rack of a topology=slurm | mine, and
+         pairs (groups.pairs=false: none): RUN/groups.json, passing_nodes.txt, failing_nodes.txt, drain.sh.
+         Clocks are compared, and all begin at once: clocks.limit_s, clocks.beyond=warn, clocks.start_wait_s=60
+meters   meter=auto | none | rapl | nvml | ...      several side by side: meter=[nvml,redfish]      `perwatt meter list`
+target   target=auto | h100_sxm | ...  datasheet peaks to lay the results beside
+
+--dry-run                        print the cases, how long they will take and what would be started; start nothing
+perwatt run resume=RUN           finish a run that was interrupted or killed, with its own configuration
+perwatt run --cfg job            print the composed configuration
+perwatt run --multirun profile.window_s=0.5,2     several runs, in one folder under results/runs/
+perwatt run --config-dir DIR     add your own YAML: DIR/suite/mine.yaml is then suite=mine
+allow_failed=true                exit 0 although a case failed
+Ctrl-C stops after the current sample and reports what there is; a second one stops at once.
+"""
+
+REPORT = """\
+perwatt report run=RUN [format=FORMAT]: show a run's results again.
+
+run      a run folder, an id under results/runs, or latest
+format   console (default), html (writes report.html into the run folder), markdown, csv, json
+"""
+
+MERGE = """\
+perwatt merge run=RUN | runs=[A,B]: the records of all nodes of a fleet made one, in RUN/merged.
+
+run      a run folder of several nodes, an id under results/runs, or latest
+runs     the same fleet's folders from several allocations, merged into the first one's; of a case the latest counts
+meter    whose power is summed (the meter that most nodes have); power is of the first folder's nodes
+step_s   over how many seconds power is averaged before it is summed (the slowest meter's period)
+
+index.parquet     a row a record, with the file and the byte where it lies
+cases.parquet     each test over all devices: count, median, MAD, percentiles, and the devices at both ends
+devices.parquet   each device: cases measured, failed, skipped, missing
+merged.json       MISSING hosts and devices and DAMAGED lines, which are also printed; neither stops the merge
+device_power.parquet  each device's power: exact percentiles, and the greatest mean over any second
+power.parquet     all devices' power together over time, on the leader's clock, with how many of them are in it
+power.json        its highest and mean, coincidence (highest sum over the sum of the highest), ramps over 0.1 to 60 s,
+                  and who has no part in it and why: NO POWER lines say so too, and nobody counts as 0 W
+start.json        when each node's first window began after the moment that all agreed on: START lines give the skew
+
+Repeat it at will: the same records give the same files. In Python: perwatt.results.fleet.merge.load(RUN)
+"""
+
+LAUNCH = """\
+perwatt launch show launcher=NAME [KEY=VALUE ...]: what `perwatt run` with the same keys would start, as lines of a
+shell. Nothing is started; `perwatt run ... --dry-run` prints the cases and their time as well.
+
+launcher=inline | torchrun                         the processes of this machine
+launcher=slurm                                     in an allocation: srun; outside, with launcher.nodes=N: sbatch
+launcher=ssh launcher.hosts='n[001-064]'           ClusterShell's clush, one ssh a host
+launcher=mpi launcher.hosts=[a,b]                  mpirun; launcher.flavour=openmpi | mpich
+launcher=k8s launcher.nodes=N launcher.image=IMAGE the documents for Kubernetes (1.33 or newer) and nothing else:
+         perwatt launch show suite=acceptance launcher=k8s launcher.nodes=4 launcher.image=REGISTRY/IMAGE |
+           kubectl apply -f -
+         An indexed Job of one pod a node with its headless Service. Its first pod leads, over ssh, once the others
+         answer. Before: a claim that all pods may write (launcher.claim) and a key (launcher.secret):
+           ssh-keygen -t ed25519 -N '' -f id
+           kubectl create secret generic perwatt-ssh --from-file=id --from-file=id.pub
+         launcher.gpu=amd.com/gpu launcher.gpus=8 '+launcher.resources={rdma/ib: 1}' launcher.namespace=NAME
+         +launcher.environment.NCCL_SOCKET_IFNAME=eth0 +launcher.node_selector.pool=gpu
+config_dir=DIR                                     your own YAML: DIR/launcher/mine.yaml is then launcher=mine
+"""
+
+ACCEPT = """\
+perwatt accept [run=RUN] criteria=NAME | criteria=FILE.yaml: hold a run, or a merged fleet, against criteria. Reads
+records only, and needs no GPU.
+
+run        a run folder, an id under results/runs, or latest; of several nodes after `perwatt merge`
+criteria   a100 h100 h200 b200 mi300x mi355x: starting points from published measured values, to be made your own;
+           fleet: any hardware against the rest of its own fleet; or a file (conf/criteria shows how they look)
+out        where verdict.json, devices.csv, findings.csv, summary.md and junit.xml go (RUN/accept)
+
+Every device, node and group gets PASS, FAIL, INCONCLUSIVE (the uncertainty reaches over the limit, the window was not
+valid, nothing was metered) or MISSING, with numbers, limit, source, the plausible cause and what to do next. What
+is too good to be true fails. Waivers are part of the criteria, and shown.
+
+exit codes: 0 all passed   1 FAIL   2 the request was wrong   4 INCONCLUSIVE or MISSING, and no FAIL
+"""
+
+DOCTOR = """\
+perwatt doctor [--measure-peaks]: devices, meters and launchers found here, why each missing one is missing, and what
+would enable it.
+
+--measure-peaks   also measure what this CPU's registers can do (fused multiply-add, all cores): the limit that CPU
+                  results are laid beside. Needs a C compiler; takes some seconds.
+KEY=VALUE         as for `perwatt run`: doctor meter=rapl meter.rapl.root=/mnt/powercap
+"""
+
+METER = """\
+perwatt meter list|watch|characterise|import: the power meters.
+
+list [format=json]        each configured meter: what it encloses, how often it is renewed, its class and accuracy, what
+                          a reading costs, what it says now; or why it is missing and what would enable it
+watch [seconds=N] [interval_s=1]      power now, least, mean and most, live; Ctrl-C ends it
+characterise [quick=true] [reference=METER]
+                          switch a load on this device and find the sensor's period, delay, rise, averaging, the part
+                          of the time in which it looks, and counter against poll on steady load, steps and waves; of
+                          a meter behind a network, how late it is. Kept for this board and used from then on (in
+                          $PERWATT_METERS_DIR or ~/.config/perwatt/meters). With a better meter open beside it
+                          (reference=modbus_power meter=[nvml,modbus_sdm630]) the sensor's gain is calibrated too
+import run=RUN file=LOG format=spec|mlperf|csv boundary=node_ac [offset_s=S] [align=auto]
+                          add a wall meter's own log to a run: PTDaemon's spl.txt, an MLPerf node log, or a CSV with
+                          time and power_w; placed by the clocks, checked against the run's own power
+
+KEY=VALUE chooses the meters as for `perwatt run`: meter=nvml, meter=[rapl,redfish], meter.rapl.root=/mnt/powercap
+"""
+
+KERNELS = """\
+perwatt kernels inspect [target=NAME] [suite=triton] [KEY=VALUE ...]: compile Triton kernels for GPUs that need not be
+here, and show registers, spills, shared memory, warps, occupancy, the instructions of the main loop and which floor
+binds it: tensor cores, issue slots or memory. Needs perwatt[triton], and no GPU.
+
+target=h100_sxm | mi300x | ...   for one target, with its memory floor
+architecture=[sm_90,gfx942]      for architectures; all of them if neither is given (some minutes)
+suite=NAME only=PATTERN          the cases, as for `perwatt run`; kernels.matmul.m=[4096,16384]: a list is an axis
+config_dir=DIR                   tables of your own: DIR/triton/sm_90.yaml, DIR/tuned/h100_sxm.yaml
+format=table | json              json: everything, every loop
+jobs=N                           processes side by side; one a core unless given
+"""
+
+TUNE = """\
+perwatt tune [suite=triton] [only=PATTERN] [KEY=VALUE ...]: look for faster configurations of the Triton kernels on the
+GPU at hand, and write what was found to conf/tuned/TARGET.yaml. Without it the shipped tables hold; nothing is ever
+tuned unasked.
+
+only='matmul bf16*'              the cases, as for `perwatt run`; the configuration holds for exactly their shapes
+objective=rate | per_watt        what is better: less time, or less energy (then windows are longer)
+candidates=60                    the most that are tried for one case; each is checked against float64, then timed
+out=DIR                          where tuned/TARGET.yaml goes (conf); use it by `perwatt run --config-dir DIR`
+config_dir=DIR                   begin from tables of your own
+"""
+
+SIZE = """\
+perwatt size system=NAME nodes=N site=NAME [run=RUN | trace=FILE] [KEY=VALUE ...]: from measured power to what an
+electrical and a mechanical engineer need: power level by level, breakers, redundancy, cooling, the year's PUE and
+water, transients, EU key figures, each with its band and what it rests on. Needs perwatt[sizing], and no GPU.
+
+perwatt size preset=gefion | gigafactory | aarhus     whole cases on published facts: nothing measured, and marked so
+perwatt size system=dgx_b200 nodes=64 site=copenhagen run=latest            power from a run of `perwatt run`
+perwatt size system=sr780a_b200 nodes=64 trace=node_0.txt                   or from a trace: CSV, Parquet, MLPerf node
+                                                                            logs, spl.txt, Prometheus
+perwatt size limit_mw=20 site=copenhagen systems=[dgx_h100,dgx_b200]        the other way round: most work in 20 MW
+
+system   dgx_a100 dgx_h100 dgx_h200 dgx_b200 dgx_b300 hgx_* gb200_nvl72 gb300_nvl72 mi300x_node mi355x_node gaudi3_node
+         sr780a_b200; DIR/system/mine.yaml with --config-dir DIR adds one
+site     copenhagen billund odum karup helsinki stockholm granada phoenix; site.climate=FILE.epw takes any other weather
+class    size_class=midsize: losses and cooling of colocation and midsize halls beneath the site; else hyperscale's
+fleet    fleet=[{system: dgx_h100, units: 100, mix: training}, {system: dgx_b200, units: 50, mix: inference}]
+growth   phases=[{name: first, units: {dgx_h100: 64}}, {name: whole, units: {dgx_h100: 191}}]
+change   site.electrical.ups_topology=2N site.electrical.ups_efficiency=0.96 site.cooling.plant=tower per_rack=2
+         every figure may be one number (exact) or {mode: , min: , max: , unit: , source: }; changed in part and
+         without a source of its own it is yours: "given", source "the request"
+cap      cap_w=8000 of a unit: below its nameplate only if the trace or run shows that it was reached and held
+trace    columns='{time: t_s, power: node_w, unit: t_s, start: 2026-01-31}'       what a table does not say itself
+         gaps=leave_out takes one whose clock jumps ahead, by more than 3 readings and 5 s, and leaves that out
+beside   compare_site=phoenix compare_changes='{cooling: {plant: tower}}'
+draws    draws=10000 seed=0: every range at once; bands are 5 to 95 %. draws=0: the likeliest values alone
+out      out=results/sizings: a new folder there with report.html, report.pdf, sizing.xlsx, sizing.json, lines.csv,
+         inputs.csv, series.csv, flows.csv, beside.csv, eed.csv (the EU's form); out=null: only what is printed
+
+exit codes: 0 sized   2 wrong request, or a site that cannot hold it: one line on stderr says what, or which level, by
+how much, and the key to change (the report of such a site is written all the same)
+"""
