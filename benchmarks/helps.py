@@ -85,7 +85,9 @@ cases.parquet     each test over all devices: count, median, MAD, percentiles, a
 devices.parquet   each device: cases measured, failed, skipped, missing
 merged.json       MISSING hosts and devices and DAMAGED lines, which are also printed; neither stops the merge
 device_power.parquet  each device's power: exact percentiles, and the greatest mean over any second
-power.parquet     all devices' power together over time, on the leader's clock, with how many of them are in it
+power.parquet     all devices' power together over time, on the leader's clock, with how many devices on how many nodes
+                  are in it at each moment, and the least and the greatest node's. A node that was killed counts until
+                  its last reading
 power.json        its highest and mean, coincidence (highest sum over the sum of the highest), ramps over 0.1 to 60 s,
                   and who has no part in it and why: NO POWER lines say so too, and nobody counts as 0 W
 start.json        when each node's first window began after the moment that all agreed on: START lines give the skew

@@ -66,14 +66,22 @@ def write_part(run: Path, case: str, rank: int, series: dict[str, dict[str, npt.
         _write(pa.concat_tables(tables), parts / f"{case}.{rank}.parquet")
 
 
-def _read(run: Path) -> pa.Table | None:
-    """Folded file and parts as one table; parts replace what the folded file says of their cases."""
+def _read(run: Path, damaged: dict[str, str] | None = None) -> pa.Table | None:
+    """Folded file and parts as one table; parts replace what the folded file says of their cases. ``damaged`` takes the
+    parts that cannot be read, which are an error without it."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    # ParquetFile, not read_table: a single file, no data set discovery, no extra thread pool at start-up
-    parts = [pq.ParquetFile(p).read() for p in sorted((run / PARTS).glob("*.parquet"))]
+    parts = []
+    for path in sorted((run / PARTS).glob("*.parquet")):
+        try:
+            # ParquetFile, not read_table: a single file, no data set discovery, no extra thread pool at start-up
+            parts.append(pq.ParquetFile(path).read())
+        except (OSError, pa.ArrowException) as error:
+            if damaged is None:
+                raise
+            damaged[path.name] = str(error).splitlines()[0]
     tables = list(parts)
     if (run / TELEMETRY).is_file():
         folded = pq.ParquetFile(run / TELEMETRY).read()
@@ -93,6 +101,14 @@ def fold(run: Path) -> Path | None:
         _write(table.sort_by([(name, "ascending") for name in SORTED_BY]), run / TELEMETRY)
     shutil.rmtree(run / PARTS)
     return run / TELEMETRY if table is not None else None
+
+
+def unfolded(run: Path) -> tuple[pa.Table | None, dict[str, str]]:
+    """All samples of a run that was killed before it folded its parts, sorted as the file would be; and by name the
+    parts that cannot be read, with the reason: one that the kill damaged takes none of the others with it."""
+    damaged: dict[str, str] = {}
+    table = _read(run, damaged)
+    return None if table is None else table.sort_by([(name, "ascending") for name in SORTED_BY]), damaged
 
 
 def load(run: Path) -> pd.DataFrame | None:

@@ -24,10 +24,13 @@ def write_node(
     offset_s: float | None = 0.0,
     uncertainty_s: float = 0.001,
     series: str = "power_w:nvml",
+    cases: int = 1,
+    killed: bool = False,
 ) -> Path:
     """A node's folder: device by device its ``powers`` in W, polled every ``period_s`` from ``begins_s`` after a
     common moment on. Its UTC is ``offset_s`` fast, which was found out (None: nobody looked), and its monotonic clock
-    is like no other's."""
+    is like no other's. What it drew was taken in so many ``cases``. ``killed``: it had no time to fold its parts, nor
+    to look at its clocks again."""
     node = run / "nodes" / host
     node.mkdir(parents=True)
     boot_ns = (sum(host.encode()) * 7919 % 10_000) * 10**9
@@ -35,14 +38,20 @@ def write_node(
     longest = max(map(len, powers), default=0)
     for device, power_w in enumerate(powers):
         t_ns = boot_ns + round(begins_s * 1e9) + np.round(np.arange(len(power_w)) * period_s * 1e9).astype(np.int64)
-        none = np.full(len(power_w), -1)
-        write_part(node, "k", device, {series: {"t_ns": t_ns, "value": power_w, "repetition": none, "n": none + 1}})
-    fold(node)
+        for case, mine in enumerate(np.array_split(np.arange(len(power_w)), cases)):
+            none = np.full(len(mine), -1)
+            columns = {"t_ns": t_ns[mine], "value": power_w[mine], "repetition": none, "n": none + 1}
+            # keys are digests: their order is not that in which cases were measured
+            write_part(node, f"k{cases - case}", device, {series: columns})
+    if not killed:
+        fold(node)
     end_ns = round((begins_s + longest * period_s) * 1e9)
     pairs = {
         "start": {"mono_ns": boot_ns, "utc_ns": UTC_NS + fast_ns},
         "end": {"mono_ns": boot_ns + end_ns, "utc_ns": UTC_NS + fast_ns + end_ns},
     }
+    if killed:
+        del pairs["end"]
     if offset_s is not None:
         both = ((one["mono_ns"], one["utc_ns"]) for one in pairs.values())
         trip_ns = round(uncertainty_s * 2e9)

@@ -19,10 +19,9 @@ from typing import Any
 
 from perwatt.benchmarks.cluster.comparing import comparer
 from perwatt.benchmarks.launch.ssh import HOST
-from perwatt.results.fleet.layout import NODES
+from perwatt.results.fleet.layout import ALIVE, NODES
 from perwatt.results.store import write_atomically
 
-ALIVE = "alive.json"
 STOP = "stop"  # beside the nodes' folder: the leader asks every node to stop; no launcher carries a signal everywhere
 BEAT_S = 2.0
 # By which name this machine was asked for, where the launcher says so.

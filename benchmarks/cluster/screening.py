@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from perwatt.benchmarks.cluster.clocks import Clocks
-from perwatt.benchmarks.cluster.node import ALIVE, STOP
+from perwatt.benchmarks.cluster.node import STOP
 from perwatt.benchmarks.launch.allocation import LEFT, seconds_left
 from perwatt.benchmarks.launch.job import Job, Launcher
 from perwatt.benchmarks.launch.start import start
 from perwatt.results.fleet.clocks import Compared, compared
-from perwatt.results.fleet.layout import NODES
+from perwatt.results.fleet.layout import ALIVE, NODES
 from perwatt.results.record import Failed
 from perwatt.results.run import ENVIRONMENT
 from perwatt.results.store import latest, load

@@ -4,7 +4,8 @@ A node compares its clocks with the leader's now and then and keeps what it foun
 quickest of some exchanges of messages: the leader looked at its clock at some time between question and answer, so that
 half the round trip bounds the error, whatever the two ways took (RFC 5905, section 8). In between clocks are taken to
 drift evenly; before the first and after the last one they are not known to do better than ``STEP_PPM``, the most by
-which a kernel slews a clock. A node that compared nothing is taken by its own UTC, with an uncertainty that is unknown.
+which a kernel slews a clock. A node that compared nothing is taken by its own UTC, with an uncertainty that is unknown;
+of one that was killed its last sign of life stands for the end.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from perwatt.results.fleet.layout import CLOCK
+from perwatt.results.fleet.layout import ALIVE, CLOCK
 from perwatt.results.run import ENVIRONMENT
 from perwatt.results.traces.clocks import STEP_PPM, ClockPair, RunClock, several
 from perwatt.results.traces.trace import Stamps
@@ -91,8 +92,8 @@ class NodeClock:
 
 
 def clock(node: Path) -> NodeClock | None:
-    """The clock of a node by its folder; None where it compared nothing and left no two pairs of stamps of its own: it
-    cannot be laid beside others'. Raises ValueError for files that cannot be read."""
+    """The clock of a node by its folder; None where it compared nothing and left no stamps of its own: it cannot be
+    laid beside others'. Raises ValueError for files that cannot be read."""
     found = compared(node)
     if found.comparisons:
         each = found.comparisons
@@ -104,7 +105,8 @@ def clock(node: Path) -> NodeClock | None:
     path = node / ENVIRONMENT
     try:
         own = json.loads(path.read_text()).get("clock", {})
-        pairs = tuple(ClockPair(int(own[when]["mono_ns"]), int(own[when]["utc_ns"])) for when in ("start", "end"))
+        first = ClockPair(int(own["start"]["mono_ns"]), int(own["start"]["utc_ns"]))
+        end = ClockPair(int(own["end"]["mono_ns"]), int(own["end"]["utc_ns"])) if "end" in own else _alive(node)
         reason = several(own)
     except (FileNotFoundError, KeyError):
         return None
@@ -112,9 +114,30 @@ def clock(node: Path) -> NodeClock | None:
         raise ValueError(
             f"{path}: found no clock that can be read ({error}); allowed pairs of mono_ns, utc_ns"
         ) from None
+    pairs = (first, end) if end and end.mono_ns > first.mono_ns else (first,)
     jumps = _jumps(pairs)
     stepped = f"its UTC was stepped by {jumps[0]:.3g} s during its run" if jumps else ""
     return NodeClock(pairs, None, reason or stepped)
+
+
+def _alive(node: Path) -> ClockPair | None:
+    """The clocks of a node at its last sign of life; None where it gave none that can be read."""
+    try:
+        found = json.loads((node / ALIVE).read_text())
+        return ClockPair(int(found["mono_ns"]), int(found["utc_ns"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def ended(node: Path) -> bool:
+    """Whether the run of this node came to its end: it stamped its clocks then. One that was killed did not, nor has
+    one that is still at work."""
+    try:
+        own = json.loads((node / ENVIRONMENT).read_text()).get("clock", {})
+        allocations = own.get("allocations") or [own]
+        return "end" in allocations[-1]
+    except (OSError, ValueError, TypeError, AttributeError):
+        return False
 
 
 def _jumps(pairs: Sequence[ClockPair], slack_s: float = 0.0) -> list[float]:

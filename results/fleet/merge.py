@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from perwatt.results.fleet.layout import FLEET, MERGED, NODES
+from perwatt.results.fleet.layout import COPY, FLEET, MERGED, NODES
 from perwatt.results.fleet.missing import missing
 from perwatt.results.fleet.rows import Found, Host, Source, read, schema
 from perwatt.results.fleet.summary import cases, devices
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 INDEX, CASES, DEVICES, SUMMARY = "index.parquet", "cases.parquet", "devices.parquet", "merged.json"
-COPY = ".copy"  # of a node's folder, beside it
 HOSTS_A_TASK = 64
 
 

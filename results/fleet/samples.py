@@ -1,4 +1,7 @@
-"""What one meter said of each device of a node, in order of time, on the monotonic clock that the node stamps by."""
+"""What one meter said of each device of a node, in order of time, on the monotonic clock that the node stamps by.
+
+Of a node that was killed, or lost its power, the parts count that it had written: all cases but the one that it was at.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from perwatt.results.energy import slopes
-from perwatt.results.fleet.layout import NODES
-from perwatt.results.telemetry import TELEMETRY
+from perwatt.results.fleet.layout import COPY, NODES
+from perwatt.results.telemetry import PARTS, TELEMETRY, unfolded
 from perwatt.results.traces.trace import Stamps
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ def series(node: Path) -> dict[str, int]:
     """
     import pyarrow.compute as pc
 
-    table = _table(node / TELEMETRY, ["series"])
+    table = _table(node, ["series"])
     if table is None:
         return {}
     counts = ((str(one["values"]), int(one["counts"])) for one in pc.value_counts(table.column(0)).to_pylist())
@@ -54,7 +57,7 @@ def read(node: Path, name: str, stamps: bool = True) -> Iterator[Samples]:
     Raises ValueError for a file that cannot be read.
     """
     stamps = stamps or name.startswith(COUNTER)
-    table = _table(node / TELEMETRY, ["series", "rank", "value", *(["t_ns"] if stamps else [])])
+    table = _table(node, ["series", "rank", "value", *(["t_ns"] if stamps else [])])
     if table is None:
         return
     mine = _of_series(table, name)
@@ -71,11 +74,32 @@ def read(node: Path, name: str, stamps: bool = True) -> Iterator[Samples]:
         yield _samples(int(rank[first]), t_ns[first:last], value[first:last], name, stamps)
 
 
-def _table(path: Path, columns: list[str]) -> pa.Table | None:
-    """Columns of a telemetry file, None where there is none. Raises ValueError for one that cannot be read."""
+def damaged(node: Path) -> dict[str, str]:
+    """By name the parts of a killed node that cannot be read, with the reason. Raises ValueError as :func:`read`."""
+    return _unfolded(node)[1] if (node / PARTS).is_dir() else {}
+
+
+def _unfolded(node: Path) -> tuple[pa.Table | None, dict[str, str]]:
+    import pyarrow as pa
+
+    try:
+        return unfolded(node)
+    except (OSError, pa.ArrowException) as error:
+        raise ValueError(f"{node}: not readable as perwatt's telemetry ({str(error).splitlines()[0]})") from None
+
+
+def _table(node: Path, columns: list[str]) -> pa.Table | None:
+    """Columns of a node's telemetry, None where there is none. Raises ValueError for one that cannot be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if (node / PARTS).is_dir():
+        table, _ = _unfolded(node)
+        if table is None:
+            return None
+        table = table.select(columns)
+        return table.set_column(0, "series", table.column("series").dictionary_encode())
+    path = node / TELEMETRY
     try:
         with pq.ParquetFile(path, read_dictionary=["series"]) as file:
             return file.read(columns).select(columns)
@@ -111,5 +135,8 @@ def _samples(device: int, t_ns: Stamps, value: Floats, name: str, stamps: bool) 
 
 
 def nodes(run: Path) -> dict[str, Path]:
-    """The folders of a fleet's nodes by host, in order of their names."""
-    return {path.name: path for path in sorted((run / NODES).iterdir()) if path.is_dir()}
+    """The folders of a fleet's nodes by host, in order of their names; a copy only of what is not there itself."""
+    found = {path.name: path for path in sorted((run / NODES).iterdir()) if path.is_dir()}
+    copies = {name: path for name, path in found.items() if name.endswith(COPY)}
+    own = {name: path for name, path in found.items() if name not in copies}
+    return dict(sorted(({name.removesuffix(COPY): path for name, path in copies.items()} | own).items()))

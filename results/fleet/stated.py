@@ -43,26 +43,38 @@ def _figures(of: Summed) -> dict[str, object]:
         "series": of.series,
         "step_s": of.step_s,
         "devices": of.devices,
+        "nodes": of.nodes,
+        "complete_s": len(of.complete) * of.step_s,
+        "known_s": len(of.frame) * of.step_s,
         "peak_w": of.peak_w,
         "mean_w": of.mean_w,
         "sum_of_peaks_w": of.sum_of_peaks_w,
         "coincidence": of.coincidence,
         "ramps": [ramp._asdict() for ramp in of.ramps],
         "reason": of.reason,
+        "known_peak": None if of.known_peak is None else of.known_peak._asdict(),
         "clock_s": of.clock_s,
         "unsynchronised": list(of.unsynchronised),
+        "cut_short_ns": of.cut_short,
         "missing": of.missing,
     }
 
 
 def _lines(of: Summed) -> list[str]:
-    lines = [f"POWER of {of.devices} devices by {of.series.partition(':')[2]}, means over {of.step_s:g} s"]
+    meter = of.series.partition(":")[2]
+    lines = [f"POWER of {of.devices} devices on {of.nodes} nodes by {meter}, means over {of.step_s:g} s"]
     if of.peak_w is None or of.mean_w is None or of.sum_of_peaks_w is None:
         lines.append(f"  no sum: {of.reason}")
     else:
         lines.append(f"  highest {of.peak_w / 1e3:.4g} kW, mean {of.mean_w / 1e3:.4g} kW")
         share = "" if of.coincidence is None else f", coincidence {of.coincidence:.3f}"
         lines.append(f"  each device's highest, added up {of.sum_of_peaks_w / 1e3:.4g} kW{share}")
+    if (peak := of.known_peak) is not None and len(of.complete) < len(of.frame):
+        known, whole = len(of.frame) * of.step_s, len(of.complete) * of.step_s
+        lines.append(
+            f"  all devices known for {whole:.4g} of {known:.4g} s; highest of what is known "
+            f"{peak.power_w / 1e3:.4g} kW, of {peak.devices} devices on {peak.nodes} nodes"
+        )
     for ramp in of.ramps:
         told = ramp.reason
         if ramp.up_w_s is not None and ramp.down_w_s is not None:
@@ -70,6 +82,10 @@ def _lines(of: Summed) -> list[str]:
         lines.append(f"  over {ramp.window_s:g} s: {told}")
     if of.unsynchronised:
         lines.append(f"  clocks as they are, nobody compared them: {_some(of.unsynchronised)}")
+    if of.cut_short:
+        first_ns = int(of.frame["t_ns"].iloc[0]) - of.step_s * 5e8
+        each = [f"{host} (to {(end_ns - first_ns) * 1e-9:.4g} s)" for host, end_ns in of.cut_short.items()]
+        lines.append(f"  killed or still at work, counted until their last readings: {_some(each)}")
     lines += [f"NO POWER {name}: {why}" for name, why in of.missing.items()]
     return lines
 

@@ -3,7 +3,8 @@
 Each reading stands for its cell of time (:mod:`perwatt.results.size.windows`; at the stamps that is the trapezoid's
 energy), and a cell of the grid holds the mean over it, so that no energy is lost between the two. A device is known in
 a cell that no gap of its own touches; the sum is *complete* in the cells in which every device with samples is known,
-and only those say anything of the fleet: who has no sample is named, and is never 0 W.
+and only those say anything of the fleet: who has no sample is named, and is never 0 W. A node that was killed counts
+until its last reading; from then on the sum rests on one node less, and says so.
 
 The *coincidence factor* is the greatest sum over the sum of each device's greatest, both of means over one cell: 1
 where all peak at once. Nodes' stamps are brought to the leader's clock first. A ramp over less time than two clocks may
@@ -34,18 +35,30 @@ if TYPE_CHECKING:
 MOST_CELLS = 1 << 26
 
 
+class Cell(NamedTuple):
+    """A moment of the sum: its middle in ns of the leader's UTC, and what it rests on."""
+
+    t_ns: int
+    power_w: float
+    devices: int
+    nodes: int
+
+
 @dataclass(frozen=True, eq=False)
 class Summed:
-    """``frame``: ``t_ns`` (the leader's UTC, the middle of the cell), ``power_w`` (of the devices known in it) and
-    ``devices`` (how many these are). ``peak_w`` and ``mean_w`` are of complete cells, ``sum_of_peaks_w`` of all
-    devices; None, with ``reason``, where there is no such cell. ``clock_s``: how far apart two clocks may be; None
-    where nobody looked. ``unsynchronised``: nodes whose clock nobody looked at. ``missing``: who has no part in the
-    sum, and why."""
+    """``frame``: ``t_ns`` (the leader's UTC, the middle of the cell), ``power_w`` (of the devices known in it),
+    ``devices`` and ``nodes`` (how many these are, and on how many nodes), ``node_min_w`` and ``node_max_w`` (the least
+    and the greatest power of a node all of whose devices are known; NaN without one). ``peak_w`` and ``mean_w`` are of
+    complete cells, ``sum_of_peaks_w`` of all devices; None, with ``reason``, where there is no such cell.
+    ``clock_s``: how far apart two clocks may be; None where nobody looked. ``unsynchronised``: nodes whose clock nobody
+    looked at. ``cut_short``: nodes whose run never came to its end, with the end of what is known of each in ns of the
+    leader's UTC. ``missing``: who has no part in the sum, and why."""
 
     frame: pd.DataFrame
     series: str
     step_s: float
     devices: int
+    nodes: int
     peak_w: float | None
     mean_w: float | None
     sum_of_peaks_w: float | None
@@ -53,7 +66,22 @@ class Summed:
     reason: str
     clock_s: float | None
     unsynchronised: tuple[str, ...]
+    cut_short: dict[str, int]
     missing: dict[str, str]
+
+    @property
+    def complete(self) -> pd.DataFrame:
+        """The cells in which every device is known."""
+        return self.frame[self.frame["devices"] == self.devices]
+
+    @property
+    def known_peak(self) -> Cell | None:
+        """The cell with the highest sum of what is known, be it complete or not: the fleet drew at least that."""
+        if not len(self.frame):
+            return None
+        t_ns, power_w, devices, nodes = (self.frame[name].to_numpy() for name in Cell._fields)
+        at = int(np.argmax(power_w))
+        return Cell(int(t_ns[at]), float(power_w[at]), int(devices[at]), int(nodes[at]))
 
     @property
     def coincidence(self) -> float | None:
@@ -71,6 +99,7 @@ class _Node(NamedTuple):
     peaks_w: tuple[float, ...]
     missing: dict[str, str]
     uncertainty_s: float | None
+    ended: bool = True
 
 
 def summed(
@@ -95,25 +124,29 @@ def summed(
     if not (math.isfinite(step_s) and step_s > 0):
         raise ValueError(f"step_s: found {step_s:g}; allowed above 0 s, and two samples of a device or more")
     whole = _Whole()
-    unsynchronised, uncertain = [], []
+    unsynchronised, uncertain, cut_short = [], [], {}
     for (host, _), one in zip(todo, each(partial(_node, name=name, step_s=step_s), todo, jobs), strict=True):
         missing |= one.missing
         if not one.peaks_w:
             continue
         whole.add(one, step_s)
+        if not one.ended:
+            cut_short[host] = round((one.first + len(one.power_w)) * (step_s * 1e9))
         if one.uncertainty_s is None:
             unsynchronised.append(host)
         else:
             uncertain.append(one.uncertainty_s)
     clock_s = sum(sorted(uncertain)[-2:]) if uncertain else None  # one may be ahead and the other behind
-    return _summed(whole, name, step_s, windows_s, clock_s, tuple(unsynchronised), missing)
+    return _summed(whole, name, step_s, windows_s, clock_s, tuple(unsynchronised), cut_short, missing)
 
 
 class _Whole:
-    """The sum while it grows, from the earliest cell to the last."""
+    """The sum while it grows, from the earliest cell to the last; ``nodes`` of them have a part in it."""
 
     def __init__(self) -> None:
-        self.first, self.power_w, self.known = 0, np.zeros(0), np.zeros(0, dtype=np.int32)
+        self.first, self.power_w, self.nodes = 0, np.zeros(0), 0
+        self.known, self.on = np.zeros(0, dtype=np.int32), np.zeros(0, dtype=np.int32)
+        self.least_w, self.most_w = np.zeros(0), np.zeros(0)
         self.peaks_w: list[float] = []
 
     def add(self, one: _Node, step_s: float) -> None:
@@ -127,12 +160,21 @@ class _Whole:
                 f"step_s: found {step_s:g}, which makes more than {MOST_CELLS} cells of all nodes' time; allowed longer"
             )
         if before or after:
-            self.power_w, self.known = np.pad(self.power_w, (before, after)), np.pad(self.known, (before, after))
+            wider = (before, after)
+            self.power_w = np.pad(self.power_w, wider)
+            self.known, self.on = np.pad(self.known, wider), np.pad(self.on, wider)
+            self.least_w = np.pad(self.least_w, wider, constant_values=np.inf)
+            self.most_w = np.pad(self.most_w, wider, constant_values=-np.inf)
             self.first -= before
-        at = one.first - self.first
-        self.power_w[at : at + len(one.power_w)] += one.power_w
-        self.known[at : at + len(one.known)] += one.known
+        here = slice(one.first - self.first, one.first - self.first + len(one.power_w))
+        self.power_w[here] += one.power_w
+        self.known[here] += one.known
+        self.on[here] += one.known > 0
+        whole = one.known == len(one.peaks_w)
+        np.minimum(self.least_w[here], one.power_w, out=self.least_w[here], where=whole)
+        np.maximum(self.most_w[here], one.power_w, out=self.most_w[here], where=whole)
         self.peaks_w += one.peaks_w
+        self.nodes += 1
 
 
 def _summed(
@@ -142,13 +184,16 @@ def _summed(
     windows_s: Sequence[float],
     clock_s: float | None,
     unsynchronised: tuple[str, ...],
+    cut_short: dict[str, int],
     missing: dict[str, str],
 ) -> Summed:
     import pandas as pd
 
     some = np.flatnonzero(whole.known)
     t_ns = np.round((whole.first + some + 0.5) * (step_s * 1e9)).astype(np.int64)
-    frame = pd.DataFrame({"t_ns": t_ns, "power_w": whole.power_w[some], "devices": whole.known[some]})
+    ends = [np.where(np.isfinite(of[some]), of[some], np.nan) for of in (whole.least_w, whole.most_w)]
+    columns = {"devices": whole.known[some], "nodes": whole.on[some], "node_min_w": ends[0], "node_max_w": ends[1]}
+    frame = pd.DataFrame({"t_ns": t_ns, "power_w": whole.power_w[some], **columns})
     count = len(whole.peaks_w)
     complete = frame[frame["devices"] == count] if count else frame[:0]
     power_w = complete["power_w"].to_numpy()
@@ -170,6 +215,7 @@ def _summed(
         name,
         step_s,
         count,
+        whole.nodes,
         float(power_w.max()) if len(power_w) else None,
         float(power_w.mean()) if len(power_w) else None,
         float(sum(whole.peaks_w)) if len(power_w) else None,
@@ -177,6 +223,7 @@ def _summed(
         reason,
         clock_s,
         unsynchronised,
+        cut_short,
         missing,
     )
 
@@ -198,13 +245,14 @@ def _node(node: tuple[str, Path], name: str, step_s: float) -> _Node:
     except ValueError as error:
         return nothing._replace(missing={host: str(error)})
     if clock is None:
-        return nothing._replace(missing={host: "it left no stamps of its clocks at start and end"})
+        return nothing._replace(missing={host: "it left no stamps of its clocks"})
     if clock.jumped:
         return nothing._replace(missing={host: clock.jumped})
     missing: dict[str, str] = {}
     parts: list[tuple[int, Floats, np.ndarray]] = []
     try:
         found = list(samples.read(path, name))
+        missing |= {f"{host} {part}": f"not readable: {why}" for part, why in samples.damaged(path).items()}
     except ValueError as error:
         return nothing._replace(missing={host: str(error)})
     for one in found:
@@ -222,7 +270,7 @@ def _node(node: tuple[str, Path], name: str, step_s: float) -> _Node:
         power_w[at - first : at - first + len(mine_w)] += mine_w
         known[at - first : at - first + len(mine_w)] += seen
     peaks = tuple(float(mine_w[seen].max()) for _, mine_w, seen in parts)
-    return _Node(first, power_w, known, peaks, missing, clock.uncertainty_s)
+    return _Node(first, power_w, known, peaks, missing, clock.uncertainty_s, clocks.ended(path))
 
 
 def _device(t_ns: Stamps, power_w: Floats, step_s: float) -> tuple[int, Floats, np.ndarray] | None:

@@ -42,7 +42,7 @@ def test_what_all_devices_drew_together_is_told_and_kept(tmp_path: Path, capsys:
         (node / "records.jsonl").write_bytes(msgspec.json.encode(record("a")) + b"\n")
     assert main(["merge", f"run={tmp_path}"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "POWER of 2 devices by nvml, means over 0.1 s" in lines
+    assert "POWER of 2 devices on 2 nodes by nvml, means over 0.1 s" in lines
     # 149 cells of the grid are known whole: half a reading of 100 W is lost at either end
     assert "  highest 1.4 kW, mean 0.6027 kW" in lines
     assert "  each device's highest, added up 1.4 kW, coincidence 1.000" in lines

@@ -13,9 +13,10 @@ import records
 
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.cluster import node
-from perwatt.benchmarks.cluster.node import ALIVE, STOP, SignOfLife
+from perwatt.benchmarks.cluster.node import STOP, SignOfLife
 from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
 from perwatt.benchmarks.launch.job import Command, Job, Launcher
+from perwatt.results.fleet.layout import ALIVE
 from perwatt.results.record import Failed, Outcome
 from perwatt.results.run import ENVIRONMENT
 from perwatt.results.store import RECORDS

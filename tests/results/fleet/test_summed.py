@@ -73,7 +73,7 @@ def test_who_has_no_part_is_named_and_never_0(tmp_path: Path) -> None:
         "n1": "no samples of nvml, only of rapl",
         "n3": "no samples of nvml",
         "n0 device 1": "no cell of 0.1 s is known: 1 samples",
-        "n2": "it left no stamps of its clocks at start and end",
+        "n2": "it left no stamps of its clocks",
         "n4": "its UTC was stepped by 1 s during its run",
     }
 
