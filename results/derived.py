@@ -32,6 +32,8 @@ class AnyWork(Protocol):
     def message_bytes(self) -> int: ...
     @property
     def bus_factor(self) -> float: ...
+    @property
+    def samples(self) -> int: ...
 
 
 class AnyEnergy(Protocol):
@@ -87,11 +89,13 @@ def metered(repetitions: Iterable[Any], name: str | None) -> tuple[tuple[Any, An
 
 
 def amount(work: AnyWork) -> int:
-    """Headline work of one launch: FLOP, bytes or message bytes; 0 where none is done."""
+    """Headline work of one launch: FLOP, bytes, message bytes or samples; 0 where none is done."""
     if work.headline == "flops":
         return work.flops
     if work.headline == "bytes":
         return work.bytes
+    if work.headline == "samples":
+        return work.samples
     return work.message_bytes if work.headline == "message" else 0
 
 

@@ -12,6 +12,7 @@ Schema history
   ``time``, of a case that does no work.
 4 (2026-11): over which machines a collective ran. It may be absent.
 5 (2026-11): how the ranks of a collective kept step. It may be absent.
+6 (2026-11): where a figure is from that another tool measured. The headline ``samples``.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from typing import Literal
 import msgspec
 
 from perwatt.results import derived
+from perwatt.results.origin import Origin
 from perwatt.results.pace import Pace
 from perwatt.results.peaks import peak_name
 from perwatt.results.static import Static
 
-SCHEMA = 5
-READABLE = (1, 2, 3, 4, 5)
+SCHEMA = 6
+READABLE = (1, 2, 3, 4, 5, 6)
 
 Source = Literal["counter", "integrated", "replayed", "modelled"]
 
@@ -102,14 +104,15 @@ class Case(msgspec.Struct, frozen=True):
 
 class Work(msgspec.Struct, frozen=True):
     """Work of one launch: FLOP, bytes, and for a collective the message size S and the bus factor of nccl-tests;
-    ``tokens`` where work is counted in tokens, 0 elsewhere."""
+    ``tokens`` and ``samples`` (of a served model) where work is counted in them, 0 elsewhere."""
 
     flops: int
     bytes: int
-    headline: Literal["flops", "bytes", "message", "time"]
+    headline: Literal["flops", "bytes", "message", "samples", "time"]
     message_bytes: int = 0
     bus_factor: float = 0.0
     tokens: int = 0
+    samples: int = 0
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -192,7 +195,7 @@ class SamplerCost(msgspec.Struct, frozen=True):
 class Repetition(msgspec.Struct, frozen=True):
     """One measured window: from ``start_ns`` on the host's monotonic clock, ``window_s`` long, time and energy of the
     same ``iterations`` launches. ``energies`` is empty when nothing was metered. A window of a periodic load may be
-    made of ``segments`` with evenly spaced phases; ``window_s`` is then their sum."""
+    made of ``segments`` with evenly spaced phases; ``window_s`` is then their sum. Imported: ``start_ns`` is of UTC."""
 
     start_ns: int
     window_s: float
@@ -206,8 +209,9 @@ class Repetition(msgspec.Struct, frozen=True):
 class Seconds(msgspec.Struct, frozen=True):
     """Seconds per launch over all samples of all repetitions (warm-ups excluded, nothing else dropped).
 
-    ``ci_low`` and ``ci_high`` bound the median at 95 % by bootstrap. For a collective each sample is the maximum over
-    ranks of the same iteration; ``rank_mean`` is the mean over iterations and ranks, which nccl-tests prints.
+    ``ci_low`` and ``ci_high`` bound the median at 95 % by bootstrap; of a single sample they say nothing, nor do
+    ``stdev`` and percentiles. For a collective each sample is the maximum over ranks of the same iteration;
+    ``rank_mean`` is the mean over iterations and ranks, which nccl-tests prints.
     """
 
     samples: int
@@ -286,7 +290,7 @@ Outcome = Measured | Skipped | Failed
 
 class Record(msgspec.Struct, frozen=True):
     """One case of one run. ``time_utc`` is ISO 8601; ``flags`` are cautions for the reader (``indicative``, ``noisy``,
-    ``interrupted``, ...), never reasons to drop the record."""
+    ``interrupted``, ...), never reasons to drop the record. ``origin``: where an ``imported`` figure is from."""
 
     schema: int
     run: str
@@ -297,6 +301,8 @@ class Record(msgspec.Struct, frozen=True):
     outcome: Outcome
     target: Target | None = None
     flags: tuple[str, ...] = ()
+    source: Literal["measured", "imported"] = "measured"
+    origin: Origin | None = None
 
     @property
     def measured(self) -> Measured | None:
@@ -305,12 +311,12 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def amount(self) -> int:
-        """Headline work of one launch: FLOP, bytes or message bytes. 0 where none was measured, or done."""
+        """Headline work of one launch: FLOP, bytes, message bytes or samples. 0 where none was measured, or done."""
         return derived.amount(m.work) if (m := self.measured) else 0
 
     @property
     def rate(self) -> float | None:
-        """Headline work per second at the median time: FLOP/s, byte/s, or algbw in byte/s; None without work."""
+        """Headline work per second at the median time: FLOP/s, byte/s (algbw), sample/s; None without work."""
         return derived.rate(m.work, m.seconds.median) if (m := self.measured) else None
 
     @property
@@ -385,6 +391,6 @@ class Record(msgspec.Struct, frozen=True):
 
     @property
     def spread(self) -> float | None:
-        """(p95 - p5) / median of the seconds per launch; None without a measurement."""
-        m = self.measured
-        return (m.seconds.p95 - m.seconds.p5) / m.seconds.median if m and m.seconds.median > 0 else None
+        """(p95 - p5) / median of the seconds per launch; None without several samples."""
+        s = m.seconds if (m := self.measured) else None
+        return (s.p95 - s.p5) / s.median if s and s.samples > 1 and s.median > 0 else None

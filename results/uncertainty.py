@@ -33,7 +33,7 @@ CLASS_GAIN: dict[str, tuple[float, str]] = {
     "C": (0.10, "assumed: nobody states it"),
     "D": (0.05, "typical of sensors on a board"),
 }
-UNITS = {"flops": "FLOP", "bytes": "byte", "message": "bus byte", "time": "nothing"}
+UNITS = {"flops": "FLOP", "bytes": "byte", "message": "bus byte", "samples": "sample", "time": "nothing"}
 
 
 def gain_term(accuracy_class: str, accuracy: float | None = None) -> tuple[float | None, str]:

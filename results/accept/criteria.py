@@ -45,8 +45,13 @@ class Kind:
 
 _SHARE = Kind({"1": "", "%": ""}, 0.0, 1.0, prefixes=False)
 METRICS: dict[str, Kind] = {
-    "rate": Kind({"FLOP/s": "flops", "B/s": "bytes"}, 0.0, 1e21, True),
-    "rate_per_watt": Kind({"FLOP/J": "flops", "FLOP/s/W": "flops", "B/J": "bytes", "B/s/W": "bytes"}, 0.0, 1e18, True),
+    "rate": Kind({"FLOP/s": "flops", "B/s": "bytes", "sample/s": "samples"}, 0.0, 1e21, True),
+    "rate_per_watt": Kind(
+        {"FLOP/J": "flops", "FLOP/s/W": "flops", "B/J": "bytes", "B/s/W": "bytes", "sample/J": "samples"},
+        0.0,
+        1e18,
+        True,
+    ),
     "power": Kind({"W": ""}, 0.0, 1e7),
     "busbw": Kind({"B/s": "bytes"}, 0.0, 1e16, True),
     "temperature": Kind({"degC": ""}, -40.0, 150.0, prefixes=False),

@@ -16,7 +16,7 @@ import msgspec
 
 from perwatt.results.fleet import merge
 from perwatt.results.fleet.layout import FLEET
-from perwatt.results.record import Measured, Record
+from perwatt.results.record import Measured, Record, Seconds
 from perwatt.results.store import RECORDS, decode, latest, load
 from perwatt.results.uncertainty import budget
 
@@ -145,13 +145,18 @@ def figures(record: Record) -> dict[str, object]:
         "throttled": max((max(shares, default=0.0) for shares in faults), default=math.nan),
         "ecc": float(sum(sum(c.ecc.values()) for c in conditions)) if any(c.ecc for c in conditions) else math.nan,
         "spread": _number(record.spread),
-        "u_rate": (m.seconds.ci_high - m.seconds.ci_low) / 2 / m.seconds.median if m else math.nan,
+        "u_rate": _half(m.seconds) if m else math.nan,
         "u_energy": _number(energy.relative) if energy else math.nan,
         "unknown": (m.unmetered or "not metered") if m and energy is None else energy.reason if energy else "",
         "invalid": _named(flags & TIME_INVALID),
         "invalid_energy": _named(flags & ALL_INVALID),
         "indicative": "indicative" in flags,
     }
+
+
+def _half(seconds: Seconds) -> float:
+    """Half of the 95 % interval of the median, as a share of it; a single sample has none."""
+    return (seconds.ci_high - seconds.ci_low) / 2 / seconds.median if seconds.samples > 1 else math.nan
 
 
 def _modelled(energies: Iterable[object]) -> bool:

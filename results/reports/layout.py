@@ -22,7 +22,7 @@ from perwatt.results.reports.scores import score_notes
 from perwatt.results.reports.table import SPIN, Note, Row, device_name, one_line, rows, several_devices
 from perwatt.results.reports.units import FACTORS, common_prefix, number, percent, prefix, quantity, stated
 
-UNITS = {"flops": "FLOP/s", "bytes": "B/s", "message": "B/s", "time": "launch/s"}
+UNITS = {"flops": "FLOP/s", "bytes": "B/s", "message": "B/s", "samples": "sample/s", "time": "launch/s"}
 # A value below this share of the column's unit is printed with a unit of its own; no column has more decimals than
 # this, because blanks behind the large numbers would part them from their heading.
 FAR_BELOW, MOST_DECIMALS = 1e-2, 3
@@ -137,7 +137,7 @@ def _group(kernel: str, headline: str, of_all: list[Row], records: Sequence[Reco
     measured = [r for r in members if r.state == "measured"]
     fixed = headline != "flops"
     best = [v for r in measured for v in (r.rate, r.busbw)]
-    rate = "" if headline == "time" else "G" if fixed else common_prefix(best)
+    rate = "" if headline == "time" else "G" if headline in ("bytes", "message") else common_prefix(best)
     per_joule = [r.per_joule for r in measured if r.per_joule]
     watt = prefix(max(per_joule)) if fixed and per_joule else common_prefix(per_joule)
     unit = UNITS[headline]

@@ -19,6 +19,7 @@ FLAGS = {
     "few_readings": "a meter was read less often in a window than the profile asks for",
     "frozen": "an energy counter did not move, so that its window has no energy",
     "gappy": "a meter left gaps of more than three periods in a window",
+    "imported": "measured by another tool, which says no more than is shown; a single figure has no interval",
     "interrupted": "stopped before all repetitions were done",
     "launch_bound": "the host launched no faster than the device worked: the rate may be the host's",
     "lost": "a meter did not answer in a window",
@@ -38,6 +39,7 @@ FLAGS = {
     "stale": "a reading was older than its meter's period and was left out",
     "throttled_thermal": "heat or a power brake slowed the device in a window",
     "time_limit": "the window ended at its time limit, before its meters had been read often or counted far enough",
+    "unchecked": "the tool that measured it did not check the result",
     "uncovered": "the readings of a meter do not reach over a whole window, which has no energy for that",
 }
 # The terms of a budget in the order in which they are shown; others follow as they are named.

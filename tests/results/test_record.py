@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import pytest
 from records import energy, measured, record
 
-from perwatt.results.record import Device, Failed, Quantity, Record, Skipped, Target, Work
+from perwatt.results.accept.evidence import figures
+from perwatt.results.origin import Origin
+from perwatt.results.record import Device, Failed, Quantity, Record, Seconds, Skipped, Target, Work
+from perwatt.results.reports.layout import groups, notes
+from perwatt.results.reports.table import rows
+from perwatt.results.reports.text import COLUMNS
+from perwatt.results.store import decode
 
 
 def test_a_rate_is_work_over_the_median_time() -> None:
@@ -74,3 +82,48 @@ def test_an_outcome_without_a_measurement_derives_nothing(outcome: Skipped | Fai
 def test_a_record_survives_json() -> None:
     r = msgspec.structs.replace(record(outcome=measured(energy())), device=Device("cuda", "GPU", 3, "uuid"))
     assert msgspec.json.decode(msgspec.json.encode(r), type=Record) == r
+
+
+def test_samples_of_a_served_model_are_work() -> None:
+    r = record(outcome=measured(energy(joules=50.0), median=0.001, work=Work(0, 0, "samples", samples=2)))
+    assert r.rate == pytest.approx(2000)
+    assert r.work_per_joule == pytest.approx(100 * 2 / 50)
+    assert {"rate_sample_per_s", "sample_per_joule"} <= {k for k, v in csv_of(r).items() if v is not None}
+    assert " sample/s W sample/s/W" in console([r])
+
+
+def test_a_single_figure_has_no_spread() -> None:
+    one = Seconds(1, 0, 0.01, 0.01, 0.0, 0.01, 0.01, 0.01, 0.01)
+    r = record(outcome=msgspec.structs.replace(measured(), seconds=one))
+    assert r.spread is None
+    assert math.isnan(float(str(figures(r)["u_rate"])))
+    assert csv_of(r)["p95_s"] is None
+
+
+def test_a_record_says_that_it_is_imported_and_from_where() -> None:
+    origin = Origin("nccl", "all_reduce.txt", "ab" * 32, 17, "mean of 20 iterations")
+    r = msgspec.structs.replace(record(flags=("imported",)), source="imported", origin=origin)
+    line = msgspec.json.encode(r)
+    assert b'"source":"imported"' in line
+    assert msgspec.json.decode(line, type=Record) == r
+    assert (csv_of(r)["source"], csv_of(r)["origin_line"]) == ("imported", 17)
+    assert "measured by another tool" in console([r])
+
+
+def test_a_record_of_an_older_schema_was_measured() -> None:
+    plain = msgspec.to_builtins(record())
+    for key in ("source", "origin"):
+        del plain[key]
+    old = decode(msgspec.json.encode({**plain, "schema": 5}), "x")
+    assert (old.source, old.origin) == ("measured", None)
+
+
+def csv_of(r: Record) -> dict[str, object]:
+    (row,) = rows([r])
+    return {name: field(row) for name, field in COLUMNS.items()}
+
+
+def console(records: list[Record]) -> str:
+    tables = groups(records)
+    units = " ".join(column.unit for table in tables for column in table.columns)
+    return " ".join([units, *(note.text for note in notes(tables))])
