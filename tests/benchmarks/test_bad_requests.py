@@ -97,6 +97,7 @@ def test_the_other_commands(
     assert line.startswith(said)
 
 
+@pytest.mark.slow
 def test_a_device_that_is_not_there_leaves_no_run(tmp_path: Path, perwatt: Perwatt) -> None:
     done = perwatt("run", "suite=matmul", "devices=[7]", "device=cpu")
     assert done.code == 2

@@ -52,6 +52,7 @@ def task(run: Path, window_s: float = 0.1, **spec: object) -> Task:
     )
 
 
+@pytest.mark.slow
 def test_it_describes_its_machine_and_answers_task_after_task(crew: Crew, tmp_path: Path) -> None:
     assert crew.environment["kind"] == "cpu"
     assert crew.environment["devices"][0]["type"] == "cpu"
@@ -114,6 +115,7 @@ def test_asked_to_stop_it_keeps_what_it_has(crew: Crew, tmp_path: Path) -> None:
     assert isinstance(answer.outcome, Measured)
 
 
+@pytest.mark.slow
 def test_a_wrong_device_is_the_users_mistake() -> None:
     with Crew(Inline(), 1, "xpu") as crew:
         crew.start()
@@ -136,6 +138,7 @@ def test_a_launcher_that_fails_is_told_with_its_last_words() -> None:
     assert lost.value.log == "no such partition"
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with Crew(Inline(), 1, "cpu") as crew:
@@ -188,6 +191,7 @@ class OverTheNetwork(Inline):
         return super().command(job)
 
 
+@pytest.mark.slow
 def test_ranks_elsewhere_find_the_leader_and_strangers_are_hung_up_on(tmp_path: Path) -> None:
     launcher = OverTheNetwork()
     with Crew(launcher, 1, "cpu", run=str(tmp_path), hosts=("localhost",)) as crew:

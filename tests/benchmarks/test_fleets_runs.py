@@ -36,6 +36,7 @@ def test_a_run_of_the_nodes_own_input_is_taken_as_it_is(tmp_path: Path) -> None:
     assert entry.load.statistics[0.1, 1.0] == 9600
 
 
+@pytest.mark.slow
 def test_of_several_cases_the_hungriest_unless_load_chooses(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     write_run(runs / "a", {"small": 8.0, "large": 16.0, "other": 12.0}, "node_ac", "pdu")
@@ -57,6 +58,7 @@ def test_a_run_without_a_meter_says_so(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_a_cap_counts_only_if_the_recording_proves_it(tmp_path: Path) -> None:
     path = trace(tmp_path / "node.csv")
     ((entry, _),) = asked(*NODE, f"trace={path}", "cap_w=9500")
@@ -78,6 +80,7 @@ def test_a_cap_counts_only_if_the_recording_proves_it(tmp_path: Path) -> None:
         asked(*NODE, f"run={gpus}", "cap_w=6600")
 
 
+@pytest.mark.slow
 def test_a_run_is_a_candidate_at_each_cap_that_it_proves(tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     for name, cases, limit_w in (

@@ -15,6 +15,7 @@ from perwatt.benchmarks.inspecting import kernels
 ONE = ("kernels", "inspect", "suite=matmul", "kernels.matmul.m=4096", "kernels.matmul.backend=triton", "jobs=1")
 
 
+@pytest.mark.slow
 def test_the_table_says_what_the_kernel_is_made_of_and_what_binds_it(perwatt: Perwatt, tmp_path: Path) -> None:
     require("triton", find_spec("triton") is not None)
     done = perwatt(*ONE, "target=h100_sxm", TRITON_CACHE_DIR=str(tmp_path / "cache"))

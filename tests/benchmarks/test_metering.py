@@ -258,6 +258,7 @@ def test_list(library: Path) -> None:
     assert {m["name"] for m in parsed["missing"]} == {"nvml_energy", "nvml_instant", "replay"}
 
 
+@pytest.mark.slow
 def test_watch(library: Path) -> None:
     done = command(library, "watch", "seconds=1.2", "interval_s=0.3", *BOARD, w=250, power_cap=0.5)
     assert done.returncode == 0, done.stderr
@@ -269,6 +270,7 @@ def test_watch(library: Path) -> None:
     assert "throttled: sw_power_cap" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_watch_ends_with_a_summary_on_ctrl_c(library: Path) -> None:
     argv = [sys.executable, "-m", "perwatt.benchmarks.cli", "meter", "watch", "interval_s=0.2", *BOARD]
     env = fake_nvml.environment(library, w=250)

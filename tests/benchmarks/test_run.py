@@ -86,6 +86,7 @@ def test_the_last_line_is_json_and_progress_is_on_stderr(finished: Path) -> None
     assert "[3/3]" not in (finished / "stdout").read_text()
 
 
+@pytest.mark.slow
 def test_reports_can_be_had_again(finished: Path, perwatt: Perwatt) -> None:
     for form, mark in (("console", "matmul"), ("markdown", "|"), ("csv", "case"), ("json", '"schema"')):
         done = perwatt("report", "run=latest", f"format={form}", cwd=finished)
@@ -112,6 +113,7 @@ def rapl_tree(root: Path, watts: float) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", code, str(zone / "energy_uj"), str(watts)])
 
 
+@pytest.mark.slow
 def test_throughput_per_watt_of_a_known_meter(tmp_path: Path, perwatt: Perwatt) -> None:
     writer = rapl_tree(tmp_path / "powercap", 100.0)
     try:
@@ -218,6 +220,7 @@ def test_a_dtype_that_the_device_lacks_is_skipped_with_the_reason(tmp_path: Path
     assert only.code == 3  # nothing could be measured
 
 
+@pytest.mark.slow
 def test_a_damaged_record_is_refused_by_line_and_nothing_is_overwritten(tmp_path: Path, perwatt: Perwatt) -> None:
     run = tmp_path / "results" / "runs" / "damaged"
     run.mkdir(parents=True)

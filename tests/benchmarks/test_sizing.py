@@ -67,6 +67,7 @@ def test_from_the_shell_as_well(tmp_path: Path, perwatt: Perwatt) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here"]
 
 
+@pytest.mark.slow
 def test_out_null_leaves_nothing(tmp_path: Path, size: Size) -> None:
     done = size(*NODES, "out=null")
     assert (done.code, done.last["sizing"]) == (0, None)
@@ -74,6 +75,7 @@ def test_out_null_leaves_nothing(tmp_path: Path, size: Size) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_and_no_draws_no_bands(size: Size) -> None:
     nodes = ("system=dgx_h100", "nodes=8", "out=null")
     first, again, other = (size(*nodes, "draws=300", f"seed={seed}").last for seed in (1, 1, 2))
@@ -144,6 +146,7 @@ def test_a_run_of_gpus_is_modelled_and_its_work_is_counted(tmp_path: Path, size:
     assert any("modelled: 8 GPUs in step" in warning for warning in done.last["warnings"])
 
 
+@pytest.mark.slow
 def test_a_run_of_the_nodes_input_is_measured(tmp_path: Path, size: Size) -> None:
     run = write_run(tmp_path / "run", {"small": 8.0, "large": 16.0}, "node_ac", "pdu")
     lines = {line["key"]: line for line in size(*NODES, f"run={run}").sizing["lines"]}
@@ -153,6 +156,7 @@ def test_a_run_of_the_nodes_input_is_measured(tmp_path: Path, size: Size) -> Non
     assert size(*NODES, f"run={run}", "load=small").values()["power.unit.max"] == pytest.approx(4800)
 
 
+@pytest.mark.slow
 def test_a_branch_circuit_is_below_the_nameplate_only_under_a_proven_cap(tmp_path: Path, size: Size) -> None:
     path = trace(tmp_path / "node.csv", power_w=SWING_W - 2500)
     free, capped = size(*NODES, f"trace={path}").values(), size(*NODES, f"trace={path}", "cap_w=7000").values()
@@ -167,6 +171,7 @@ def test_a_branch_circuit_is_below_the_nameplate_only_under_a_proven_cap(tmp_pat
     assert refused.err == "perwatt size: cap_w: found 6000 W, and a highest second of 7000 W: it did not hold\n"
 
 
+@pytest.mark.slow
 def test_a_trace_shows_its_transients_and_its_gaps(tmp_path: Path, size: Size) -> None:
     t_s = np.where(SECONDS < 500, SECONDS, SECONDS + 3600)
     path = trace(tmp_path / "node.csv", t_s)
@@ -201,6 +206,7 @@ def test_a_run_shows_its_transients_as_far_as_it_was_sampled(tmp_path: Path, siz
     assert lines["transients.storage.trace"]["value"] > 0
 
 
+@pytest.mark.slow
 def test_any_station_of_the_world(tmp_path: Path, size: Size) -> None:
     done = size(*NODES, f"site.climate={epw(tmp_path / 'somewhere.epw')}")
     assert done.code == 0
@@ -209,6 +215,7 @@ def test_any_station_of_the_world(tmp_path: Path, size: Size) -> None:
     assert sum(year["y"]["hours"]) == pytest.approx(8760)
 
 
+@pytest.mark.slow
 def test_independent_units_need_less_than_units_in_step(tmp_path: Path, size: Size) -> None:
     path = trace(tmp_path / "node.csv")
     # with a correlation, peaks of most of the time meet
@@ -267,6 +274,7 @@ def test_the_best_cap_under_a_limit(tmp_path: Path, size: Size) -> None:
     assert page.index("DGX H100 at 7 kW</th>") < page.index("DGX H100 at 9.5 kW</th>")
 
 
+@pytest.mark.slow
 def test_water_may_bind_before_power(size: Size) -> None:
     tower = ("system=dgx_h100", "limit_mw=2", "site.cooling.plant=tower", "draws=0")
     free, dry = size(*tower), size(*tower, "site.cooling.water_limit_m3=500")
@@ -296,6 +304,7 @@ def test_a_site_beside_that_cannot_hold_it_is_named_in_one_line_and_fails(size: 
     assert done.folder is not None  # the report is written all the same
 
 
+@pytest.mark.slow
 def test_figures_may_be_numbers_or_ranges_and_topologies_names(size: Size) -> None:
     base = size(*NODES).values()
     worse = size(*NODES, "site.electrical.ups_efficiency=0.93")

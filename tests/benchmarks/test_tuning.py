@@ -98,6 +98,7 @@ def test_what_is_found_is_written_in_front_and_is_chosen_from_then_on(
     assert '"tuned": 1' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_a_gpu_one_line_and_exit_code_3(perwatt: Perwatt) -> None:
     done = perwatt("tune", "device=cpu")
     assert done.code == 3

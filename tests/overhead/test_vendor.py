@@ -9,9 +9,11 @@ from pathlib import Path
 
 import fake_amd
 import fake_nvml
+import pytest
 from conftest import require
 
 
+@pytest.mark.slow
 def test_cost_of_a_read(compiler: str, tmp_path: Path) -> None:
     require("amdsmi", fake_amd.installed() is not None)
     env = {

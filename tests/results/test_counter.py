@@ -23,6 +23,7 @@ def polled(
     return np.round(t * S).astype(np.int64), power_w * (renewed + period_s)
 
 
+@pytest.mark.slow
 def test_a_stale_counter_read_at_both_ends_errs_by_four_per_cent_and_one_read_by_its_ticks_does_not() -> None:
     """tau = 100 ms, T = 1 s: sd(E)/E = tau / (sqrt(6) T) = 4.1 %."""
     rng = np.random.default_rng(0)

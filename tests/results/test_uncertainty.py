@@ -201,6 +201,7 @@ def test_a_risk_of_the_board_is_none_of_the_wall_meter() -> None:
     assert found.expanded is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 3, 5])
 def test_few_repetitions_cover_what_is_said(n: int) -> None:
     """U of nothing but scatter, in 4000 made-up measurements: it covers the truth as often as ``coverage`` says."""

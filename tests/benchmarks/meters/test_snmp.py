@@ -266,6 +266,7 @@ def test_a_wrong_v3_password_is_no_permission(agent: int, opened: Any, monkeypat
     assert "another-key" not in str(refused.value) + refused.value.remedy
 
 
+@pytest.mark.slow
 def test_an_agent_that_fails_loses_readings_and_may_come_back(agent: int, opened: Any) -> None:
     with UdpProxy(agent, slow_s=1.2) as proxy:
         meter, _ = opened("snmp_apc", "power", proxy.port, timeout_s=0.5)

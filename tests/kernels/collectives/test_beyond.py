@@ -73,6 +73,7 @@ def test_each_part_and_both_give_both_right_results(groups: dict[int, Outcomes],
             assert compared >= (48 * 40 if part != "communication" else 768)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", RANKS)
 def test_the_product_runs_between_start_and_wait(groups: dict[int, Outcomes], ranks: int) -> None:
     assert named(groups, ranks, "overlap order")["overlap order"] == [["started", "product", "awaited"]] * ranks

@@ -12,6 +12,8 @@ from rank_groups import Outcomes, named, outcomes_of
 
 RANKS = (1, 2, 3)
 
+pytestmark = pytest.mark.slow  # the groups take most of the time, whichever test is the first
+
 
 @pytest.fixture(scope="module")
 def groups(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Outcomes]:
@@ -20,7 +22,6 @@ def groups(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Outcomes]:
     return outcomes_of(Path(__file__).with_name("step_ranks.py"), folder, RANKS)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ranks", RANKS)
 def test_gradients_are_the_mean_of_all_ranks(groups: dict[int, Outcomes], ranks: int) -> None:
     for name, outcomes in named(groups, ranks, "mean ").items():

@@ -43,6 +43,7 @@ def single(value: Values, at: int) -> float:
     return float(array[at] if array.size > 1 else array[0])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 3000),

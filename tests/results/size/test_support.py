@@ -93,6 +93,7 @@ def test_a_request_states_it_for_the_site_or_for_one_entry() -> None:
         asked("fleet=[{system: dgx_h100, units: 4, support_fraction: 1.5}]")
 
 
+@pytest.mark.slow
 def test_under_a_limit_there_is_room_for_fewer_units() -> None:
     def most(fraction: float) -> int:
         site = changed_site(electrical={"support_fraction": fraction})

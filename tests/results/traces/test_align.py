@@ -57,6 +57,7 @@ def test_a_meter_whose_clock_is_off_is_found_to_a_part_of_its_period(behind_s: f
     assert found.bound_s == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_a_day_long_trace_of_other_work_too() -> None:
     rng = np.random.default_rng(7)
     others = [(float(s), float(s + rng.uniform(5, 400))) for s in np.sort(rng.uniform(300, 40_000, 60))]
