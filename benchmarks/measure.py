@@ -21,6 +21,7 @@ from perwatt.benchmarks.sampler import Sampler
 from perwatt.benchmarks.steady import Block, steady
 from perwatt.benchmarks.stopping import StoppingRule
 from perwatt.benchmarks.timers import Launch, Sample, Timer
+from perwatt.benchmarks.vitals import between
 from perwatt.benchmarks.window import Window
 from perwatt.results.record import Conditions, Energy, Repetition, SamplerCost
 
@@ -72,7 +73,9 @@ class Measurer:
         gc.disable()  # a collection is not the kernel's time
         try:
             with self.sampler:
+                before = self.sampler.vitals()
                 self._run()
+                self.out.health = between(before, self.sampler.vitals())
         finally:
             gc.enable()
         return self.out

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from perwatt.benchmarks.timers import Sample
+from perwatt.results.health import Health
 from perwatt.results.record import Repetition, SamplerCost
 
 
@@ -67,6 +68,7 @@ class Measurement:
     clock_error: float | None = None
     steady: bool | None = None
     sampler_cost: SamplerCost | None = None
+    health: tuple[Health, ...] = ()
 
     def add(self, samples: list[Sample], repetition: int, agreed: Agreed) -> None:
         """Keep a chunk."""

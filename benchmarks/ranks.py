@@ -36,7 +36,10 @@ def reduce(answers: Sequence[Answer]) -> tuple[Outcome, tuple[str, ...]]:
         unmetered = "" if not all(reasons) else first.unmetered
     in_order = sorted(answers, key=lambda a: a.rank)
     pace = together([a.pace for a in in_order], [a.flags for a in in_order])
-    return msgspec.structs.replace(first, repetitions=repetitions, unmetered=unmetered, pace=pace), flags
+    # each device once: ranks that share one have read the same
+    health = tuple({h.package: h for m in measured for h in m.health}.values())
+    whole = msgspec.structs.replace(first, repetitions=repetitions, unmetered=unmetered, pace=pace, health=health)
+    return whole, flags
 
 
 def _merge(same: Sequence[Repetition]) -> Repetition:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Snapshot, Unavailable
+from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Snapshot, Unavailable, Vitals
 from perwatt.results.energy import ticks
 from perwatt.results.uncertainty import resolution_term, staleness_term
 
@@ -213,6 +213,26 @@ class Sampler:
                 finally:
                     channel.lock.release()
         return [s for s in found if s is not None]
+
+    def vitals(self) -> dict[str, tuple[Vitals, float]]:
+        """The health of each metered part by its package, and the seconds that telling it took: one meter of several
+        is asked. Not for a window: it may take milliseconds."""
+        found: dict[str, tuple[Vitals, float]] = {}
+        for channel in self.channels:
+            about, package = channel.capabilities, "+".join(channel.capabilities.packages)
+            if about.remote or package in found or channel.silent():
+                continue
+            if not channel.lock.acquire(timeout=PATIENCE_S):
+                continue
+            try:
+                began = time.perf_counter()
+                if (told := channel.meter.vitals()) is not None:
+                    found[package] = told, time.perf_counter() - began
+            except Exception:  # as for a reading
+                continue
+            finally:
+                channel.lock.release()
+        return found
 
     @property
     def period_s(self) -> float:

@@ -124,6 +124,7 @@ class Worker:
             steady=measurement.steady,
             idle=(self._idle or ()) if used else (),
             sampler_cost=measurement.sampler_cost,
+            health=measurement.health,
             collective=collective,
             static=_static(workload, place, task),
         )

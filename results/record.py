@@ -12,7 +12,8 @@ Schema history
   ``time``, of a case that does no work.
 4 (2026-11): over which machines a collective ran. It may be absent.
 5 (2026-11): how the ranks of a collective kept step. It may be absent.
-6 (2026-11): where a figure is from that another tool measured. The headline ``samples``.
+6 (2026-11): where a figure is from that another tool measured. The headline ``samples``. The health of devices, outputs
+  checked again between windows, rounds of a burn-in. All may be absent.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Literal
 import msgspec
 
 from perwatt.results import derived
+from perwatt.results.health import Health
 from perwatt.results.origin import Origin
 from perwatt.results.pace import Pace
 from perwatt.results.peaks import peak_name
@@ -251,7 +253,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     ``unmetered`` says why no meter's energy belongs to this device; empty when one does. ``steady``: power, temperature
     and rate had settled before the first window; None where that was not asked. ``collective``: how ranks communicated.
     ``static``: what the case's Triton kernels were compiled to, in the order of their launch; empty without any.
-    ``pace``: how several ranks kept step.
+    ``pace``: how several ranks kept step. ``health``: of each metered device, what its driver told around the case.
     """
 
     work: Work
@@ -269,6 +271,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     collective: Communication | None = None
     static: tuple[Static, ...] = ()
     pace: Pace | None = None
+    health: tuple[Health, ...] = ()
 
 
 class Skipped(msgspec.Struct, frozen=True, tag="skipped"):

@@ -13,7 +13,18 @@ import time
 from abc import abstractmethod
 
 from perwatt.benchmarks.meters.amd_board import LOCK, NOISE, STATUS, Board, number
-from perwatt.benchmarks.meters.meter import Capabilities, Kind, Meter, Part, Reading, Snapshot, Status, Unavailable
+from perwatt.benchmarks.meters.amd_health import Health
+from perwatt.benchmarks.meters.meter import (
+    Capabilities,
+    Kind,
+    Meter,
+    Part,
+    Reading,
+    Snapshot,
+    Status,
+    Unavailable,
+    Vitals,
+)
 
 PERIOD_S = 1e-3
 IMPOSSIBLE_W = 100_000.0
@@ -109,6 +120,10 @@ class _Amd(Meter):
     def snapshot(self) -> Snapshot | None:
         """Temperatures, clocks, limits, ECC counts and processes of the package."""
         return self._board.snapshot()
+
+    def vitals(self) -> Vitals | None:
+        """RAS counts, bad pages and links of the package."""
+        return Health(self._board).read()
 
 
 class AmdEnergy(_Amd):

@@ -102,6 +102,19 @@ class Snapshot:
 
 
 @dataclass(frozen=True)
+class Vitals:
+    """The health of the metered part: read once before a case and once after it. ``counts`` so far and ``state`` now
+    are named as :class:`~perwatt.results.health.Health` names them; what the driver does not tell is absent. ``xid``:
+    those since the last reading, None where nobody can listen; ``heard_by``: by whom."""
+
+    source: str
+    counts: dict[str, int] = field(default_factory=dict)
+    state: dict[str, int] = field(default_factory=dict)
+    xid: tuple[int, ...] | None = None
+    heard_by: str = ""
+
+
+@dataclass(frozen=True)
 class Part:
     """What the meter is wanted for: one device, by torch's type, index and UUID."""
 
@@ -126,6 +139,10 @@ class Meter(ABC):
 
     def snapshot(self) -> Snapshot | None:
         """The state of the metered part; None from a meter that knows nothing but its reading."""
+        return None
+
+    def vitals(self) -> Vitals | None:
+        """The health of the metered part; None from a meter that knows nothing of it. May take some ms."""
         return None
 
     def close(self) -> None:  # noqa: B027 - most meters hold nothing

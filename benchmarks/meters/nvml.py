@@ -16,10 +16,21 @@ Source: nvml.h of the CUDA toolkit; Yang et al., SC24, for the sensors.
 
 from __future__ import annotations
 
+import functools
 import time
 from abc import abstractmethod
 
-from perwatt.benchmarks.meters.meter import Capabilities, Kind, Meter, Part, Reading, Snapshot, Status, Unavailable
+from perwatt.benchmarks.meters.meter import (
+    Capabilities,
+    Kind,
+    Meter,
+    Part,
+    Reading,
+    Snapshot,
+    Status,
+    Unavailable,
+    Vitals,
+)
 from perwatt.benchmarks.meters.nvml_board import (
     AVERAGED_SINCE,
     LIMIT_NOW,
@@ -29,6 +40,7 @@ from perwatt.benchmarks.meters.nvml_board import (
     Board,
     Field,
 )
+from perwatt.benchmarks.meters.nvml_health import Health
 
 POWER_AVERAGE, POWER_INSTANT = 185, 186
 ENERGY_FIELDS = (83, 191)
@@ -147,6 +159,14 @@ class _Nvml(Meter):
     def snapshot(self) -> Snapshot | None:
         """Throttling, temperatures, clocks, limits, ECC counts and processes of the board."""
         return self._board.snapshot()
+
+    def vitals(self) -> Vitals | None:
+        """Errors, repaired memory, links and XIDs of the board."""
+        return self._health.read()
+
+    @functools.cached_property
+    def _health(self) -> Health:
+        return Health(self._board)
 
 
 class NvmlEnergy(_Nvml):

@@ -9,6 +9,8 @@
    FAKE_AMD_NO_ENERGY=1    the count is not supported; FAKE_AMD_CODE=N: energy and power fail with status N
    FAKE_AMD_RESET_AFTER_S, FAKE_AMD_CODE_AFTER_S, FAKE_AMD_UNKNOWN_AFTER_S   seconds after amdsmi_init
    FAKE_AMD_NO_DRIVER=1    amdsmi_init fails
+   FAKE_AMD_PCIE_WIDTH (16 of 16 lanes), FAKE_AMD_BAD_PAGES (0), FAKE_AMD_XGMI (0: no errors), FAKE_AMD_LINKS_DOWN (0)
+   FAKE_AMD_ILL_AFTER_S    an uncorrectable error more of the memory (UMC), and a PCIe replay; FAKE_AMD_NO_HEALTH=1
    The other symbols that the binding names are added as stubs that answer NOT_SUPPORTED. */
 #include <stdint.h>
 #include <stdlib.h>
@@ -138,5 +140,44 @@ typedef struct __attribute__((packed)) { char name[256]; uint32_t pid, pad; char
 int amdsmi_get_gpu_process_list(void *handle, uint32_t *count, Process *out) {
     *count = 1;
     if (out) out->pid = 100 + ((Entry *)handle)->partition;
+    return OK;
+}
+
+typedef struct { uint64_t corrected, uncorrected, deferred, reserved[5]; } Errors;
+int amdsmi_get_gpu_ecc_count(void *handle, uint64_t block, Errors *out) {
+    if (getenv("FAKE_AMD_NO_HEALTH") || block > 4) return UNSUPPORTED; /* UMC and SDMA and GFX alone have RAS */
+    memset(out, 0, sizeof *out);
+    if (block == 1) out->corrected = 7, out->uncorrected = after("FAKE_AMD_ILL_AFTER_S");
+    return OK;
+}
+typedef struct {
+    uint16_t most_width, pad; uint32_t most_speed, version, slot, most_version, pad2; uint64_t reserved[9];
+    uint16_t width, pad3; uint32_t speed, bandwidth, pad4;
+    uint64_t replays, recovered, rolled, nak_sent, nak_received; uint32_t other, pad5; uint64_t reserved2[12 + 32];
+} Pcie;
+int amdsmi_get_pcie_info(void *handle, Pcie *out) {
+    if (getenv("FAKE_AMD_NO_HEALTH")) return UNSUPPORTED;
+    memset(out, 0, sizeof *out);
+    out->most_width = 16, out->most_speed = 32000, out->speed = 32000;
+    out->width = (uint16_t)number("FAKE_AMD_PCIE_WIDTH", 16);
+    out->replays = 5 + after("FAKE_AMD_ILL_AFTER_S");
+    return OK;
+}
+typedef struct { uint64_t at, size; uint32_t status, pad; } Page;
+int amdsmi_get_gpu_bad_page_info(void *handle, uint32_t *count, Page *out) {
+    if (getenv("FAKE_AMD_NO_HEALTH")) return UNSUPPORTED;
+    *count = (uint32_t)number("FAKE_AMD_BAD_PAGES", 0);
+    for (uint32_t n = 0; out && n < *count; n++) out[n] = (Page){n << 12, 4096, 0, 0};
+    return OK;
+}
+int amdsmi_gpu_xgmi_error_status(void *handle, uint32_t *status) {
+    return *status = (uint32_t)number("FAKE_AMD_XGMI", 0), getenv("FAKE_AMD_NO_HEALTH") ? UNSUPPORTED : OK;
+}
+typedef struct { uint32_t links, status[8], pad; uint64_t reserved[7]; } Links;
+int amdsmi_get_gpu_xgmi_link_status(void *handle, Links *out) {
+    if (getenv("FAKE_AMD_NO_HEALTH")) return UNSUPPORTED;
+    memset(out, 0, sizeof *out);
+    out->links = 7;
+    for (int n = 0; n < 7; n++) out->status[n] = n < number("FAKE_AMD_LINKS_DOWN", 0) ? 0 : 1;
     return OK;
 }

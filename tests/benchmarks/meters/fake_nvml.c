@@ -22,13 +22,19 @@
    FAKE_NVML_LIMIT_W, .._DEFAULT_W, .._MIN_W, .._MAX_W, .._MODULE_LIMIT_W
    FAKE_NVML_SM_MHZ, .._MEMORY_MHZ, .._GPU_C, .._MEMORY_C
    FAKE_NVML_ECC_AFTER_S  an uncorrected error more; FAKE_NVML_OTHER_PID another process on the board
-   Times are since the library was initialised. Built with -DNO_ENERGY_CALL, -DNO_FIELD_VALUES or -DNO_STATE those
-   functions are missing; with -DOLD_DRIVER the latter two are. */
+   FAKE_NVML_REMAPPED_COR, .._REMAPPED_UNC, .._REMAP_PENDING, .._REMAP_FAILURE, .._RETIRED_SBE, .._RETIRED_DBE (0)
+   FAKE_NVML_PCIE_GEN (5), .._PCIE_GEN_MAX (5), .._PCIE_WIDTH (16), .._PCIE_WIDTH_MAX (16)
+   FAKE_NVML_LINKS (0) of NVLink, FAKE_NVML_LINKS_UP of them active (all)
+   FAKE_NVML_ILL_AFTER_S  a PCIe replay more, and on each link as many errors as the number of their counter
+   FAKE_NVML_XID=79,63    XIDs, each once, from FAKE_NVML_XID_AFTER_S (0) on
+   Times are since the library was initialised. Built with -DNO_ENERGY_CALL, -DNO_FIELD_VALUES, -DNO_STATE or
+   -DNO_HEALTH those functions are missing; with -DOLD_DRIVER the latter three are. */
 #include "fake_nvml_curve.h"
 
 #ifdef OLD_DRIVER
 #define NO_FIELD_VALUES
 #define NO_STATE
+#define NO_HEALTH
 #endif
 typedef int nvmlReturn_t;
 typedef void *nvmlDevice_t;
@@ -178,6 +184,14 @@ static double throttled(unsigned id) { /* the fraction of time; -1: not that fie
          : id == 270 ? number("FAKE_NVML_HW_THERMAL", 0) : id == 271 ? number("FAKE_NVML_POWER_BRAKE", 0)
          : id == 76 ? number("FAKE_NVML_SYNC_BOOST", 0) : -1;
 }
+static int links(void) { return (int)number("FAKE_NVML_LINKS", 0); }
+static long total(unsigned id) { /* over all links; -1: not that field */
+    unsigned of[] = {52, 59, 38, 45};
+    if (id == 91) return links();
+    for (int counter = 0; counter < 4; counter++)
+        if (of[counter] == id) return links() ? links() * (counter + 1) * after("FAKE_NVML_ILL_AFTER_S") : -1;
+    return -1;
+}
 static double power_w(unsigned id, unsigned scope, int one) { /* -1: not in this scope */
     if (scope > 2 || (id == 185 && !has_second())) return -1;
     if (scope == 1 && !superchip()) return -1;
@@ -202,6 +216,7 @@ nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, Field *fie
         if (w >= 0) f->value.u = (unsigned)lround(1000 * w);
         else if (part >= 0) f->value.ull = (unsigned long long)(1e9 * age() * part);
         else if (is_energy) f->value.ull = counted_mj(device);
+        else if (total(f->id) >= 0) f->value.u = (unsigned)total(f->id);
         else if (f->id == 82) f->value.u = (unsigned)number("FAKE_NVML_MEMORY_C", 70);
         else f->code = NOT_SUPPORTED;
         if (f->id == 186 && set("FAKE_NVML_TYPE")) f->type = (int)number("FAKE_NVML_TYPE", 1);
@@ -257,6 +272,61 @@ nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsign
     if (room < *count) return TOO_SMALL;
     out[0].pid = getpid();
     if (*count == 2) out[1].pid = (unsigned)number("FAKE_NVML_OTHER_PID", 1);
+    return OK;
+}
+#endif
+
+/* ---- health: memory repaired, links, XIDs */
+#ifndef NO_HEALTH
+nvmlReturn_t nvmlDeviceGetRemappedRows(nvmlDevice_t d, unsigned *cor, unsigned *unc, unsigned *pending, unsigned *bad) {
+    STATE
+    if (set("FAKE_NVML_NO_REMAP")) return NOT_SUPPORTED;
+    *cor = (unsigned)number("FAKE_NVML_REMAPPED_COR", 0), *unc = (unsigned)number("FAKE_NVML_REMAPPED_UNC", 0);
+    *pending = (unsigned)number("FAKE_NVML_REMAP_PENDING", 0), *bad = (unsigned)number("FAKE_NVML_REMAP_FAILURE", 0);
+    return OK;
+}
+nvmlReturn_t nvmlDeviceGetRetiredPages(nvmlDevice_t d, int cause, unsigned *count, unsigned long long *pages) {
+    STATE
+    unsigned room = *count;
+    *count = (unsigned)number(cause ? "FAKE_NVML_RETIRED_DBE" : "FAKE_NVML_RETIRED_SBE", 0);
+    if (room < *count) return TOO_SMALL;
+    for (unsigned n = 0; pages && n < *count; n++) pages[n] = n << 16;
+    return OK;
+}
+nvmlReturn_t nvmlDeviceGetRetiredPagesPendingStatus(nvmlDevice_t d, unsigned *is) { return *is = 0, OK; }
+nvmlReturn_t nvmlDeviceGetCurrPcieLinkGeneration(nvmlDevice_t d, unsigned *n) { GIVE(n, "FAKE_NVML_PCIE_GEN", 5, 1) }
+nvmlReturn_t nvmlDeviceGetMaxPcieLinkGeneration(nvmlDevice_t d, unsigned *n) { GIVE(n, "FAKE_NVML_PCIE_GEN_MAX", 5, 1) }
+nvmlReturn_t nvmlDeviceGetCurrPcieLinkWidth(nvmlDevice_t d, unsigned *n) { GIVE(n, "FAKE_NVML_PCIE_WIDTH", 16, 1) }
+nvmlReturn_t nvmlDeviceGetMaxPcieLinkWidth(nvmlDevice_t d, unsigned *n) { GIVE(n, "FAKE_NVML_PCIE_WIDTH_MAX", 16, 1) }
+nvmlReturn_t nvmlDeviceGetPcieReplayCounter(nvmlDevice_t d, unsigned *n) {
+    STATE
+    return *n = 3 + after("FAKE_NVML_ILL_AFTER_S"), OK;
+}
+nvmlReturn_t nvmlDeviceGetNvLinkState(nvmlDevice_t d, unsigned link, unsigned *up) {
+    STATE
+    return *up = link < number("FAKE_NVML_LINKS_UP", links()), (int)link < links() ? OK : INVALID;
+}
+nvmlReturn_t nvmlDeviceGetNvLinkErrorCounter(nvmlDevice_t d, unsigned link, int counter, unsigned long long *n) {
+    STATE
+    return *n = (unsigned)(counter + 1) * after("FAKE_NVML_ILL_AFTER_S"), OK;
+}
+typedef struct { nvmlDevice_t device; unsigned long long type, data; unsigned instance, compute; } Event;
+static nvmlDevice_t heard;
+nvmlReturn_t nvmlEventSetCreate(void **events) {
+    if (set("FAKE_NVML_NO_EVENTS")) return NOT_SUPPORTED;
+    return *events = &heard, OK;
+}
+nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long types, void *events) {
+    return heard = device, types & 8 ? OK : INVALID;
+}
+nvmlReturn_t nvmlEventSetWait_v2(void *events, Event *out, unsigned timeout_ms) {
+    static unsigned told;
+    const char *next = getenv("FAKE_NVML_XID");
+    STATE
+    for (unsigned n = 0; next && n < told; n++) next = strchr(next + 1, ',');
+    if (!next || !*next || age() < number("FAKE_NVML_XID_AFTER_S", 0)) return 10;
+    told++;
+    *out = (Event){heard, 8, strtoull(next + (*next == ','), NULL, 10), 0, 0};
     return OK;
 }
 #endif
