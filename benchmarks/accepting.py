@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from perwatt.benchmarks import documents, folder
@@ -42,8 +43,14 @@ def accept(arguments: Sequence[str]) -> int:
 
 def criteria_named(text: str, directories: Sequence[str | Path] = ()) -> Criteria:
     """Criteria by the path of a YAML or by name, a user's before those that ship. BadRequest if there are none."""
+    found = criteria_file(text, directories)
+    return from_plain(documents.read(found), str(found))
+
+
+def criteria_file(text: str, directories: Sequence[str | Path] = ()) -> Traversable:
+    """Where they lie. BadRequest if nowhere."""
     known = documents.among(directories, "criteria")
     found = Path(text) if text.endswith((".yaml", ".yml")) else known.get(text)
     if found is None or not found.is_file():
         raise BadRequest(f"criteria={text}: found no such file; choices: {', '.join(sorted(known))}, or FILE.yaml")
-    return from_plain(documents.read(found), str(found))
+    return found

@@ -62,6 +62,18 @@ def _accept(arguments: Sequence[str]) -> int:
     return accept(arguments)
 
 
+def _dossier(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.dossiers import dossier
+
+    return dossier(arguments)
+
+
+def _verify(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.dossiers import verify
+
+    return verify(arguments)
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.doctor import doctor
 
@@ -80,6 +92,8 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "merge": (_merge, helps.MERGE),
     "launch": (_launch, helps.LAUNCH),
     "accept": (_accept, helps.ACCEPT),
+    "dossier": (_dossier, helps.DOSSIER),
+    "verify": (_verify, helps.VERIFY),
     "doctor": (_doctor, helps.DOCTOR),
     "meter": (_meter, helps.METER),
     "kernels": (_kernels, helps.KERNELS),

@@ -12,6 +12,7 @@ perwatt: throughput per watt of AI-factory hardware.
   perwatt doctor                     what can be measured here, and how to enable the rest
 
   perwatt accept criteria=NAME       a run or a fleet held against criteria: PASS, FAIL, INCONCLUSIVE, MISSING
+  perwatt dossier criteria=NAME      the same as a sealed folder to hand over, signed if you like; perwatt verify DIR
 
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
 
@@ -129,6 +130,30 @@ valid, nothing was metered) or MISSING, with numbers, limit, source, the plausib
 is too good to be true fails. Waivers are part of the criteria, and shown.
 
 exit codes: 0 all passed   1 FAIL   2 the request was wrong   4 INCONCLUSIVE or MISSING, and no FAIL
+"""
+
+DOSSIER = """\
+perwatt dossier [run=RUN] criteria=NAME | criteria=FILE.yaml [out=DIR]: an acceptance as one folder to hand over: the
+verdict as a page, on paper and for programs, the criteria, and everything that was measured, sealed.
+
+run, criteria   as for `perwatt accept`, whose verdict and exit code it has
+out             the folder, which must not exist (./RUN-dossier)
+sign=KEY        sign it with a key of OpenSSH: ~/.ssh/id_ed25519, or the .pub of a key that an agent or a token holds
+telemetry=false leave out every sample of every meter, which is most of its size; energies stay in the records
+pdf=false       without report.pdf, which needs perwatt[sizing]
+
+Nothing in it needs perwatt to be checked: SHA256SUMS is for `sha256sum -c`, its signature for `ssh-keygen -Y verify`.
+README.txt in it says how.
+"""
+
+VERIFY = """\
+perwatt verify DIR [signers=FILE]: whether a dossier is as it was sealed. A file or a record that was changed, removed
+or added is named, records by their line.
+
+signers    whose signatures count: ALLOWED SIGNERS of ssh-keygen(1), a line as `who@example.org ssh-ed25519 AAAA...`;
+           with it, a dossier that nobody of them signed is broken. Without it, it is only told which key signed
+
+exit codes: 0 whole   1 broken   2 the request was wrong
 """
 
 DOCTOR = """\

@@ -12,9 +12,8 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
@@ -203,7 +202,7 @@ def _write(plain: dict[str, Any], request: Request, sizing: Sizing, others: Sequ
 
 
 def _files(where: Path, request: Request, sizing: Sizing, others: Sequence[Sizing]) -> None:
-    from perwatt.results.reports import sizing_csv, sizing_html, sizing_json, sizing_pdf, sizing_xlsx
+    from perwatt.results.reports import paper, sizing_csv, sizing_html, sizing_json, sizing_xlsx
 
     made: tuple[tuple[str, Callable[[], str | bytes]], ...] = (
         ("sizing.json", lambda: sizing_json.render(sizing)),
@@ -215,7 +214,7 @@ def _files(where: Path, request: Request, sizing: Sizing, others: Sequence[Sizin
         *([("beside.csv", lambda: sizing_csv.beside([sizing, *others]))] if others else []),
         ("report.html", lambda: sizing_html.render(sizing, others)),
         ("sizing.xlsx", lambda: sizing_xlsx.render(sizing, others)),
-        ("report.pdf", lambda: sizing_pdf.render(sizing, others)),
+        ("report.pdf", lambda: paper.pdf(sizing_html.render(sizing, others))),
     )
     for file, render in made:
         try:
@@ -225,8 +224,4 @@ def _files(where: Path, request: Request, sizing: Sizing, others: Sequence[Sizin
                 raise
             print(f"perwatt size: {file} is left out: {' '.join(str(error).split())}", file=sys.stderr)
             continue
-        write_atomically(where / file, content if isinstance(content, str) else partial(_put, content))
-
-
-def _put(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
+        write_atomically(where / file, content)

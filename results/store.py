@@ -127,16 +127,16 @@ class Store:
         self.close()
 
 
-def write_atomically(path: Path, content: str | Callable[[BinaryIO], object]) -> None:
+def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], object]) -> None:
     """Replace a file as a whole: written beside it, synced, renamed, so that a reader never sees half of it.
 
-    ``content`` is a text, or a function that writes to the open file.
+    ``content`` is a text, bytes, or a function that writes to the open file.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(beside, "wb") as file:
-            if isinstance(content, str):
-                file.write(content.encode())
+            if isinstance(content, str | bytes):
+                file.write(content.encode() if isinstance(content, str) else content)
             else:
                 content(file)
             file.flush()

@@ -19,7 +19,7 @@ def size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         capsys.readouterr()
         with pytest.MonkeyPatch.context() as patch:
             if not whole:
-                patch.setattr("perwatt.results.reports.sizing_pdf.render", lambda *_: b"%PDF-")
+                patch.setattr("perwatt.results.reports.paper.pdf", lambda _: b"%PDF-")
                 patch.setattr("perwatt.results.reports.sizing_html.render", lambda *_: "<html>")
             code = main(["size", *overrides])
         said = capsys.readouterr()

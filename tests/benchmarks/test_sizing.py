@@ -11,7 +11,7 @@ from metered_runs import write_run
 from sizing_calls import FILES, NODES, SECONDS, SWING_W, Size, epw, trace
 
 from perwatt.benchmarks.cli import main
-from perwatt.results.reports.sizing_pdf import on_paper
+from perwatt.results.reports.paper import on_paper
 
 # -- what it makes ---------------------------------------------------------------------------------------------------
 

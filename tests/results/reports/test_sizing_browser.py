@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import sizings
+from browsing import OVERLAPS, opened
 
 from perwatt.results.reports import sizing_html
 
@@ -23,14 +24,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fleet = msgspec.structs.replace(whole, stages=(*whole.stages, rack, unit))
     path.write_text(sizing_html.render(fleet, [whole]), encoding="utf-8")
     return path
-
-
-def opened(browser: Any, report: Path, scheme: str, width: int = 1240) -> Any:
-    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    tab.requested = []
-    tab.on("request", lambda r: tab.requested.append(r.url))
-    tab.goto(report.as_uri())
-    return tab
 
 
 def luminance(colour: str) -> float:
@@ -74,21 +67,6 @@ def test_nothing_sticks_out(browser: Any, report: Path, width: int) -> None:
     tab = opened(browser, report, "light", width)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     tab.close()
-
-
-OVERLAPS = """svg => {
-  const boxes = [...svg.querySelectorAll('text')].map(e => [e.textContent, e.getBoundingClientRect()]);
-  const frame = svg.getBoundingClientRect(), found = [];
-  for (const [name, b] of boxes)
-    if (b.left < frame.left - 1 || b.right > frame.right + 1 || b.top < frame.top - 1 || b.bottom > frame.bottom + 1)
-      found.push(name + ' leaves the drawing');
-  boxes.forEach(([name, a], i) => boxes.slice(i + 1).forEach(([other, b]) => {
-    const w = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-    const h = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-    if (w > 1 && h > 4) found.push(name + ' lies upon ' + other);
-  }));
-  return found;
-}"""
 
 
 def test_no_text_of_a_drawing_lies_upon_another_or_leaves_it(browser: Any, report: Path) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import sizings
 
-from perwatt.results.reports import sizing_console, sizing_csv, sizing_json, sizing_pdf
+from perwatt.results.reports import paper, sizing_console, sizing_csv, sizing_html, sizing_json
 from perwatt.results.size.sizing import Sizing
 
 
@@ -87,15 +87,13 @@ def test_console_of_the_least_sizing() -> None:
 @pytest.mark.slow
 def test_pdf_is_a_document_of_pages() -> None:
     pytest.importorskip("weasyprint")
-    made = sizing_pdf.render(sizings.whole())
+    made = paper.pdf(sizing_html.render(sizings.whole()))
     assert made.startswith(b"%PDF")
     assert len(made) > 30_000
 
 
 def test_paper_has_written_out_colours_and_nothing_folded() -> None:
-    from perwatt.results.reports import sizing_html
-
-    page = sizing_pdf.on_paper(sizing_html.render(sizings.whole()))
+    page = paper.on_paper(sizing_html.render(sizings.whole()))
     drawings = page[page.index("<body") :]
     assert "var(--plot" not in drawings
     assert "#0b62b0" in drawings
@@ -107,7 +105,7 @@ def test_a_missing_library_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setitem(sys.modules, "weasyprint", None)
     with pytest.raises(ValueError, match=r"perwatt\[sizing\]") as refused:
-        sizing_pdf.render(msgspec.structs.replace(sizings.bare()))
+        paper.pdf("<html></html>")
     assert "\n" not in str(refused.value)
 
 

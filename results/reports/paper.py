@@ -1,4 +1,4 @@
-"""A sizing as a PDF that is signed and filed: the HTML report on A4, its print style, by WeasyPrint.
+"""A report as a PDF that is signed and filed: the page of HTML on A4, in its print style, by WeasyPrint.
 
 WeasyPrint draws inline SVG apart from the page, without the page's style: the colours that the drawings name are put
 in before, those of light paper, and the type of the page.
@@ -7,22 +7,18 @@ in before, those of light paper, and the type of the page.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
-
-from perwatt.results.reports import sizing_html
-from perwatt.results.size.sizing import Sizing
 
 FONTS = "DejaVu Sans, Noto Sans, Arial, sans-serif"
 
 
-def render(sizing: Sizing, others: Sequence[Sizing] = ()) -> bytes:
-    """The PDF. Raises ValueError where WeasyPrint is not installed."""
+def pdf(page: str) -> bytes:
+    """``page``, HTML that needs nothing else, as a PDF. Raises ValueError where WeasyPrint does not load."""
     try:
         from weasyprint import HTML  # type: ignore[import-untyped, unused-ignore]
     except (ImportError, OSError) as error:
         raise ValueError(f"pdf: WeasyPrint does not load ({error}); pip install 'perwatt[sizing]'") from None
-    made: bytes = HTML(string=on_paper(sizing_html.render(sizing, others)), url_fetcher=_nothing).write_pdf()
+    made: bytes = HTML(string=on_paper(page), url_fetcher=_nothing).write_pdf()
     return made
 
 

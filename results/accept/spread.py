@@ -1,0 +1,63 @@
+"""The values behind a verdict, test by test: what a picture of a fleet shows, and a table of every device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from perwatt.results.accept.criteria import Criteria, Criterion, si
+from perwatt.results.accept.evidence import Evidence
+from perwatt.results.accept.fleetwise import ALL
+from perwatt.results.accept.verdict import Judgement, Status
+
+MOST_READ = 5_000  # records that are opened for one picture: a fleet's index does not have every metric
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One metric of one case over all who measured it, in SI units, as they stand in the records.
+
+    ``marked``: of those with a finding its status; ``limits``: the absolute ones by their key.
+    """
+
+    criterion: str
+    case: str
+    metric: str
+    kind: str
+    values: dict[str, float]
+    marked: dict[str, Status]
+    limits: dict[str, float]
+
+
+def spreads(evidence: Evidence, criteria: Criteria, judgement: Judgement) -> list[Spread]:
+    """One of each criterion and case of devices or nodes, those with most findings first; each metric of a case once,
+    however many criteria speak of it."""
+    found: dict[tuple[str, str], Spread] = {}
+    for criterion in criteria.criteria:
+        for one in _of(criterion, evidence, judgement):
+            known = found.setdefault((one.case, one.metric), one)
+            known.limits.update(one.limits)
+            known.marked.update(one.marked)
+    return sorted(found.values(), key=lambda one: -len(one.marked))
+
+
+def _of(criterion: Criterion, evidence: Evidence, judgement: Judgement) -> Iterator[Spread]:
+    rows = evidence.rows[evidence.rows["scope"] == ("device" if criterion.scope == "fleet" else criterion.scope)]
+    rows = rows[rows["outcome"] == "measured"]
+    limits = {key: si(criterion.metric, limit, criterion.name)[0] for key, limit in criterion.limits.items()}
+    for (kernel, label), part in rows.groupby(["kernel", "label"], sort=False, observed=True):
+        case = f"{kernel} {label}".strip()
+        if not criterion.takes(str(kernel), str(label)):
+            continue
+        known = part if criterion.metric in part else evidence.full(part.head(MOST_READ))
+        told = zip(known["subject"], known[criterion.metric], strict=True)
+        values = {str(subject): float(value) for subject, value in told if math.isfinite(value)}
+        marked = {
+            f.subject: f.status
+            for f in judgement.findings
+            if f.counts and f.criterion == criterion.name and f.case in (case, ALL) and f.subject in values
+        }
+        if values:
+            kind = str(evidence.full(part.head(1))["kind"].iloc[0])
+            yield Spread(criterion.name, case, criterion.metric, kind, values, marked, dict(limits))
