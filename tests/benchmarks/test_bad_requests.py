@@ -72,7 +72,7 @@ def test_from_the_shell_as_well(tmp_path: Path, perwatt: Perwatt) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["rn"], "perwatt: rn: no such command; choices: run, report, merge, launch, accept, doctor"),
+        (["rn"], "perwatt: rn: no such command; choices: run, report, merge, launch, accept"),
         (["run", "resume=nothing"], "perwatt run: nothing: no run there"),
         (["report"], "perwatt report: run=latest: results/runs holds no run"),
         (["report", "run=x"], "perwatt report: x: no run there (a folder with records.jsonl)"),
