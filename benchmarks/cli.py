@@ -74,6 +74,12 @@ def _verify(arguments: Sequence[str]) -> int:
     return verify(arguments)
 
 
+def _compare(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.comparing import compare
+
+    return compare(arguments)
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.doctor import doctor
 
@@ -94,6 +100,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "accept": (_accept, helps.ACCEPT),
     "dossier": (_dossier, helps.DOSSIER),
     "verify": (_verify, helps.VERIFY),
+    "compare": (_compare, helps.COMPARE),
     "doctor": (_doctor, helps.DOCTOR),
     "meter": (_meter, helps.METER),
     "kernels": (_kernels, helps.KERNELS),

@@ -13,6 +13,7 @@ perwatt: throughput per watt of AI-factory hardware.
 
   perwatt accept criteria=NAME       a run or a fleet held against criteria: PASS, FAIL, INCONCLUSIVE, MISSING
   perwatt dossier criteria=NAME      the same as a sealed folder to hand over, signed if you like; perwatt verify DIR
+  perwatt compare runs=[A,B]         runs case by case: ratios with their intervals, BETTER, WORSE, SAME or AMBIGUOUS
 
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
 
@@ -154,6 +155,26 @@ signers    whose signatures count: ALLOWED SIGNERS of ssh-keygen(1), a line as `
            with it, a dossier that nobody of them signed is broken. Without it, it is only told which key signed
 
 exit codes: 0 whole   1 broken   2 the request was wrong
+"""
+
+COMPARE = """\
+perwatt compare runs=[A,B,...] [KEY=VALUE ...]: runs against the first of them, case by case, like with like. Reads
+records only, and needs no GPU.
+
+runs         run folders, or ids under results/runs; the first is the reference, or reference=RUN
+effect=1     the least effect that matters, in per cent (conf/compare/effects.yaml)
+boundary     gpu, node_ac, ...: the only boundary to take energies at; else the nearest to the device that both have
+across=boundary   energies at boundaries or of meter classes that differ: shown beside each other, without a ratio
+out          where a new folder with comparison.json, ratios.csv, not_compared.csv and summary.md goes
+             (results/comparisons); out=none: only what is printed
+
+Cases are alike if kernel, shape, dtype, input data, ranks and cache agree; energies if boundary and meter class do.
+What is not alike is not compared, and listed with what differs. Rates, power, energy per work and rate per watt come as
+ratios with 95 % intervals: the scatter of the repetitions and the uncertainty of the meters, of which the gain cancels
+where both runs were metered by the same instrument. BETTER or WORSE: by more than the least effect, the whole interval;
+SAME: within it; else AMBIGUOUS.
+
+exit codes: 0 compared   2 the request was wrong, or nothing could be compared
 """
 
 DOCTOR = """\

@@ -139,11 +139,11 @@ def budget(record: Record) -> Budget | None:
     value = record.work_per_joule
     if not pairs or not value or not math.isfinite(value):
         return None
-    terms, note = _terms(record, pairs, value)
+    terms, note = known_terms(record, pairs, value)
     notes = [note] if note else []
     if (m := record.measured) is not None and len(pairs) < len(m.repetitions):
         notes.append(f"{len(m.repetitions) - len(pairs)} of {len(m.repetitions)} windows have no energy")
-    reason = _unstated(record, [e for _, e in pairs], gain_needed=True)
+    reason = unstated(record, [e for _, e in pairs], gain_needed=True)
     if reason:
         return Budget(value, None, terms, len(pairs), reason, "; ".join(notes))
     u = math.hypot(*terms.values())
@@ -153,7 +153,9 @@ def budget(record: Record) -> Budget | None:
     return Budget(value, K * u * value, terms, len(pairs), "", "; ".join(notes), covered)
 
 
-def _terms(record: Record, pairs: Sequence[tuple[Repetition, Energy]], value: float) -> tuple[dict[str, float], str]:
+def known_terms(
+    record: Record, pairs: Sequence[tuple[Repetition, Energy]], value: float
+) -> tuple[dict[str, float], str]:
     """All that is known, repeatability first, and a note where a single repetition leaves that out."""
     n, terms, note = len(pairs), {}, ""
     if n > 1:
@@ -169,7 +171,7 @@ def _terms(record: Record, pairs: Sequence[tuple[Repetition, Energy]], value: fl
     return terms, note
 
 
-def _unstated(record: Record, energies: Sequence[Energy], gain_needed: bool) -> str:
+def unstated(record: Record, energies: Sequence[Energy], gain_needed: bool) -> str:
     """Why no U can be stated; empty if one can."""
     sources = {e.source for e in energies} | {"modelled" for e in energies if "modelled" in e.flags}
     classes = {e.accuracy_class for e in energies}
@@ -236,7 +238,7 @@ def ratio(a: Record, b: Record) -> Ratio | None:
     shared = _same_instrument([*of_a, *of_b])
     names = [name for name in dict.fromkeys([*first.terms, *second.terms]) if not (shared and name == "gain")]
     terms = {name: math.hypot(first.terms.get(name, 0.0), second.terms.get(name, 0.0)) for name in names}
-    reason = _unstated(a, of_a, not shared) or _unstated(b, of_b, not shared)
+    reason = unstated(a, of_a, not shared) or unstated(b, of_b, not shared)
     if of_a[0].boundary != of_b[0].boundary:
         reason = f"the boundaries differ: {of_a[0].boundary} and {of_b[0].boundary}"
     notes = [budget.note for budget in (first, second)]

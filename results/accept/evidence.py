@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from perwatt.results.flags import ALL_INVALID, TIME_INVALID
 from perwatt.results.fleet import merge
 from perwatt.results.fleet.layout import FLEET
 from perwatt.results.record import Measured, Record, Seconds
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 
 INDEXED = {"rate": "rate", "rate_per_watt": "per_joule", "power": "power_w"}
 KEYS = ("scope", "host", "device", "subject", "test", "kernel", "label", "outcome", "reason", "flags")
-# Flags of a record whose times, or whose energies, are not those of the window that they are said to be of.
-TIME_INVALID = {"interrupted", "clock_mismatch", "time_limit", "not_settled", "other_process", "launch_bound"}
-ENERGY_INVALID = {
-    "aliasing_risk", "counter_reset", "counter_vs_poll", "few_readings", "frozen", "gappy", "lost", "meter_lost",
-    "meter_stalled", "modelled", "out_of_range", "scopes_disagree", "short_window", "stale", "uncovered",
-}  # fmt: skip
-ALL_INVALID = TIME_INVALID | ENERGY_INVALID
 
 
 @dataclass(frozen=True, eq=False)

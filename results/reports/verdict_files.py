@@ -31,13 +31,13 @@ def devices_csv(judgement: Judgement) -> str:
         found = worst.get((v.scope, v.subject))
         about = (told(found), found.cause, found.todo, found.waived) if found else ("", "", "", "")
         rows.append((v.scope, v.subject, v.status, v.checks, v.passed, *about))
-    return _csv(("scope", "subject", "verdict", "checks", "passed", "found", "maybe", "next", "waived"), rows)
+    return csv_text(("scope", "subject", "verdict", "checks", "passed", "found", "maybe", "next", "waived"), rows)
 
 
 def findings_csv(judgement: Judgement) -> str:
     """A line a finding, with its numbers."""
     names = Finding.__dataclass_fields__
-    return _csv(names, ([getattr(finding, name) for name in names] for finding in judgement.findings))
+    return csv_text(names, ([getattr(finding, name) for name in names] for finding in judgement.findings))
 
 
 def junit(judgement: Judgement) -> str:
@@ -84,7 +84,8 @@ def _clean(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text)
 
 
-def _csv(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Rows under a header as CSV, nothing where there is nothing."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)

@@ -42,7 +42,7 @@ def counts(judgement: Judgement) -> list[tuple[str, ...]]:
 def console(judgement: Judgement) -> str:
     """The verdict, who has which, and the worst findings with their cause and what to do."""
     lines = [f"{judgement.status}: {judgement.run} by {judgement.criteria}", *judgement.notes, ""]
-    lines += _columns([("", *(s.lower() for s in STATUSES)), *counts(judgement)])
+    lines += columns([("", *(s.lower() for s in STATUSES)), *counts(judgement)])
     for finding in judgement.findings[:SHOWN]:
         where = " ".join(
             filter(None, (finding.subject, finding.criterion, f"[{finding.case}]" if finding.case else ""))
@@ -61,7 +61,7 @@ def markdown(judgement: Judgement) -> str:
     """The same as a page."""
     lines = [f"# {judgement.status}: {judgement.run}", "", f"Criteria: {judgement.criteria}.", ""]
     lines += [*(f"{note}." for note in judgement.notes), ""] if judgement.notes else []
-    lines += _table(("", *(s.lower() for s in STATUSES)), counts(judgement))
+    lines += table(("", *(s.lower() for s in STATUSES)), counts(judgement))
     if judgement.findings:
         rows = [
             (
@@ -76,7 +76,7 @@ def markdown(judgement: Judgement) -> str:
             for f in judgement.findings[:MARKDOWN_SHOWN]
         ]
         header = ("verdict", "who", "criterion", "case", "found", "maybe", "next")
-        lines += ["", *_table(header, rows)]
+        lines += ["", *table(header, rows)]
     if (more := len(judgement.findings) - MARKDOWN_SHOWN) > 0:
         lines += ["", f"{more} more in findings.csv."]
     return "\n".join([*lines, ""])
@@ -86,7 +86,8 @@ def _maybe(finding: Finding) -> str:
     return f"waived by {finding.waived}" if finding.waived else finding.cause
 
 
-def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+def columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """The rows as lines of aligned columns: the first to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
@@ -94,7 +95,9 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
     ]
 
 
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    """A table in Markdown."""
+
     def line(cells: Iterable[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
