@@ -92,6 +92,7 @@ power.parquet     all devices' power together over time, on the leader's clock, 
                   its last reading
 power.json        its highest and mean, coincidence (highest sum over the sum of the highest), ramps over 0.1 to 60 s,
                   and who has no part in it and why: NO POWER lines say so too, and nobody counts as 0 W
+report.html       of the run, made again: it draws the power of the fleet
 start.json        when each node's first window began after the moment that all agreed on: START lines give the skew
 
 Repeat it at will: the same records give the same files. In Python: perwatt.results.fleet.merge.load(RUN)

@@ -12,6 +12,7 @@ from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import only
 from perwatt.results.fleet.layout import FLEET
+from perwatt.results.store import write_atomically
 
 
 def merge(arguments: Sequence[str]) -> int:
@@ -31,6 +32,7 @@ def merge(arguments: Sequence[str]) -> int:
         print(line)
     for line in _power(first, options["meter"], step_s):
         print(line)
+    print(_report(first))
     last_line(
         run=str(first),
         merged=str(out),
@@ -41,6 +43,18 @@ def merge(arguments: Sequence[str]) -> int:
         exit=0,
     )
     return 0
+
+
+def _report(run: Path) -> str:
+    """Make the run's report again, with what was merged in it; a run that cannot be reported on was merged all the
+    same."""
+    from perwatt.results.reports.formats import render
+
+    try:
+        write_atomically(run / folder.REPORT, render(run, "html"))
+    except (ValueError, OSError) as error:
+        return f"NO REPORT: {error}"
+    return f"report: {run / folder.REPORT}"
 
 
 def _seconds(text: str) -> float | None:

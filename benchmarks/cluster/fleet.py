@@ -5,6 +5,7 @@ What lies where in its folder is :mod:`perwatt.results.fleet.layout`'s to say.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -22,7 +23,7 @@ from perwatt.benchmarks.cluster.topology import Topology, found
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.ending import Interrupted
 from perwatt.benchmarks.environment import host
-from perwatt.results.fleet import merge
+from perwatt.results.fleet import merge, stated
 from perwatt.results.fleet.layout import FLEET, GROUPS, NODES, SCREENING
 from perwatt.results.record import Over
 from perwatt.results.reports import operators
@@ -165,6 +166,10 @@ class FleetLeader(GroupLeader):
             for name, text in operators.files(found).items():
                 write_atomically(self.run / name, text)
             merge.merge(self.run)
+            names = [node.host for node in found]
+            stated.began(self.run, names)
+            with contextlib.suppress(ValueError):  # no node has a meter: the table says so
+                stated.state(self.run, names)
         except (ValueError, OSError) as error:  # what was measured is safe; a library or room on the disk is missing
             say(f"perwatt run: {error}; what is missing: perwatt merge run={self.run}")
 

@@ -40,11 +40,13 @@ class _Begun(msgspec.Struct, frozen=True):
 @dataclass(frozen=True)
 class Starts:
     """``late_s``: by host, from the agreed moment to the start of its first window, which warm-up and preparation come
-    before. ``uncertainty_s``: the most by which one of them may be wrong. ``unknown``: who cannot say, and why."""
+    before. ``uncertainty_s``: the most by which one of them may be wrong. ``unknown``: who cannot say, and why.
+    ``agreed_ns``: the moments that were agreed on, in ns of the leader's UTC, one for each time that nodes were led."""
 
     late_s: dict[str, float]
     uncertainty_s: float
     unknown: dict[str, str]
+    agreed_ns: tuple[int, ...] = ()
 
     @property
     def skew_s(self) -> float | None:
@@ -66,11 +68,12 @@ def agreed(node: Path) -> tuple[Agreed, ...]:
 
 def starts(run: Path, hosts: Sequence[str] = ()) -> Starts | None:
     """When the nodes of a fleet began; None where no node agreed on anything. ``hosts``: who should have."""
-    late_s, unknown, uncertain = {}, {}, [0.0]
+    late_s, unknown, uncertain, moments = {}, {}, [0.0], set[int]()
     found = samples.nodes(run)
     for host in dict.fromkeys([*found, *hosts]):
         try:
             one = _late(found[host]) if host in found else "the node never wrote"
+            moments |= {each.leader_ns for each in agreed(found[host])} if host in found else set()
         except ValueError as error:
             one = str(error)
         if isinstance(one, str):
@@ -80,7 +83,7 @@ def starts(run: Path, hosts: Sequence[str] = ()) -> Starts | None:
             uncertain.append(one[1])
     if not late_s and not any((node / START).exists() for node in found.values()):
         return None
-    return Starts(late_s, max(uncertain), unknown)
+    return Starts(late_s, max(uncertain), unknown, tuple(sorted(moments)))
 
 
 def _late(node: Path) -> tuple[float, float] | str:

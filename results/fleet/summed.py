@@ -50,6 +50,7 @@ class Summed:
     ``devices`` and ``nodes`` (how many these are, and on how many nodes), ``node_min_w`` and ``node_max_w`` (the least
     and the greatest power of a node all of whose devices are known; NaN without one). ``peak_w`` and ``mean_w`` are of
     complete cells, ``sum_of_peaks_w`` of all devices; None, with ``reason``, where there is no such cell.
+    ``ramps`` begin so many seconds after the first cell.
     ``clock_s``: how far apart two clocks may be; None where nobody looked. ``unsynchronised``: nodes whose clock nobody
     looked at. ``cut_short``: nodes whose run never came to its end, with the end of what is known of each in ns of the
     leader's UTC. ``missing``: who has no part in the sum, and why."""
@@ -208,7 +209,7 @@ def _summed(
         blind = f"not observable: clocks of nodes may be {clock_s or 0:.3g} s apart"
         found = tuple(
             r if clock_s is None or r.window_s >= clock_s else Ramp(r.window_s, None, None, None, None, blind)
-            for r in ramps(t_s, power_w, windows_s)
+            for r in _placed(ramps(t_s, power_w, windows_s), (int(t_ns[complete.index[0]]) - int(t_ns[0])) * 1e-9)
         )
     return Summed(
         frame,
@@ -226,6 +227,12 @@ def _summed(
         cut_short,
         missing,
     )
+
+
+def _placed(found: Sequence[Ramp], since_s: float) -> list[Ramp]:
+    """Ramps with the moments at which they begin counted from so many seconds earlier."""
+    late = [{k: at + since_s for k in ("up_at_s", "down_at_s") if (at := getattr(r, k)) is not None} for r in found]
+    return [r._replace(**moved) for r, moved in zip(found, late, strict=True)]
 
 
 def _period(node: tuple[str, Path], name: str) -> float:

@@ -18,6 +18,7 @@ from perwatt.results.reports.document import captioned, document
 from perwatt.results.reports.html_about import environment, method, targets
 from perwatt.results.reports.html_cases import cases
 from perwatt.results.reports.html_energy import energy
+from perwatt.results.reports.html_fleet import power as power_of_fleet
 from perwatt.results.reports.html_links import groups as groups_of_nodes
 from perwatt.results.reports.html_static import compiled
 from perwatt.results.reports.layout import UNITS, Group, groups
@@ -42,6 +43,7 @@ def _parts(run: Run, tables: list[Group]) -> Iterator[str]:
         yield '<p class="empty">No records: nothing has been measured in this run.</p>'
     yield _best(tables)
     yield groups_of_nodes(run.path)
+    yield power_of_fleet(run.path)
     yield cases(tables)
     yield energy(tables)
     yield compiled(tables)

@@ -30,8 +30,9 @@ LEAST_PARTED = 0.75  # of the variance that lies between the two levels; of nois
 
 
 class Ramp(NamedTuple):
-    """Greatest rise and fall over ``window_s``: W/s, and as fractions of the highest power. None, with a ``reason``,
-    where the window cannot be seen."""
+    """Greatest rise and fall over ``window_s``: W/s, and as fractions of the highest power; ``up_at_s`` and
+    ``down_at_s``: when each begins, as the readings are stamped. None, with a ``reason``, where the window cannot be
+    seen."""
 
     window_s: float
     up_w_s: float | None
@@ -39,6 +40,8 @@ class Ramp(NamedTuple):
     up_fraction: float | None
     down_fraction: float | None
     reason: str = ""
+    up_at_s: float | None = None
+    down_at_s: float | None = None
 
 
 def ramps(
@@ -59,17 +62,19 @@ def ramps(
         elif (change := _changes(t_s, power_w, window_s, whole)) is None:
             reason = f"not observable: no two readings {window_s:g} s apart"
         else:
-            up, down = (max(c, 0.0) for c in change)
+            (up, up_at_s), (down, down_at_s) = ((max(w, 0.0), at_s) for w, at_s in change)
             share = 1 / whole.high_w if whole.high_w > 0 else 0.0
-            found.append(Ramp(window_s, up / window_s, down / window_s, up * share, down * share))
+            rates = up / window_s, down / window_s, up * share, down * share
+            found.append(Ramp(window_s, *rates, up_at_s=up_at_s, down_at_s=down_at_s))
             continue
         found.append(Ramp(window_s, None, None, None, None, reason))
     return tuple(found)
 
 
-def _changes(t_s: Floats, power_w: Floats, window_s: float, whole: Cells) -> tuple[float, float] | None:
-    """Greatest rise and fall in W between moments ``window_s`` apart; None if there are no such two."""
-    up, down = -np.inf, -np.inf
+def _changes(t_s: Floats, power_w: Floats, window_s: float, whole: Cells) -> list[tuple[float, float]] | None:
+    """Greatest rise and fall in W between moments ``window_s`` apart, each with the first of the two in s; None if
+    there are no such two."""
+    best = [(-np.inf, 0.0), (-np.inf, 0.0)]
     slack_s = 1e-6 * whole.period_s
     for i in range(0, len(t_s), CHUNK):
         # power is piecewise linear: the greatest change has a reading at one of its ends, the first or the last
@@ -86,10 +91,13 @@ def _changes(t_s: Floats, power_w: Floats, window_s: float, whole: Cells) -> tup
                 known = _known(t_s[first:last], other_s, GAP_PERIODS * whole.period_s)
                 if not known.any():
                     continue
-                at_w, there_w = at_w[known], there_w[known]
+                at_w, there_w, other_s = at_w[known], there_w[known], other_s[known]
             change_w = (there_w - at_w) * sign
-            up, down = max(up, float(change_w.max())), max(down, -float(change_w.min()))
-    return None if up == -np.inf else (up, down)
+            for which, of in enumerate((change_w, -change_w)):
+                at = int(np.argmax(of))
+                if of[at] > best[which][0]:
+                    best[which] = float(of[at]), float(other_s[at]) - max(sign, 0.0) * window_s
+    return None if best[0][0] == -np.inf else best
 
 
 def _known(t_s: Floats, at_s: Floats, longest_s: float) -> np.ndarray:

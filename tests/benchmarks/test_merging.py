@@ -26,7 +26,7 @@ def test_the_command_prints_who_is_missing_and_refuses_what_it_does_not_know(
     assert main(["merge", f"run={run}"]) == 0
     *lines, last = capsys.readouterr().out.splitlines()
     none = f"NO POWER: {run}: found no power samples of any meter; allowed a run of nodes with a meter"
-    assert lines == ["MISSING n2: the node never wrote", none]
+    assert lines == ["MISSING n2: the node never wrote", none, f"report: {run / 'report.html'}"]
     told = json.loads(last)
     assert (told["records"], told["missing"], told["damaged"]) == (1, 1, 0)
     for wrong in (["runs"], ["speed=1"], [f"run={run}", f"runs=[{run}]"], [f"run={tmp_path / 'none'}"]):
@@ -52,6 +52,7 @@ def test_what_all_devices_drew_together_is_told_and_kept(tmp_path: Path, capsys:
     told = json.loads((tmp_path / "merged" / "power.json").read_text())
     assert (told["peak_w"], told["clock_s"], list(told["missing"])) == (pytest.approx(1400), None, ["n3"])
     assert len(pd.read_parquet(tmp_path / "merged" / "device_power.parquet")) == 2
+    assert "Power of the fleet" in (tmp_path / "report.html").read_text()
     for wrong in ("step_s=0", "step_s=fast", "meter=rapl"):
         assert main(["merge", f"run={tmp_path}", wrong]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
