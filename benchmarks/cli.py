@@ -80,6 +80,12 @@ def _compare(arguments: Sequence[str]) -> int:
     return compare(arguments)
 
 
+def _import(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.foreign import import_results
+
+    return import_results(arguments)
+
+
 def _doctor(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.doctor import doctor
 
@@ -101,6 +107,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "dossier": (_dossier, helps.DOSSIER),
     "verify": (_verify, helps.VERIFY),
     "compare": (_compare, helps.COMPARE),
+    "import": (_import, helps.IMPORT),
     "doctor": (_doctor, helps.DOCTOR),
     "meter": (_meter, helps.METER),
     "kernels": (_kernels, helps.KERNELS),

@@ -15,6 +15,8 @@ perwatt: throughput per watt of AI-factory hardware.
   perwatt dossier criteria=NAME      the same as a sealed folder to hand over, signed if you like; perwatt verify DIR
   perwatt compare runs=[A,B]         runs case by case: ratios with their intervals, BETTER, WORSE, SAME or AMBIGUOUS
 
+  perwatt import file=FILE           what another tool measured, as a run: nccl-tests, mamf-finder
+
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
 
   perwatt size preset=gefion         breakers, cooling, PUE, water of a site, from measured power or published facts
@@ -185,6 +187,25 @@ would enable it.
 --measure-peaks   also measure what this CPU's registers can do (fused multiply-add, all cores): the limit that CPU
                   results are laid beside. Needs a C compiler; takes some seconds.
 KEY=VALUE         as for `perwatt run`: doctor meter=rapl meter.rapl.root=/mnt/powercap
+"""
+
+IMPORT = """\
+perwatt import file=FILE [format=FORMAT] [KEY=VALUE ...]: what another tool measured, as a run folder that `perwatt
+report` and `perwatt accept` read. Its records say `source: imported`, with the file and line of each. What the file
+does not say is absent; a line that cannot be read is told with its number, and the others are imported.
+
+perwatt import file=all_reduce.txt                what nccl-tests or rccl-tests printed, out of place and in place
+                                                  [kernel=all_reduce] [ranks=N]: only where the file does not say
+perwatt import file=all_reduce.json               the JSON of nccl-tests -J; with -I 1 each iteration is a sample
+perwatt import file=mm.out                        the report of mamf-finder [dtype=bf16]
+perwatt import run=RUN file=spl.txt format=spec boundary=node_ac
+                                                  a power log for a run of perwatt: `perwatt meter --help`
+
+format   nccl, nccl_json, mamf: told by what is in the file unless given
+host     where the file names none: host=NAME
+runs_dir where the folder goes (results/runs)
+
+exit codes: 0 all read   1 a line could not be read, or a case had failed   2 wrong request   3 nothing could be read
 """
 
 METER = """\

@@ -1,0 +1,123 @@
+"""``perwatt import``: what somebody else's tool measured, as a run folder that reports and verdicts read.
+
+With ``run=`` it is a power log that is brought to a run of perwatt (:mod:`perwatt.benchmarks.importing`).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from perwatt.benchmarks import folder
+from perwatt.benchmarks.commands import last_line
+from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.options import only
+from perwatt.results.imports import formats
+from perwatt.results.imports.figures import Read, records
+
+WHOLE = {"ranks": "a whole number above 0"}  # options that are whole numbers
+DEFAULTS = {"file": "", "format": "", "runs_dir": "results/runs", "host": ""}
+SHOWN = 20  # bad lines on stderr; all of them are in the run's environment.json
+
+
+def import_results(arguments: Sequence[str]) -> int:
+    """Import one file. Returns 0, 1 if a line could not be read or a case had failed, 3 if nothing could be read.
+
+    Raises ValueError for a wrong request and for content that is none of the formats.
+    """
+    if any(argument.startswith("run=") for argument in arguments):
+        from perwatt.benchmarks.importing import import_trace
+
+        return import_trace(arguments)
+    known = dict.fromkeys((o for form in formats.FORMATS.values() for o in form.options), "")
+    choices = (
+        f"file=FILE, format={'|'.join(formats.FORMATS)}, host=NAME, runs_dir=DIR, {', '.join(f'{k}=' for k in known)}"
+    )
+    asked = only(arguments, f"{choices}; with run=RUN a power log for that run", **DEFAULTS, **known)
+    if not asked["file"]:
+        raise BadRequest("file: found nothing; allowed file=FILE, what another tool wrote")
+    path = Path(asked["file"])
+    content, text = formats.load(path)
+    name = asked["format"] or formats.told(text)
+    if name not in formats.FORMATS:
+        about = "; ".join(f"{key}: {form.what}" for key, form in formats.FORMATS.items())
+        found = f"format={asked['format']}: no such format" if asked["format"] else f"{path}: found none of the formats"
+        raise BadRequest(f"{found}; choices: {about}")
+    options = _options(asked, name, known)
+    read = formats.read(path, text, name, options)
+    for bad in read.bad[:SHOWN]:
+        print(f"perwatt import: {bad.told(path)}", file=sys.stderr)
+    if len(read.bad) > SHOWN:
+        print(f"perwatt import: and {len(read.bad) - SHOWN} more lines", file=sys.stderr)
+    if not read.figures:
+        last_line(file=str(path), format=name, imported=0, failed=0, unread=len(read.bad), exit=3)
+        return 3
+    return _write(path, content, name, options, read, asked)
+
+
+def _options(asked: dict[str, str], name: str, known: dict[str, str]) -> dict[str, Any]:
+    """What the request says in place of the file, of the type that the reader takes."""
+    found: dict[str, Any] = {}
+    for key in known:
+        if not asked[key]:
+            continue
+        if key not in formats.FORMATS[name].options:
+            raise BadRequest(
+                f"{key}: found together with format {name}; allowed {', '.join(formats.FORMATS[name].options)}"
+            )
+        if key in WHOLE:
+            if not asked[key].isdecimal() or int(asked[key]) < 1:
+                raise BadRequest(f"{key}={asked[key]}: allowed {WHOLE[key]}")
+            found[key] = int(asked[key])
+        else:
+            found[key] = asked[key]
+    return found
+
+
+def _write(path: Path, content: bytes, name: str, options: dict[str, Any], read: Read, asked: dict[str, str]) -> int:
+    """The run folder: records, where they are from, the report."""
+    from perwatt.benchmarks.environment import utc
+    from perwatt.benchmarks.targets import load_targets, recognise
+    from perwatt.results.reports.formats import render, show
+    from perwatt.results.store import Store, StoreError, write_atomically
+
+    targets = load_targets()
+    where = folder.create(Path(asked["runs_dir"]), f"import-{name}")
+    made = records(
+        read,
+        file=path,
+        content=content,
+        form=name,
+        run=where.name,
+        time_utc=utc(),
+        host=asked["host"],
+        target=lambda device: recognise(device, targets),
+    )
+    about = {
+        "imported": {
+            "file": str(path.resolve()),
+            "format": name,
+            "options": options,
+            "unread": [bad.told(path.name) for bad in read.bad],
+            "passed_over": read.passed_over,
+        }
+    }
+    try:
+        folder.write_environment(where, about)
+        with Store(where) as store:
+            for record in made:
+                store.append(record)
+        show(where)
+        write_atomically(where / folder.REPORT, render(where, "html"))
+    except (OSError, StoreError) as error:
+        raise BadRequest(f"{where}: {error}") from None
+    failed = sum(r.measured is None for r in made)
+    for what, count in read.passed_over.items():
+        print(f"not imported: {count} {what}")
+    code = 1 if failed or read.bad else 0
+    last_line(
+        run=str(where), format=name, imported=len(made) - failed, failed=failed, unread=len(read.bad), exit=code
+    )  # fmt: skip
+    return code

@@ -1,0 +1,124 @@
+"""A result of nccl-tests or rccl-tests as a figure, whichever way it was written: names, dtypes, bus factors, checks.
+
+Sizes are nccl-tests's own (doc/PERFORMANCE.md): algbw is size / time, busbw algbw times a factor of the number of
+ranks. busbw is worked out from the time; where the file prints one that this does not give, the line is refused, for
+then ranks or collective are not what they were taken for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from perwatt.results.imports.figures import UNNAMED, Figure, measured, wrong
+from perwatt.results.record import Check, Communication, Device, Failed, Seconds, Work
+
+# The programs of nccl-tests, and what perwatt calls a collective that it has as well.
+NAMES = {
+    "all_reduce": "all_reduce", "all_gather": "all_gather", "reduce_scatter": "reduce_scatter",
+    "alltoall": "all_to_all", "alltoallv": "alltoallv", "broadcast": "broadcast", "reduce": "reduce",
+    "gather": "gather", "scatter": "scatter", "sendrecv": "sendrecv", "hypercube": "hypercube",
+}  # fmt: skip
+_WHOLE: Callable[[int], float] = lambda n: 1.0  # noqa: E731
+_SHARED: Callable[[int], float] = lambda n: (n - 1) / n  # noqa: E731
+FACTORS: dict[str, Callable[[int], float]] = {
+    **dict.fromkeys(("broadcast", "reduce", "sendrecv", "hypercube"), _WHOLE),
+    **dict.fromkeys(("all_gather", "reduce_scatter", "all_to_all", "alltoallv", "gather", "scatter"), _SHARED),
+    "all_reduce": lambda n: 2 * (n - 1) / n,
+}
+DTYPES = {
+    "float": "fp32", "half": "fp16", "double": "fp64", "bfloat16": "bf16", "f8e4m3": "fp8_e4m3", "f8e5m2": "fp8_e5m2",
+    "fp8_e4m3": "fp8_e4m3", "fp8_e5m2": "fp8_e5m2", "int8": "int8", "uint8": "uint8", "int32": "int32",
+    "uint32": "uint32", "int64": "int64", "uint64": "uint64",
+}  # fmt: skip
+REDUCING = ("all_reduce", "reduce_scatter", "reduce")
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+ROUNDED = 0.02  # of a bandwidth that is printed with three digits or fewer
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a file says of all its lines. ``ranks`` 0: it does not say how many; ``iterations`` 0 likewise."""
+
+    kernel: str
+    ranks: int
+    hosts: tuple[str, ...] = ()
+    device: Device = UNNAMED
+    library: str = ""  # nccl, rccl
+    version: str = ""
+    iterations: int = 0
+    cpu_time: bool = False
+    tool: str = ""
+    time: str = ""
+
+
+def message(size: int) -> str:
+    """A size in bytes as perwatt's labels have it: ``16 MiB``."""
+    number, unit = float(size), 0
+    while number >= 1024 and unit < len(UNITS) - 1:
+        number, unit = number / 1024, unit + 1
+    return f"{number:.4g} {UNITS[unit]}"
+
+
+def figure(
+    setting: Setting,
+    line: int,
+    *,
+    size: int,
+    dtype: str,
+    op: str,
+    in_place: bool,
+    time_s: float | Seconds,
+    printed: tuple[float, float] | None,
+    wrong_elements: float | None,
+    elements: int,
+) -> Figure:
+    """One out-of-place or in-place half of a line. ``printed``: algbw and busbw in GB/s; ``wrong_elements`` None: not
+    checked. Raises LineError for a dtype that is none of nccl-tests, and for bandwidths that do not belong together."""
+    kernel = setting.kernel
+    if dtype not in DTYPES:
+        wrong(f"type {dtype!r}", ", ".join(DTYPES))
+    seconds = time_s.rank_mean or time_s.median if isinstance(time_s, Seconds) else time_s
+    factor = FACTORS[kernel](setting.ranks)
+    if printed is not None:
+        _plausible(setting, size / seconds * 1e-9, printed, factor)
+    reduction = op if kernel in REDUCING else ""
+    # torch, and so perwatt, reduces in place only: there the other way is the one that has to be named
+    usual = kernel == "all_reduce"
+    words = "" if in_place == usual else "in place" if in_place else "out of place"
+    params: dict[str, object] = {"message_bytes": size, "dtype": DTYPES[dtype], "in_place": in_place}
+    if reduction:
+        params["op"] = reduction
+    how = "cpu time" if setting.cpu_time else "host"
+    done = Figure(
+        line,
+        kernel,
+        " ".join(filter(None, (DTYPES[dtype], reduction, message(size), words))),
+        " ".join(filter(None, (DTYPES[dtype], reduction, words))),
+        ("message bytes", float(size)),
+        params,
+        Failed(""),
+        f"mean of {setting.iterations} iterations" if setting.iterations else "mean of iterations",
+        ranks=setting.ranks,
+        collective=True,
+        hosts=setting.hosts,
+        device=setting.device,
+        flags=("unchecked",) if wrong_elements is None else (),
+        tool=setting.tool,
+        time=setting.time,
+    )
+    if wrong_elements:
+        return replace(done, outcome=Failed(f"{wrong_elements:g} wrong elements of {elements} (#wrong)"))
+    check = None if wrong_elements is None else Check(0.0, 0.0, "nccl-tests: no wrong element", elements)
+    said = (
+        Communication(setting.library, setting.version, reason="the source does not say") if setting.library else None
+    )
+    work = Work(0, 0, "message", message_bytes=size, bus_factor=factor)
+    return replace(done, outcome=measured(work, time_s, timer=how, check=check, collective=said))
+
+
+def _plausible(setting: Setting, algbw: float, printed: tuple[float, float], factor: float) -> None:
+    """Raise LineError unless size, time, algbw, busbw and ranks belong together, as far as they are printed."""
+    for name, found, ours in (("algbw", printed[0], algbw), ("busbw", printed[1], algbw * factor)):
+        if abs(found - ours) > ROUNDED * ours + 0.006:
+            wrong(f"{name} {found:g} GB/s", f"{ours:.4g}, of size, time and {setting.ranks} ranks of {setting.kernel}")
