@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from perwatt.benchmarks import documents, folder
+from perwatt.benchmarks.cluster import topology
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import only
 from perwatt.results.accept.criteria import Criteria, from_plain
+from perwatt.results.accept.positions import Positions, of_groups
 from perwatt.results.store import write_atomically
 
-CHOICES = "run=RUN, criteria=NAME or FILE.yaml, out=DIR, runs_dir=DIR, config_dir=DIR"
+CHOICES = "run=RUN, criteria=NAME or FILE.yaml, topology=NAME or FILE.yaml, out=DIR, runs_dir=DIR, config_dir=DIR"
 OUT = "accept"  # in the run's folder
 
 
@@ -25,10 +28,15 @@ def accept(arguments: Sequence[str]) -> int:
     from perwatt.results.reports.verdict_files import FILES
     from perwatt.results.reports.verdicts import console
 
-    asked = only(arguments, CHOICES, run="latest", criteria="", out="", runs_dir="results/runs", config_dir="")
-    criteria = criteria_named(asked["criteria"], [asked["config_dir"]] if asked["config_dir"] else [])
+    keys = ("criteria", "topology", "out", "config_dir")
+    asked = only(arguments, CHOICES, run="latest", runs_dir="results/runs", **dict.fromkeys(keys, ""))
+    directories = [asked["config_dir"]] if asked["config_dir"] else []
+    criteria = criteria_named(asked["criteria"], directories)
     run = folder.find(asked["run"], Path(asked["runs_dir"]))
-    judgement = judge(evidence.read(run), criteria, str(run))
+    found = evidence.read(run)
+    if asked["topology"]:
+        found = dataclasses.replace(found, positions=positions_named(asked["topology"], directories))
+    judgement = judge(found, criteria, str(run))
     sys.stdout.write(console(judgement))
     out = Path(asked["out"]) if asked["out"] else run / OUT
     try:
@@ -49,8 +57,21 @@ def criteria_named(text: str, directories: Sequence[str | Path] = ()) -> Criteri
 
 def criteria_file(text: str, directories: Sequence[str | Path] = ()) -> Traversable:
     """Where they lie. BadRequest if nowhere."""
-    known = documents.among(directories, "criteria")
+    return _named("criteria", text, directories)
+
+
+def positions_named(text: str, directories: Sequence[str | Path] = ()) -> Positions:
+    """Where hosts stand, by a topology's YAML or name, for a run that did not know it. BadRequest if there is none."""
+    given = documents.read(found := _named("topology", text, directories))
+    if not isinstance(given, dict):
+        raise BadRequest(f"{found}: found no topology; allowed leaves, rails, racks")
+    return of_groups(topology.found(given).levels)
+
+
+def _named(key: str, text: str, directories: Sequence[str | Path]) -> Traversable:
+    """The YAML of that path, or of that name among those that ship and a user's."""
+    known = documents.among(directories, key)
     found = Path(text) if text.endswith((".yaml", ".yml")) else known.get(text)
     if found is None or not found.is_file():
-        raise BadRequest(f"criteria={text}: found no such file; choices: {', '.join(sorted(known))}, or FILE.yaml")
+        raise BadRequest(f"{key}={text}: found no such file; choices: {', '.join(sorted(known))}, or FILE.yaml")
     return found

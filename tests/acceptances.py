@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,14 +63,17 @@ def run_of(path: Path, records: list[Record]) -> Path:
     return path
 
 
-def fleet_of(path: Path, hosts: dict[str, list[Record]], asked: list[str] | None = None) -> Path:
-    """A fleet's folder, merged: each host with its records; ``asked``: the hosts that there should be."""
+def fleet_of(
+    path: Path, hosts: dict[str, list[Record]], asked: list[str] | None = None, groups: Sequence[Record] = ()
+) -> Path:
+    """A fleet's folder, merged: each host with its records; ``asked``: the hosts that there should be; ``groups``: what
+    they measured together."""
     from perwatt.results.fleet.merge import merge
 
     for host, records in hosts.items():
         run_of(path / "nodes" / host, records)
     (path / "fleet.json").write_text(json.dumps({"hosts": asked or list(hosts)}))
-    (path / "records.jsonl").touch()
+    (path / "records.jsonl").write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in groups))
     merge(path, jobs=1)
     return path
 

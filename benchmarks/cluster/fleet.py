@@ -24,7 +24,7 @@ from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.ending import Interrupted
 from perwatt.benchmarks.environment import host
 from perwatt.results.fleet import merge, stated
-from perwatt.results.fleet.layout import FLEET, GROUPS, NODES, SCREENING
+from perwatt.results.fleet.layout import FLEET, GROUPS, NODES, SCREENING, TOPOLOGY
 from perwatt.results.record import Over
 from perwatt.results.reports import operators
 from perwatt.results.run import CONFIG, ENVIRONMENT
@@ -40,6 +40,8 @@ class FleetLeader(GroupLeader):
         # what is wrong with the request is said before anything is measured
         topology = found(self.config["topology"])
         topology.leaf_of(hosts)
+        if topology.levels:
+            write_atomically(self.run / TOPOLOGY, json.dumps(topology.told(hosts), indent=1) + "\n")
         for name in operators.NAMES:  # of an earlier try: they hold once all is tested
             (self.run / name).unlink(missing_ok=True)
         screened = self._screen(hosts, here)

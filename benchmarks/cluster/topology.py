@@ -65,6 +65,14 @@ class Topology:
         wanted = set(hosts)
         return {host: name for name, members in leaves.items() for host in members if host in wanted}
 
+    def told(self, hosts: Sequence[str]) -> dict[str, object]:
+        """What ``topology.json`` holds: of each level the groups of a run's hosts."""
+        here, levels = set(hosts), {}
+        for level, groups in self.levels.items():
+            present = {name: [host for host in members if host in here] for name, members in groups.items()}
+            levels[level] = {name: members for name, members in present.items() if members}
+        return {"name": self.name, "levels": levels}
+
     def _placed(self, hosts: Sequence[str]) -> None:
         for level in filter(self.levels.__contains__, LEAVES):
             known = {host for members in self.levels[level].values() for host in members}

@@ -1,9 +1,10 @@
-"""What a failure most plausibly comes from, by what else the record says, and what to do next: a guess, called one."""
+"""What a failure most plausibly comes from, by what else the records say, and what to do next: a guess, called one,
+with what speaks for it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from dataclasses import dataclass
 
 Hint = tuple[str, str]
 
@@ -12,9 +13,29 @@ TOO_GOOD: Hint = (
     "check clock, input and limit in the record; measure again beside another meter",
 )
 NODE: Hint = ("all devices of its node are off alike: host, supply or inlet air", "look at the node before its devices")
-HEAT: Hint = (
-    "heat or a power brake slowed it: cold plate, fan, inlet air or supply",
-    "compare with its neighbours; reseat the cold plate or clean the filter; test again",
+WARM_PLACE: Hint = (
+    "a warm {place}: all of it is hotter than the rest, inlet air or coolant",
+    "look at the air or coolant of the {place} before its nodes; test it again",
+)
+PLACE: Hint = (
+    "all of its {place} is off alike, and no hotter: supply, a power limit, or how it was set up",
+    "compare limits and versions of the {place} with the others",
+)
+SLOT: Hint = (
+    "all nodes have it at this position: airflow, coolant or how the host places work",
+    "no device is to be blamed: ask the maker of the node",
+)
+SWITCH: Hint = (
+    "a slow switch: all behind {place} are slow together, and their devices are not",
+    "check ports, cables and uplinks of {place}; test its nodes in pairs again",
+)
+SLOW_NODES: Hint = (
+    "the nodes of {place} more than their switch: most of their devices are off as well",
+    "look at the devices first",
+)
+COLD_PLATE: Hint = (
+    "a bad cold plate, heat sink or fan: it alone is hot or slowed by heat",
+    "reseat the cold plate or clean the filter; test again",
 )
 LOW_LIMIT: Hint = (
     "it draws less than the others as well: a lower power limit or clock",
@@ -25,7 +46,7 @@ THIRSTY: Hint = (
     "measure again beside another meter; then swap it with a good one",
 )
 ITSELF: Hint = (
-    "the device itself, as nothing else in the record speaks against its surroundings",
+    "a bad device: nothing else in the records speaks against its surroundings",
     "test it again alone; swap it with a good one: what fails again in another place is to be replaced",
 )
 NETWORK: Hint = (
@@ -37,16 +58,58 @@ INVALID: Hint = ("the window does not hold what it should", "remove the disturba
 STRADDLES: Hint = ("the limit lies within the uncertainty", "measure longer, or beside a better meter")
 ABSENT: Hint = ("it was never tested", "perwatt run resume= finishes a run; then merge and judge again")
 
+HOT_K = 5.0  # over its peers; less is the difference of two sensors
+DRAWS = 0.02  # of the usual power, more or less
 
-def of(metric: str, row: Mapping[Any, Any], power_off: float, node_off: bool) -> Hint:
-    """The hint for a device that is off in the bad direction. ``power_off``: its power's deviation from the fleet's
-    (NaN if unknown); ``node_off``: all devices of its node are off."""
-    if metric == "busbw" or row.get("scope") in ("node", "group"):
-        return NETWORK
-    if row.get("throttled", 0.0) > 0 or "throttled_thermal" in str(row.get("flags", "")):
-        return HEAT
-    if node_off:
-        return NODE
-    if metric in ("power", "rate_per_watt") and power_off > 0.02:
-        return THIRSTY
-    return LOW_LIMIT if metric == "rate" and power_off < -0.02 else ITSELF
+
+@dataclass(frozen=True)
+class Around:
+    """What the records say around something that is off. ``power_off``: how far its power is, as a share; ``hotter_k``:
+    than its peers, at its position; ``throttled``: share of the time that heat or a power brake took; NaN where nobody
+    knows. ``node``: all devices of its node are off. ``slot``: all devices at its position are. ``place``: the rack, or
+    the like, of which all is off, and ``place_hotter_k`` by how much that is hotter."""
+
+    power_off: float = math.nan
+    hotter_k: float = math.nan
+    throttled: float = math.nan
+    node: bool = False
+    slot: bool = False
+    place: str = ""
+    place_hotter_k: float = math.nan
+
+
+def of(metric: str, scope: str, around: Around) -> Hint:
+    """The hint for what is off in the bad direction, the widest of its surroundings first: a rack that is off takes its
+    devices along."""
+    if metric == "busbw" or scope in ("node", "group"):
+        return _in(SWITCH, around.place) if around.place else NETWORK
+    if around.place:
+        return _in(WARM_PLACE if around.place_hotter_k >= HOT_K else PLACE, around.place, _evidence(around, True))
+    if around.slot:
+        return SLOT
+    if around.node:
+        return _with(NODE, _evidence(around))
+    if around.throttled > 0 or around.hotter_k >= HOT_K:
+        return _with(COLD_PLATE, _evidence(around))
+    if metric in ("power", "rate_per_watt") and around.power_off > DRAWS:
+        return _with(THIRSTY, _evidence(around))
+    return _with(LOW_LIMIT if metric == "rate" and around.power_off < -DRAWS else ITSELF, _evidence(around))
+
+
+def _in(hint: Hint, place: str, evidence: str = "") -> Hint:
+    cause, todo = (text.format(place=place) for text in hint)
+    return _with((cause, todo), evidence)
+
+
+def _with(hint: Hint, evidence: str) -> Hint:
+    return (f"{hint[0]} ({evidence})", hint[1]) if evidence else hint
+
+
+def _evidence(around: Around, place: bool = False) -> str:
+    """What speaks for it, as far as it is known."""
+    known = [
+        (around.place_hotter_k if place else around.hotter_k, "{:+.0f} K beside its peers"),
+        (100 * around.throttled, "slowed by heat or a power brake {:.0f} % of the time"),
+        (100 * around.power_off, "power {:+.0f} %"),
+    ]
+    return ", ".join(text.format(value) for value, text in known if math.isfinite(value))

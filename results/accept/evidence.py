@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
+from perwatt.results.accept import positions
+from perwatt.results.accept.pairs import in_pairs
+from perwatt.results.accept.positions import Positions
 from perwatt.results.flags import ALL_INVALID, TIME_INVALID
 from perwatt.results.fleet import merge
 from perwatt.results.fleet.layout import FLEET
@@ -32,26 +35,32 @@ KEYS = ("scope", "host", "device", "subject", "test", "kernel", "label", "outcom
 class Evidence:
     """``rows``: the columns of :data:`KEYS`, then those of :func:`figures` as far as they are known. ``missing``: by
     device or host the reason why it has no record. ``targets``: the hardware of the devices, as far as it was read;
-    empty text for what is none of them. ``folder``: where the files that the rows name lie."""
+    empty text for what is none of them. ``folder``: where the files that the rows name lie. ``positions``: where the
+    hosts stand."""
 
     rows: pd.DataFrame
     missing: dict[str, str]
     targets: frozenset[str]
     folder: Path
+    positions: Positions = field(default_factory=Positions)
 
     def full(self, chosen: pd.DataFrame) -> pd.DataFrame:
         """The chosen rows with everything that their records say."""
         import pandas as pd
 
-        if "kind" in chosen:
+        if "file" not in chosen:
             return chosen
         out = []
-        for name, part in chosen.groupby("file", sort=False, observed=True):
+        for name, part in chosen[chosen["file"] != ""].groupby("file", sort=False, observed=True):
             with open(self.folder / str(name), "rb") as file:
                 for at, offset in zip(part.index, part["offset"], strict=True):
                     out.append({"row": at, **figures(_at(file, int(offset), str(name)))})
-        found = pd.DataFrame(out).set_index("row").reindex(chosen.index)
-        return pd.concat([chosen.drop(columns=[c for c in found if c in chosen]), found], axis=1)
+        if not out:
+            return chosen
+        found = pd.DataFrame(out).set_index("row")
+        beside = chosen.drop(columns=[c for c in found if c in chosen]).join(found, how="inner")
+        made = chosen[chosen["file"] == ""]  # of several records: they say everything themselves
+        return pd.concat([beside, made]).reindex(chosen.index) if len(made) else beside
 
 
 def read(run: Path) -> Evidence:
@@ -74,8 +83,13 @@ def _merged(fleet: merge.Fleet, run: Path) -> Evidence:
     collective = ~group & (rows["ranks"] > 1)
     rows["scope"] = group.map({True: "group", False: ""}).mask(collective, "node").mask(~group & ~collective, "device")
     host = rows["host"].astype(str)
-    subject = host.mask(group, "group of " + rows["ranks"].astype(str) + " ranks")
-    rows["subject"] = subject.mask(~group & ~collective, host + ":" + rows["device"].astype(str))
+    rows["subject"] = host.mask(~group & ~collective, host + ":" + rows["device"].astype(str))
+    over = rows.loc[group, "over"] if "over" in rows else None  # not in what an older perwatt merged
+    rows.loc[group, "subject"] = (
+        "group of " + rows.loc[group, "ranks"].astype(str) + " ranks"
+        if over is None
+        else over.map({text: " ".join(text.split("\t")[:2]).strip() for text in over.unique()})
+    )
     flags = {text: set(str(text).split()) for text in rows["flags"].unique()}
     rows["invalid"] = rows["flags"].map({text: _named(f & TIME_INVALID) for text, f in flags.items()})
     rows["invalid_energy"] = rows["flags"].map({t: _named(f & ALL_INVALID) for t, f in flags.items()})
@@ -84,14 +98,19 @@ def _merged(fleet: merge.Fleet, run: Path) -> Evidence:
     for line in fleet.missing:  # MISSING HOST [device N]: reason
         name, _, reason = line.removeprefix("MISSING ").partition(": ")
         lost[name.replace(" device ", ":")] = reason
-    targets: set[str] = set()
-    if len(rows):  # one record tells which hardware the fleet is of: screening holds the nodes against each other
-        first = rows[rows["scope"] == "device"].head(1)
-        for name, offset in zip(first["file"], first["offset"], strict=True):
-            with open(path := run / str(name), "rb") as file:
-                record = _at(file, int(offset), str(path))
-            targets.add(record.target.name if record.target else "")
-    return Evidence(rows, lost, frozenset(targets), run)
+    found = Evidence(rows, lost, frozenset(), run, positions.read(run))
+    return replace(found, rows=in_pairs(found.rows, found.full), targets=_targets(rows, run))
+
+
+def _targets(rows: pd.DataFrame, run: Path) -> frozenset[str]:
+    """The hardware of a fleet: what one record says, as screening holds the nodes against each other."""
+    first = rows[rows["scope"] == "device"].head(1)
+    targets = set()
+    for name, offset in zip(first["file"], first["offset"], strict=True):
+        with open(path := run / str(name), "rb") as file:
+            record = _at(file, int(offset), str(path))
+        targets.add(record.target.name if record.target else "")
+    return frozenset(targets)
 
 
 def _at(file: BinaryIO, offset: int, where: str) -> Record:

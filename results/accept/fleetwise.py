@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perwatt.results.accept import causes
+from perwatt.results.accept import causes, classes
 from perwatt.results.accept.criteria import METRICS, Criterion, effect
 from perwatt.results.accept.finding import Reason, finding
 from perwatt.results.accept.limits import PER_ENERGY, unusable
-from perwatt.results.accept.outliers import LEAST, Floats, deviations
+from perwatt.results.accept.outliers import LEAST, Deviations, Floats, deviations
+from perwatt.results.accept.positions import Positions
+from perwatt.results.accept.surroundings import Full, Surroundings, around
 from perwatt.results.accept.verdict import Finding
 
 if TYPE_CHECKING:
     import pandas as pd
 
 ALL = "all its cases"
+CLASSES = 0.2  # of the false alarms go to racks, slots and switches
 FEW: Reason = (
     "INCONCLUSIVE",
     f"fewer than {LEAST} can be compared with each other",
@@ -26,46 +29,111 @@ FEW: Reason = (
 )
 
 
-def fleetwise(criterion: Criterion, rows: pd.DataFrame, false_alarms: float) -> Iterator[Finding]:
-    """A finding for each device that is off over all its cases, else for each case in which it is; INCONCLUSIVE for
-    values that cannot be used, and where too few can be compared."""
+@dataclass(frozen=True, eq=False)
+class Told:
+    """The findings of one criterion, and how often each class of positions was compared with the others."""
+
+    findings: list[Finding]
+    groups: dict[str, int]
+
+
+def fleetwise(criterion: Criterion, rows: pd.DataFrame, false_alarms: float, where: Positions, full: Full) -> Told:
+    """A finding for each device that is off over all its cases, else for each case in which it is, and for each rack,
+    slot or switch of which all is; INCONCLUSIVE for values that cannot be used, and where too few can be compared."""
     assert criterion.within_fleet is not None
     metric = criterion.metric
-    least, absolute = effect(metric, criterion.within_fleet, criterion.name)
     invalid = rows["invalid_energy" if metric in PER_ENERGY else "invalid"]
     usable = ((rows["outcome"] == "measured") & rows[metric].notna() & (invalid == "")).to_numpy()
-    for row in [] if criterion.limits else rows[~usable].to_dict("records"):  # with limits they have said so already
-        if (reason := unusable(metric, row, strict=False)) is not None:
-            yield _finding(criterion, row, reason)
-    rows = rows[usable]
-    if rows.empty:
-        return
-    at, subjects = _numbered(rows["subject"])
-    case, tests = _numbered(rows["test"])
-    shape = len(subjects), len(tests)
-    found = deviations(_matrix(rows[metric], shape, at, case), least, false_alarms, absolute)
-    power = _power_off(rows, shape, at, case)
-    row_of = _matrix(np.arange(len(rows)), shape, at, case)
-    bad = -1 if METRICS[metric].high_is_good else 1
-    node_off = _whole_nodes(subjects, (found.single == bad).any(axis=1) | (found.whole == bad))
+    findings = [
+        _finding(criterion, row, reason)
+        # with limits they have said so already
+        for row in ([] if criterion.limits else rows[~usable].to_dict("records"))
+        if (reason := unusable(metric, row, strict=False)) is not None
+    ]
+    if not usable.any():
+        return Told(findings, {})
+    fleet = _Fleet(criterion, rows[usable], false_alarms, where, full)
+    return Told([*findings, *fleet.devices(), *fleet.groups(), *fleet.small()], fleet.compared())
 
-    def told(i: int, j: int, sign: int, off: float, limit: float, beside: float, **changes: str) -> Finding:
-        row: dict[Any, Any] = {**rows.iloc[int(row_of[i, j])].to_dict(), **changes}
-        hint = causes.of(metric, row, beside, bool(node_off[i])) if sign == bad else causes.TOO_GOOD
+
+class _Fleet:
+    """The values of one criterion by subject and test, and what stands out of them."""
+
+    def __init__(
+        self, criterion: Criterion, rows: pd.DataFrame, false_alarms: float, where: Positions, full: Full
+    ) -> None:
+        assert criterion.within_fleet is not None
+        self.criterion, self.rows = criterion, rows
+        least, self.absolute = effect(criterion.metric, criterion.within_fleet, criterion.name)
+        self.bad = -1 if METRICS[criterion.metric].high_is_good else 1
+        at, subjects = _numbered(rows["subject"])
+        case, tests = _numbered(rows["test"])
+        self.shape = len(subjects), len(tests)
+        values = _matrix(rows[criterion.metric], self.shape, at, case)
+        self.row_of = _matrix(np.arange(len(rows)), self.shape, at, case)
+        levels = where.classes(rows[~rows["subject"].duplicated()], criterion.scope)
+        share = false_alarms * (1 - CLASSES) if levels else false_alarms
+        self.found: Deviations = deviations(values, least, share, self.absolute)
+        self.levels: list[classes.Compared] = []
+        if levels:
+            off, self.levels = classes.within(self.found, levels, least, false_alarms * CLASSES, self.bad)
+            if off is not self.found.off:
+                self.found = deviations(off if self.absolute else 1 + off, least, share, self.absolute)
+        off_at_all = (self.found.single == self.bad).any(axis=1) | (self.found.whole == self.bad)
+        power = _power_off(rows, self.shape, at, case)
+        heat = full if criterion.scope == "device" else None
+        self.around: Surroundings = around(rows, self.row_of, off_at_all, power, self.levels, heat)
+
+    def devices(self) -> Iterator[Finding]:
+        """What is off over all its cases, else each case in which it is."""
+        found = self.found
+        for i in map(int, np.flatnonzero(found.whole)):
+            last = int(np.flatnonzero(np.isfinite(self.row_of[i]))[-1])
+            off, limit = float(found.overall[i]), found.overall_limit
+            yield self._told(i, last, None, int(found.whole[i]), off, limit, kernel=ALL, label="")
+        for i, j in zip(*map(np.ndarray.tolist, np.nonzero(found.single)), strict=True):
+            if found.single[i, j] != found.whole[i]:
+                yield self._told(i, j, j, int(found.single[i, j]), float(found.off[i, j]), float(found.limit[j]))
+
+    def _told(self, i: int, j: int, test: int | None, sign: int, off: float, limit: float, **changes: str) -> Finding:
+        row: dict[Any, Any] = {**self.rows.iloc[int(self.row_of[i, j])].to_dict(), **changes}
+        scope = self.criterion.scope
+        bad = sign == self.bad
+        hint = causes.of(self.criterion.metric, scope, self.around.of(i, test)) if bad else causes.TOO_GOOD
         why = f"{'below' if off < 0 else 'above'} its fleet"
-        return _finding(criterion, row, ("FAIL", why, hint), float(off), float(sign * limit), absolute)
+        return _finding(self.criterion, row, ("FAIL", why, hint), off, sign * limit, self.absolute)
 
-    for i in map(int, np.flatnonzero(found.whole)):
-        last = int(np.flatnonzero(np.isfinite(row_of[i]))[-1])
-        beside = float(np.nanmedian(power[i])) if np.isfinite(power[i]).any() else math.nan
-        sign = int(found.whole[i])
-        yield told(i, last, sign, found.overall[i], found.overall_limit, beside, kernel=ALL, label="")
-    for i, j in zip(*np.nonzero(found.single), strict=True):
-        if found.single[i, j] != found.whole[i]:
-            yield told(i, j, int(found.single[i, j]), found.off[i, j], found.limit[j], power[i, j])
-    small = [j for j, centre in enumerate(found.centres) if centre is None]
-    for i, j in zip(*np.nonzero(np.isfinite(row_of[:, small])), strict=True):
-        yield _finding(criterion, rows.iloc[int(row_of[i, small[j]])].to_dict(), FEW)
+    def groups(self) -> Iterator[Finding]:
+        """Racks, slots and switches of which all is off: over all cases, else in some."""
+        for one in self.levels:
+            for number in map(int, np.flatnonzero(one.whole | one.bad.any(axis=1))):
+                members = np.flatnonzero(one.classes.codes == number)
+                test = None if one.whole[number] else int(np.flatnonzero(one.bad[number])[0])
+                off = float(one.overall[number] if test is None else one.off[number, test])
+                limit = one.overall_limit if test is None else float(one.limit[test])
+                j = int(np.flatnonzero(np.isfinite(self.row_of[members[0]]))[0]) if test is None else test
+                i = next(int(i) for i in members if np.isfinite(self.row_of[i, j]))
+                row: dict[Any, Any] = self.rows.iloc[int(self.row_of[i, j])].to_dict()
+                row |= {"subject": one.classes.name(number)} | ({"kernel": ALL, "label": ""} if test is None else {})
+                hint = causes.of(self.criterion.metric, self.criterion.scope, self.around.of(i, test))
+                why = f"all {len(members)} of it are {'below' if off < 0 else 'above'} the others"
+                told = _finding(self.criterion, row, ("FAIL", why, hint), off, self.bad * limit, self.absolute)
+                yield replace(told, scope="group")
+
+    def small(self) -> Iterator[Finding]:
+        """Cases that too few have."""
+        small = [j for j, centre in enumerate(self.found.centres) if centre is None]
+        for i, j in zip(*np.nonzero(np.isfinite(self.row_of[:, small])), strict=True):
+            yield _finding(self.criterion, self.rows.iloc[int(self.row_of[i, small[j]])].to_dict(), FEW)
+
+    def compared(self) -> dict[str, int]:
+        """How many tests each class was compared in."""
+        return {
+            one.classes.name(number): int(times)
+            for one in self.levels
+            for number, times in enumerate(np.isfinite(one.off).sum(axis=1))
+            if times
+        }
 
 
 def _numbered(names: pd.Series[str]) -> tuple[Any, Any]:
@@ -88,14 +156,6 @@ def _power_off(rows: pd.DataFrame, shape: tuple[int, int], at: Any, case: Any) -
     out = np.full(shape, np.nan)
     out[:, known] = power[:, known] / np.nanmedian(power[:, known], axis=0) - 1
     return out
-
-
-def _whole_nodes(subjects: np.ndarray, off: np.ndarray) -> np.ndarray:
-    """Whether all devices of a subject's node are off, of nodes with two or more of them."""
-    hosts = np.array([str(subject).rpartition(":")[0] for subject in subjects])
-    _, node = np.unique(hosts, return_inverse=True)
-    devices, bad = np.bincount(node), np.bincount(node, weights=off)
-    return np.asarray(((devices > 1) & (bad == devices))[node])
 
 
 def _finding(

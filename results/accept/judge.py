@@ -47,11 +47,15 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
         findings += _lacking(criterion, rows, evidence)
         findings += absolute(criterion, rows)
         if criterion.within_fleet is not None:
-            findings += fleetwise(criterion, rows, criteria.false_alarms / compared)
+            told = fleetwise(criterion, rows, criteria.false_alarms / compared, evidence.positions, evidence.full)
+            findings += told.findings
+            for group, times in told.groups.items():
+                checks["group", group] = checks.get(("group", group), 0) + times
         subjects = rows["subject"].value_counts() if criterion.scope != "fleet" else {"fleet": rows["test"].nunique()}
         for subject, times in subjects.items():
             key = criterion.scope, str(subject)
             checks[key] = checks.get(key, 0) + times * (bool(criterion.limits) + (criterion.within_fleet is not None))
+    findings = [_switch(finding, findings, evidence) for finding in findings]
     day = today or datetime.date.today()
     findings = [_waived(finding, criteria, day) for finding in findings]
     verdicts = _verdicts(findings, checks)
@@ -92,6 +96,18 @@ def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> It
         for kernel, label in zip(lost["kernel"], lost["label"], strict=True):
             told = _absent(criterion.scope, subject, "others have a record of this case, and it has none")
             yield replace(told, criterion=criterion.name, case=f"{kernel} {label}", metric=criterion.metric)
+
+
+def _switch(finding: Finding, findings: Iterable[Finding], evidence: Evidence) -> Finding:
+    """A switch is not to be blamed where the devices of most nodes behind it are slow themselves."""
+    if finding.scope != "group" or not finding.cause.startswith(causes.SWITCH[0].partition(":")[0]):
+        return finding
+    behind = set(evidence.positions.members(finding.subject))
+    slow = {f.subject.rpartition(":")[0] for f in findings if f.scope == "device" and f.status == "FAIL"}
+    if 2 * len(behind & slow) <= len(behind):
+        return finding
+    cause, todo = (text.format(place=finding.subject) for text in causes.SLOW_NODES)
+    return replace(finding, cause=cause, todo=todo)
 
 
 def _absent(scope: str, subject: str, reason: str) -> Finding:

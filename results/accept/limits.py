@@ -88,7 +88,8 @@ def _why(key: str, status: Status, row: Mapping[Any, Any], metric: str) -> tuple
         return "its uncertainty reaches over the limit", causes.STRADDLES
     if key == "plausible_max":
         return "above what is plausible", causes.TOO_GOOD
-    return f"not {key.replace('_', ' ')} the limit", causes.of(metric, row, math.nan, False)
+    around = causes.Around(throttled=row.get("throttled", math.nan))
+    return f"not {key.replace('_', ' ')} the limit", causes.of(metric, row["scope"], around)
 
 
 def _finding(criterion: Criterion, row: Mapping[Any, Any], reason: Reason, rule: str, limit: Limit | None) -> Finding:

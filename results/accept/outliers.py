@@ -83,10 +83,11 @@ def centre(values: npt.ArrayLike) -> Centre:
 
 
 @functools.cache
-def reach(p: float, n: int) -> float:
+def reach(p: float, n: int, freedom: int | None = None) -> float:
     """How many standard deviations off one of ``n`` good values lies with probability ``p`` on either side, centre and
-    spread being estimated from the ``n`` themselves."""
-    freedom = max(2, int(n**1.5 / FREEDOM))
+    spread being estimated from the ``n`` themselves, with so many degrees of ``freedom`` (those of :func:`centre` if
+    None)."""
+    freedom = max(2, int(n**1.5 / FREEDOM)) if freedom is None else freedom
     beyond = -NormalDist().inv_cdf(p) if freedom > MOST_FREEDOM else student_quantile(1 - p, freedom)
     return beyond * math.sqrt(1 + 1 / n)
 
@@ -97,10 +98,12 @@ class Deviations:
 
     ``centres``: of each test, None where too few devices have a value. ``off``: value minus usual, as a share of the
     usual one unless ``absolute``; NaN without a value or a centre. ``limit``: of each test, what ``off`` may be either
-    way. ``overall`` and ``overall_limit``: the same of the median of a device's ``off``.
+    way. ``overall`` and ``overall_limit``: the same of the median of a device's ``off``. ``units``: of each test, what
+    a deviation of 1 is in the unit of the values.
     """
 
     centres: tuple[Centre | None, ...]
+    units: Floats
     off: Floats
     limit: Floats
     overall: Floats
@@ -126,7 +129,7 @@ def deviations(values: Floats, effect: float, false_alarms: float, absolute: boo
     devices, tests = values.shape
     singles = int(np.isfinite(values).sum())
     centres: list[Centre | None] = []
-    off, limit = np.full(values.shape, np.nan), np.full(tests, np.inf)
+    off, limit, units = np.full(values.shape, np.nan), np.full(tests, np.inf), np.ones(tests)
     for test in range(tests):
         column = values[:, test]
         known = column[np.isfinite(column)]
@@ -135,13 +138,13 @@ def deviations(values: Floats, effect: float, false_alarms: float, absolute: boo
             continue
         found = centre(known)
         centres.append(found)
-        unit = 1.0 if absolute else abs(found.location)
+        unit = units[test] = 1.0 if absolute else abs(found.location)
         if unit > 0:
             off[:, test] = (column - found.location) / unit
             wide = reach(false_alarms * (1 - OVERALL) / singles, len(known)) * found.scale / unit
             limit[test] = max(effect, wide)
     overall, overall_limit = _overall(off, effect, false_alarms * OVERALL / max(devices, 1))
-    return Deviations(tuple(centres), off, limit, overall, overall_limit)
+    return Deviations(tuple(centres), units, off, limit, overall, overall_limit)
 
 
 def _overall(off: Floats, effect: float, p: float) -> tuple[Floats, float]:

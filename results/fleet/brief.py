@@ -21,6 +21,7 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     ranks: int = 1
     device_index: int = 0
     cache: str = "rotate"
+    over: record.Over | None = None
 
 
 class Device(msgspec.Struct, frozen=True, gc=False):

@@ -1,6 +1,7 @@
 """Where things lie in the run folder of a fleet: agreed between who writes them and who reads them.
 
 RUN/fleet.json       what was asked for: ``hosts``, in order, and where it is known how many ``devices`` each has
+RUN/topology.json    where it is known: ``levels`` (rack, leaf, ...), of each the groups, of each its hosts
 RUN/nodes/HOST/      what each node measured alone, an ordinary run folder
 RUN/nodes/HOST/clock.json   how its clock lay beside the leader's, before, during and after its run
 RUN/nodes/HOST/start.json   when its load was to begin by what all nodes agreed on
@@ -15,5 +16,6 @@ RUN/passing_nodes.txt, failing_nodes.txt, drain.sh, inventory.*   once all is te
 from __future__ import annotations
 
 FLEET, NODES, SCREENING, GROUPS, MERGED = "fleet.json", "nodes", "screening.json", "groups.json", "merged"
+TOPOLOGY = "topology.json"
 CLOCK, START, ALIVE = "clock.json", "start.json", "alive.json"
 COPY = ".copy"  # of a node's folder, beside it

@@ -29,7 +29,8 @@ ROWS_AT_ONCE = 1024  # as many as stay near the processor: of twenty times as ma
 class Row(NamedTuple):
     """What the index says of a record. ``test`` is the case whatever the device, ``rate`` headline work per second,
     ``time_s`` the median seconds of a launch, ``energy_j`` over all windows, ``per_joule`` work per joule; None where
-    there is none. ``file`` and ``offset`` (in bytes) are where the whole record lies."""
+    there is none. ``over`` of a group: its kind, its name and its hosts, tabs between. ``file`` and ``offset`` (in
+    bytes) are where the whole record lies."""
 
     scope: Scope
     host: str
@@ -40,6 +41,7 @@ class Row(NamedTuple):
     kernel: str
     label: str
     ranks: int
+    over: str
     outcome: str
     reason: str
     rate: float | None
@@ -158,6 +160,7 @@ def _row(host: Host, record: Brief, file: str, offset: int) -> Row:
         case.kernel,
         case.label,
         case.ranks,
+        "" if case.over is None else "\t".join((case.over.kind, case.over.name, *case.over.hosts)),
         kind,
         reason,
         rate,

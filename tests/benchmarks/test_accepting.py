@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+import msgspec
 import pytest
 import yaml
 from acceptances import criterion, devices, run_of, slower
@@ -57,6 +58,24 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytes
     assert main(["accept", f"run={run}", "criteria=fleet"]) == 2
     assert "newer perwatt" in capsys.readouterr().err.splitlines()[-1]
     assert not (run / "accept").exists()
+
+
+def test_a_topology_of_its_own_compares_racks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = [devices(8, 1, f"n{n}", seed=n, change=lambda r: slower(r, 1.06) if r.host == "n1" else r) for n in range(3)]
+    records = [  # keys tell hosts apart
+        msgspec.structs.replace(r, case=msgspec.structs.replace(r.case, key=f"{r.host}{r.case.key}"))
+        for host in made
+        for r in host
+    ]
+    run = run_of(tmp_path / "run", records)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("name: mine\nsource: given\nracks: {r0: n0, r1: n1, r2: n2}\n")
+    assert main(["accept", f"run={run}", "criteria=fleet", f"topology={mine}"]) == 1
+    assert "FAIL  rack r1 rate within the fleet" in capsys.readouterr().out
+    mine.write_text("racks: {r0: n0, r1: n0}\n")
+    assert main(["accept", f"run={run}", "criteria=fleet", f"topology={mine}"]) == 2
+    assert "found 'n0' in r0 and in r1" in capsys.readouterr().err
+    assert main(["accept", f"run={run}", "criteria=fleet", "topology=nowhere"]) == 2
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from simulated_fleet import Fleet
 
 from perwatt.benchmarks.config import BadRequest
 from perwatt.results.fleet import merge
+from perwatt.results.fleet.nodesets import expand
 from perwatt.results.record import Failed
 from perwatt.results.reports.html_links import groups
 from perwatt.results.store import load
@@ -40,6 +41,9 @@ def test_leaves_then_all_then_every_pair_once_and_everybody_passes(
     assert len({r.case.label for r in records}) == 18
     assert fleet.text("passing_nodes.txt") == "n[0-5]\n"
     assert fleet.text("failing_nodes.txt") == ""
+    assert json.loads(fleet.text("topology.json"))["levels"] == {
+        "leaf": {name: list(expand(hosts)) for name, hosts in LEAVES["leaves"].items()}
+    }
     told = fleet.told()
     assert told["schedule"] == "every pair"
     assert (told["verdicts"], told["failed_groups"], len(told["links"])) == ([], [], 15)

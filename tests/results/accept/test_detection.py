@@ -17,6 +17,7 @@ import time
 
 import numpy as np
 import pytest
+from shares import least_share, most_a_fleet
 
 from perwatt.results.accept.outliers import Floats, deviations
 
@@ -50,18 +51,6 @@ def fixed(values: Floats) -> np.ndarray:
 def ours(values: Floats) -> np.ndarray:
     found = deviations(values, effect=0.03, false_alarms=0.5)
     return np.asarray((found.single < 0).any(axis=1) | (found.whole < 0))
-
-
-def least_share(found: int, of: int) -> float:
-    """The lower limit of a share at 95 % on one side (Wilson, 1927)."""
-    z, share = 1.645, found / of
-    return (share + z * z / 2 / of - z * math.sqrt(share * (1 - share) / of + z * z / 4 / of**2)) / (1 + z * z / of)
-
-
-def most_a_fleet(alarms: int, fleets: int) -> float:
-    """The upper limit of a Poisson mean at 95 % on one side (Byar's approximation)."""
-    n = alarms + 1
-    return n * (1 - 1 / (9 * n) + 1.645 / (3 * math.sqrt(n))) ** 3 / fleets
 
 
 @pytest.mark.slow
