@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from perwatt.results.accept.criteria import Criteria, Criterion, si
-from perwatt.results.accept.evidence import Evidence
+from perwatt.results.accept.evidence import INDEXED, Evidence
 from perwatt.results.accept.fleetwise import ALL
 from perwatt.results.accept.verdict import Judgement, Status
 
@@ -50,7 +50,7 @@ def _of(criterion: Criterion, evidence: Evidence, judgement: Judgement) -> Itera
         case = f"{kernel} {label}".strip()
         if not criterion.takes(str(kernel), str(label)):
             continue
-        known = part if criterion.metric in part else evidence.full(part.head(MOST_READ))
+        known = part if criterion.metric in INDEXED else evidence.full(part.head(MOST_READ))
         told = zip(known["subject"], known[criterion.metric], strict=True)
         values = {str(subject): float(value) for subject, value in told if math.isfinite(value)}
         marked = {
