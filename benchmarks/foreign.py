@@ -38,7 +38,7 @@ def import_results(arguments: Sequence[str]) -> int:
     asked = only(arguments, f"{choices}; with run=RUN a power log for that run", **DEFAULTS, **known)
     if not asked["file"]:
         raise BadRequest("file: found nothing; allowed file=FILE, what another tool wrote")
-    path = Path(asked["file"])
+    path = formats.chosen(Path(asked["file"]))
     content, text = formats.load(path)
     name = asked["format"] or formats.told(text)
     if name not in formats.FORMATS:

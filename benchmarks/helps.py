@@ -15,7 +15,7 @@ perwatt: throughput per watt of AI-factory hardware.
   perwatt dossier criteria=NAME      the same as a sealed folder to hand over, signed if you like; perwatt verify DIR
   perwatt compare runs=[A,B]         runs case by case: ratios with their intervals, BETTER, WORSE, SAME or AMBIGUOUS
 
-  perwatt import file=FILE           what another tool measured, as a run: nccl-tests, mamf-finder
+  perwatt import file=FILE           what another tool measured, as a run: nccl-tests, mamf-finder, MLPerf
 
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
 
@@ -200,10 +200,15 @@ perwatt import file=all_reduce.txt                what nccl-tests or rccl-tests 
                                                   [kernel=all_reduce] [ranks=N]: only where the file does not say
 perwatt import file=all_reduce.json               the JSON of nccl-tests -J; with -I 1 each iteration is a sample
 perwatt import file=mm.out                        the report of mamf-finder [dtype=bf16]
+perwatt import file=SYSTEM/resnet50/Offline/performance/run_1
+                                                  a result of MLPerf inference (Offline, Server), with the power of
+                                                  spl.txt over exactly the test [boundary=node_ac] [timezone=+02:00 if
+                                                  PTDaemon ran by such a clock] [label=resnet50: elsewhere than in a
+                                                  submission's folders]
 perwatt import run=RUN file=spl.txt format=spec boundary=node_ac
                                                   a power log for a run of perwatt: `perwatt meter --help`
 
-format   nccl, nccl_json, mamf: told by what is in the file unless given
+format   nccl, nccl_json, mamf, mlperf: told by what is in the file unless given
 host     where the file names none: host=NAME
 runs_dir where the folder goes (results/runs)
 

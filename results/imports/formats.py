@@ -12,6 +12,7 @@ from typing import Any
 
 from perwatt.results.imports.figures import Read
 
+SUMMARY = "mlperf_log_summary.txt"
 PLACE = "perwatt.results.imports."
 
 
@@ -22,13 +23,32 @@ class Format:
     what: str
     module: str
     options: tuple[str, ...] = ()
+    beside: bool = False  # whether it reads files that lie beside this one
 
 
 FORMATS = {
     "nccl_json": Format("the JSON of nccl-tests -J", "nccl_json", ("kernel", "ranks")),
+    "mlperf": Format(
+        "mlperf_log_summary.txt of MLPerf inference, or its folder, with spl.txt beside it",
+        "mlperf_inference",
+        ("boundary", "timezone", "label"),
+        beside=True,
+    ),
     "mamf": Format("the report of mamf-finder", "mamf", ("dtype",)),
     "nccl": Format("what nccl-tests or rccl-tests printed", "nccl_text", ("kernel", "ranks")),
 }
+
+
+def chosen(path: Path) -> Path:
+    """The file itself; of a folder the summary in it, or in its only run."""
+    if not path.is_dir():
+        return path
+    found = [path / SUMMARY] if (path / SUMMARY).is_file() else sorted(path.glob(f"**/run_*/{SUMMARY}"))
+    if len(found) != 1:
+        raise ValueError(
+            f"{path}: found {len(found)} files {SUMMARY} in it; allowed a file, or a folder with one of them"
+        )
+    return found[0]
 
 
 def load(path: Path) -> tuple[bytes, str]:
@@ -50,12 +70,13 @@ def told(text: str) -> str:
 
 
 def read(path: Path, text: str, name: str, options: dict[str, Any]) -> Read:
-    """Read ``text`` of the file ``path`` in the format ``name``. Raises ValueError, beginning with the file."""
+    """Read ``text`` of the file ``path`` in the format ``name``. Raises ValueError, beginning with a file."""
     reader: Callable[..., Read] = _module(FORMATS[name]).read
+    place = {"path": path} if FORMATS[name].beside else {}
     try:
-        return reader(text, **{key: value for key, value in options.items() if key in FORMATS[name].options})
+        return reader(text, **place, **{key: value for key, value in options.items() if key in FORMATS[name].options})
     except ValueError as error:
-        raise ValueError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from None
+        raise ValueError(str(error) if FORMATS[name].beside else f"{path}: {error}") from None
 
 
 def _module(form: Format) -> Any:
