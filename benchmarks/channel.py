@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
+import resource
 import secrets
 import socket
 import stat
@@ -21,6 +22,7 @@ from typing import Any
 Message = dict[str, Any]
 
 VARIABLE = "PERWATT_CHANNEL"
+MOST = 65536  # files and connections; some programs look at each number up to the limit
 
 
 class Line:
@@ -61,6 +63,15 @@ class Line:
     def close(self) -> None:
         """Hang up."""
         self.connection.close()
+
+
+def allow_connections() -> None:
+    """Let this process have as many files and connections as it may without asking anybody: the limit that a login
+    shell sets is often 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def knows(message: Message, secret: str) -> bool:

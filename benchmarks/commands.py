@@ -164,10 +164,10 @@ def _user_dirs(about: Any) -> list[Path]:
 
 
 def _measure(plain: dict[str, Any], where: Path, directories: list[Path], fresh: bool) -> int:
-    from perwatt.benchmarks.crew import Lost
     from perwatt.benchmarks.launch.slurm import Slurm
     from perwatt.benchmarks.plan import check
     from perwatt.benchmarks.run import Leader
+    from perwatt.benchmarks.watched import Lost
 
     plan = check(plain)
     leader = Leader(plain, plan, where, directories)

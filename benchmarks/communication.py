@@ -10,6 +10,7 @@ with that reason, before it is timed.
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Callable
@@ -26,6 +27,7 @@ FOLDER = "nccl"  # in the folder of the run
 NCCL = "nccl"  # torch's name for NCCL and for RCCL
 # What steers each backend; the log's own variables are no part of how a case is run.
 VARIABLES = {"gloo": re.compile("GLOO_"), NCCL: re.compile("(NCCL|RCCL|TORCH_NCCL)_"), "xccl": re.compile("(CCL|FI)_")}
+_GROUPS = itertools.count(1)
 OURS = (LEVEL, SUBSYSTEMS, FILE)
 
 
@@ -43,7 +45,8 @@ class Observer:
         }
         self._switch = switch
         if switch is None and backend == NCCL and run:
-            stem = Path(run) / FOLDER / f"ranks{ranks}-rank{rank}-{os.getpid()}"
+            # a process may be in one group after another
+            stem = Path(run) / FOLDER / f"ranks{ranks}-rank{rank}-{os.getpid()}-group{next(_GROUPS)}"
             self._switch = NcclSwitch(stem, find_reset())
         self._logs: dict[tuple[str | None, str | None], Log] = {}  # what was said of each request's communicator
 

@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from perwatt.benchmarks.crew import Crew
 from perwatt.benchmarks.launch.allocation import usable
+from perwatt.benchmarks.watched import Watched
 from perwatt.results.record import Failed, Record
 
 
@@ -58,7 +58,7 @@ class Stop:
     def __init__(self, left_s: float | None = None) -> None:
         self.asked = False
         self.reason = self._over = ""
-        self.crews: list[Crew] = []
+        self.crews: list[Watched] = []
         self._until: float | None = None
         self._timer: threading.Timer | None = None
         if left_s is not None:

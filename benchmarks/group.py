@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from typing import Any
 
 from perwatt.benchmarks.measurement import Agreed
+from perwatt.kernels.collectives import request
 
 MOST = 256  # ranks whose median is taken: to sort the times of thousands would keep a device waiting
 BACKENDS = {"cpu": "gloo", "cuda": "nccl", "xpu": "xccl"}  # torch calls RCCL nccl as well
 
 
 class Group:
-    """The default process group for the collectives under test, and a gloo group beside it for agreements."""
+    """The default process group for the collectives under test, and a gloo group beside it for agreements.
 
-    def __init__(self, kind: str, device: str, timeout_s: float) -> None:
+    ``store``: host and port of rank 0's, for a process that was not launched for this group; else the launcher's
+    variables say where. A process may be in one after another, once it has left the one before."""
+
+    def __init__(self, kind: str, device: str, timeout_s: float, store: tuple[str, int] | None = None) -> None:
         import torch
         import torch.distributed as dist
 
         timeout = datetime.timedelta(seconds=timeout_s)
         options: dict[str, Any] = {} if kind == "cpu" else {"device_id": torch.device(device)}
+        if store is not None:
+            rank, ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+            options |= {"rank": rank, "world_size": ranks}
+            make = dist.TCPStore  # type: ignore[attr-defined]  # documented, and not in __all__
+            options["store"] = make(*store, ranks, is_master=rank == 0, timeout=timeout)
         dist.init_process_group(BACKENDS[kind], timeout=timeout, **options)
         self.backend = dist.get_backend()
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
@@ -54,9 +64,10 @@ class Group:
 
     @staticmethod
     def close() -> None:
-        """Leave the group."""
+        """Leave the group, and what was made of it."""
         import torch.distributed as dist
 
+        request.drop()
         if dist.is_initialized():
             dist.destroy_process_group()
 

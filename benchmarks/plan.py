@@ -36,6 +36,7 @@ HARNESS = ("runs_on", "points", "cache", "ranks")
 KINDS = ("any", "cpu", "accelerator")
 PREPARE_S = 0.4  # allocation and check of a middling case; for estimates only
 GROUP_S = 8.0  # start of a group of ranks; for estimates only
+JOIN_S = 1.0  # a group of ranks that stand already; measured over gloo, 4 nodes of Slurm; for estimates only
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from perwatt.benchmarks import documents, folder, ranks, tables, targets
 from perwatt.benchmarks.cluster import begin
 from perwatt.benchmarks.cluster.clocks import from_config
 from perwatt.benchmarks.config import BadRequest
-from perwatt.benchmarks.crew import Crew, Lost
+from perwatt.benchmarks.crew import Crew
 from perwatt.benchmarks.ending import Interrupted, Stop, Tally
 from perwatt.benchmarks.environment import host, utc
 from perwatt.benchmarks.launch.allocation import seconds_left
@@ -30,6 +30,7 @@ from perwatt.benchmarks.pace import straggler
 from perwatt.benchmarks.plan import Plan, Planned, but_for_its_device
 from perwatt.benchmarks.progress import Watcher, watcher
 from perwatt.benchmarks.task import Answer, Task
+from perwatt.benchmarks.watched import Lost, Watched
 from perwatt.results import telemetry
 from perwatt.results.record import SCHEMA, Device, Failed, Outcome, Record, Skipped, Target
 from perwatt.results.store import Store, StoreError, latest
@@ -213,7 +214,7 @@ class Leader:
         if (crew := self._crews.pop(key, None)) is not None:
             self._dismiss(crew, kill)
 
-    def _dismiss(self, crew: Crew, kill: bool) -> None:
+    def _dismiss(self, crew: Watched, kill: bool) -> None:
         if crew in self.stop.crews:
             self.stop.crews.remove(crew)
         crew.close(kill)

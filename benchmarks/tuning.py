@@ -21,12 +21,13 @@ from perwatt.benchmarks import documents, plan, tables, targets
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest, composed
-from perwatt.benchmarks.crew import Crew, Lost
+from perwatt.benchmarks.crew import Crew
 from perwatt.benchmarks.launch.inline import Inline
 from perwatt.benchmarks.options import options
 from perwatt.benchmarks.plan import Planned
 from perwatt.benchmarks.searching import descend
 from perwatt.benchmarks.task import Task
+from perwatt.benchmarks.watched import Lost
 from perwatt.kernels.triton.configuration import Configuration, Table
 from perwatt.kernels.triton.device import ABSENT
 from perwatt.kernels.workload import Place, Unsupported, Workload

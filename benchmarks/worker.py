@@ -24,7 +24,7 @@ import numpy as np
 from perwatt.benchmarks import devices
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.calibrated import calibrate
-from perwatt.benchmarks.channel import VARIABLE, connect
+from perwatt.benchmarks.channel import VARIABLE, Message, connect
 from perwatt.benchmarks.communication import Observer
 from perwatt.benchmarks.group import BACKENDS, Group
 from perwatt.benchmarks.idle import idle
@@ -52,7 +52,16 @@ TELL_S = 0.5  # seldom: on a CPU the leader and its bar share the cores under te
 class Worker:
     """The state of one rank between cases: its device, its meters, its group."""
 
-    def __init__(self, link: Link, kind: str, index: int, ranks: int, timeout_s: float, run: str = "") -> None:
+    def __init__(
+        self,
+        link: Link,
+        kind: str,
+        index: int,
+        ranks: int,
+        timeout_s: float,
+        run: str = "",
+        store: tuple[str, int] | None = None,
+    ) -> None:
         self.link, self.kind, self.ranks = link, devices.device_type(kind), ranks
         self.rank, self.local = int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"])
         index = 0 if self.kind == "cpu" else index + self.local if ranks > 1 else index
@@ -65,7 +74,7 @@ class Worker:
         # longer than the leader waits: the leader, who sees every rank, says which one hung
         timeout_s = 2 * timeout_s + 30
         with Observer(BACKENDS[self.kind], self.rank, ranks, run if ranks > 1 else "") as self.observer:
-            self.group = Group(self.kind, self.place_device, timeout_s) if ranks > 1 else None
+            self.group = Group(self.kind, self.place_device, timeout_s, store) if ranks > 1 else None
         self._meters: tuple[list[Channel], dict[str, Unavailable]] | None = None
         self._idle: tuple[Idle, ...] | None = None
         self._told = 0.0
@@ -313,7 +322,7 @@ def _series(measurement: Measurement, channels: list[Channel]) -> dict[str, dict
 
 
 def main() -> None:
-    """Connect, say hello, and serve until told to leave."""
+    """Connect, say hello, and serve one group after another until told to leave."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the leader's to handle
     faulthandler.register(signal.SIGUSR1)  # where it hangs, when the leader asks
     adopt(os.environ)
@@ -322,12 +331,22 @@ def main() -> None:
     line.send({"event": "hello", "rank": rank, "pid": os.getpid(), "host": socket.gethostname(), "secret": line.secret})
     link = Link(line)
     link.start()
-    setup = link.orders.get()
+    order = link.orders.get()
+    while order["do"] == "setup":
+        order = _serve(link, order)
+
+
+def _serve(link: Link, setup: Message) -> Message:
+    """One group: formed, and its cases answered. Returns the order that came after it."""
     try:
+        store = None
+        if join := setup.get("join"):  # which rank it is changes from group to group, its device does not
+            os.environ.update(RANK=str(join["rank"]), WORLD_SIZE=str(join["ranks"]))
+            store = (join["store"][0], join["store"][1])
         ranks, run = int(os.environ["WORLD_SIZE"]), setup.get("run", "")
-        worker = Worker(link, setup["device"], setup["index"], ranks, setup["timeout_s"], run)
+        worker = Worker(link, setup["device"], setup["index"], ranks, setup["timeout_s"], run, store)
         environment = None
-        if rank == 0 and setup["environment"]:
+        if worker.rank == 0 and setup["environment"]:
             from perwatt.benchmarks.environment import describe
 
             environment = describe(worker.kind, setup["meters"])
@@ -341,6 +360,10 @@ def main() -> None:
         link.send({"event": "answer", "answer": msgspec.to_builtins(answer)})
     if worker.group:
         worker.group.close()
+    if order["do"] == "rest":
+        link.send({"event": "rested"})
+        order = link.orders.get()
+    return order
 
 
 if __name__ == "__main__":

@@ -17,11 +17,11 @@ from records import measured, record
 from perwatt.benchmarks.cluster import fleet, groups
 from perwatt.benchmarks.cluster.fleet import FleetLeader
 from perwatt.benchmarks.config import compose
-from perwatt.benchmarks.crew import Lost
 from perwatt.benchmarks.ending import Tally
 from perwatt.benchmarks.folder import create
 from perwatt.benchmarks.plan import check
 from perwatt.benchmarks.task import Answer, Task
+from perwatt.benchmarks.watched import Lost
 from perwatt.results.record import Device, Outcome, Work
 
 MESSAGE = 1 << 20
@@ -76,7 +76,12 @@ class Fleet:
                 played._measure(run / "nodes" / host, host)
             return {host: self.lost.get(host, "") for host in here}
 
+        class Joined(Crew):
+            def __init__(self, _: object, hosts: tuple[str, ...]) -> None:
+                self.hosts = hosts
+
         patch.setattr(groups, "Crew", Crew)
+        patch.setattr(groups, "Joined", Joined)
         patch.setattr(fleet, "watch", watch)
 
     @staticmethod

@@ -57,7 +57,10 @@ class FleetLeader(GroupLeader):
                 say(f"{'WARNING' if one.status == 'passed' else one.status.upper()} {name}: {one.reason}")
         if self.stop.asked:
             raise Interrupted
-        blame = self._group(passed, present, topology) if len(passed) > 1 else Blame()
+        try:
+            blame = self._group(passed, present, topology) if len(passed) > 1 else Blame()
+        finally:
+            self.end_standing()
         together = {host for r in self.store.records if r.case.over for host in r.case.over.hosts}
         self._hand_over(nodes(hosts, screened, blame, together), blame)
 
@@ -126,6 +129,7 @@ class FleetLeader(GroupLeader):
         if "kind" not in folder.read_environment(self.run):  # on resuming, the first one stays
             folder.write_environment(self.run, {**host(), **{k: found[k] for k in ("kind", "devices", "torch")}})
         folder.stamp_clock(self.run, "start")
+        self.stand(len(present))
         levels = topology.groups(present) if self.grouping.levels else ()
         rounds = disjoint(self.test(Over(of.level, of.name, of.hosts)) for of in levels)
         if self.grouping.all and len(present) > 1:

@@ -38,6 +38,7 @@ class Grouping:
     per_doubling: int
     seed: int
     at_once: int
+    standing: int
     effect: float
     deviations: float
     unreached: int
@@ -46,7 +47,8 @@ class Grouping:
     bisect: bool
 
     def __post_init__(self) -> None:
-        least = {"warmup_s": 0, "repetitions": 1, "every_up_to": 0, "per_doubling": 1, "at_once": 1, "unreached": 1}
+        least = {"warmup_s": 0, "repetitions": 1, "every_up_to": 0, "per_doubling": 1, "at_once": 1}
+        least |= {"standing": 0, "unreached": 1}
         for key, bound in least.items():
             if getattr(self, key) < bound:
                 raise BadRequest(f"groups.{key}: found {getattr(self, key)}; allowed {bound} and more")
@@ -85,7 +87,8 @@ class Grouping:
 
 def from_config(config: Mapping[str, Any]) -> Grouping:
     """The grouping of a plain configuration. Raises BadRequest, naming the key, for what it does not know or lacks."""
-    return build(Grouping, config, "groups")
+    # in a run that an older perwatt began none stood
+    return build(Grouping, {"standing": 0, **config}, "groups")
 
 
 def collectives(plan: Plan, kind: str, size: int) -> list[Planned]:

@@ -2,7 +2,9 @@
 
 A group that loses a rank, or whose ranks hang, is ended by its own crew's watch and started anew for its next case; the
 loss is that case's record. One that cannot be started fails all its cases with the same reason, and a node that was in
-so many such pairs, and in none that started, is not tried in further pairs: each would be waited for.
+so many such pairs, and in none that started, is not tried in further pairs: each would be waited for. Ranks that are
+asked for a rate only stand between groups (:mod:`perwatt.benchmarks.cluster.standing`), on up to ``groups.standing``
+nodes.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ from typing import Any
 
 from perwatt.benchmarks import ranks
 from perwatt.benchmarks.cluster.grouping import SHORT, Grouping, collectives, from_config, over
-from perwatt.benchmarks.crew import Crew, Lost
-from perwatt.benchmarks.plan import GROUP_S, Plan, Planned
+from perwatt.benchmarks.cluster.standing import Joined, Standing
+from perwatt.benchmarks.crew import Crew
+from perwatt.benchmarks.plan import GROUP_S, JOIN_S, Plan, Planned
 from perwatt.benchmarks.progress import watcher
 from perwatt.benchmarks.run import Leader
 from perwatt.benchmarks.task import Task
+from perwatt.benchmarks.watched import Lost
 from perwatt.results.record import Device, Failed, Outcome, Over, Record, Skipped
 from perwatt.results.store import latest
 
@@ -57,6 +61,7 @@ class GroupLeader(Leader):
         super().__init__(config, plan, run, directories)
         self.grouping: Grouping = from_config(config["groups"])
         self.per_host: int | None = None  # until it is known
+        self.standing: Standing | None = None  # where ranks stand between groups
         self._hosts: tuple[str, ...] = ()  # in the launcher's order
         self._writing = threading.Lock()
         self._reached: set[str] = set()
@@ -89,7 +94,7 @@ class GroupLeader(Leader):
             return
         # side by side they take a share of the time
         shown = [
-            dataclasses.replace(p, estimate_s=p.estimate_s / len(tests) + GROUP_S / len(tests) / len(test.cases))
+            dataclasses.replace(p, estimate_s=(p.estimate_s + self._start_s(test) / len(test.cases)) / len(tests))
             for tests in left
             for test in tests
             for p in test.cases
@@ -100,6 +105,10 @@ class GroupLeader(Leader):
                 self._at_once(tests)
         finally:
             self.watch.close()
+
+    def _start_s(self, test: Test) -> float:
+        """A guess of how long the ranks of a group take to be there."""
+        return JOIN_S if self._stands(test) else GROUP_S
 
     def outcomes(self, tests: Iterable[Test]) -> dict[Over, Record]:
         """The record of the first case of each test, where there is one."""
@@ -116,13 +125,27 @@ class GroupLeader(Leader):
             future.result()
         self.stop.check(0)
 
+    def stand(self, nodes: int) -> None:
+        """Have the ranks of so many nodes stand between groups, if that many may."""
+        if nodes <= self.grouping.standing:
+            assert self.per_host is not None
+            run = str(self.run.resolve())
+            self.standing = Standing(self.plan.launcher, self.config["device"], self.per_host, run, self.stop.crews)
+
+    def end_standing(self) -> None:
+        """No group follows whose ranks would stand."""
+        if self.standing is not None:
+            self.standing.close(kill=self.stop.asked)
+            self.standing = None
+
     def _run_test(self, test: Test) -> None:
         """In a thread of its own: the cases of one group, each kept as soon as it is over."""
         if reason := self._hopeless(test.over):
             for planned in test.cases:
                 self._keep_one(planned, self._device(), Skipped(reason), (), True)
             return
-        crew: Crew | None = None
+        crew: Joined | Crew | None = None
+        healthy = True
         unstartable: Lost | None = None
         try:
             for planned in test.cases:
@@ -131,7 +154,7 @@ class GroupLeader(Leader):
                     if unstartable:
                         raise unstartable
                     if crew is None:
-                        crew = self._assemble(test.over)
+                        crew = self._assemble(test)
                     answers = crew.run(self._task(planned))
                 except Lost as lost:
                     if crew is None:
@@ -143,16 +166,31 @@ class GroupLeader(Leader):
                     self._keep_one(planned, self._device(), outcome, (), not self.stop.asked)
                     continue
                 reduced, flags = ranks.reduce(answers)
+                healthy = healthy and not isinstance(reduced, Failed)
                 self._keep_one(planned, answers[0].device, reduced, flags, all(a.taken for a in answers))
         finally:
             if crew is not None:
-                self._dismiss(crew, kill=False)
+                # nobody knows what a failure left behind in ranks that would stand
+                self._dismiss(crew, kill=not healthy and isinstance(crew, Joined))
 
-    def _assemble(self, group: Over) -> Crew:
+    def _crew_of(self, test: Test) -> Joined | Crew:
+        """The ranks of a group: those that stand on its nodes, or others launched for it."""
+        group, logs = test.over, str(self.run.resolve())
+        if self._stands(test):
+            assert self.standing is not None
+            return Joined(self.standing, group.hosts)
+        size, meters = self.ranks_of(group.hosts), {} if group.kind in SHORT else self.config["meter"]
+        return Crew(self.plan.launcher, size, self.config["device"], 0, meters, run=logs, hosts=group.hosts)
+
+    def _stands(self, test: Test) -> bool:
+        """Whether the ranks of such a test stand: of one with meters they do not, nor of one whose memory is mapped
+        for good into the ranks of its first group."""
+        mapped = any("symmetric" in planned.case.kernel for planned in test.cases)
+        return self.standing is not None and test.over.kind in SHORT and not mapped
+
+    def _assemble(self, test: Test) -> Joined | Crew:
         """The ranks of a group, joined. Raises Lost if they could not be."""
-        size, logs = self.ranks_of(group.hosts), str(self.run.resolve())
-        meters = {} if group.kind in SHORT else self.config["meter"]
-        crew = Crew(self.plan.launcher, size, self.config["device"], 0, meters, run=logs, hosts=group.hosts)
+        group, crew = test.over, self._crew_of(test)
         self.stop.crews.append(crew)
         try:
             crew.start()
@@ -160,7 +198,8 @@ class GroupLeader(Leader):
         except (Lost, ValueError, OSError) as error:
             self._dismiss(crew, kill=True)
             with self._writing:
-                for host in group.hosts if group.kind == "pair" else ():
+                at_fault = (error.host,) if isinstance(error, Lost) and error.host else group.hosts
+                for host in at_fault if group.kind == "pair" else ():
                     self._unreached[host] += 1
             raise error if isinstance(error, Lost) else Lost(str(error)) from None
         with self._writing:

@@ -12,7 +12,7 @@ from typing import Any
 from perwatt.benchmarks.cluster import topology
 from perwatt.benchmarks.cluster.grouping import Grouping, collectives, from_config, over
 from perwatt.benchmarks.cluster.groups import Test, disjoint
-from perwatt.benchmarks.plan import GROUP_S, PREPARE_S, Plan
+from perwatt.benchmarks.plan import GROUP_S, JOIN_S, PREPARE_S, Plan
 from perwatt.benchmarks.progress import duration
 from perwatt.results.record import Over
 
@@ -80,9 +80,12 @@ def _pairs(
     schedule = grouping.schedule(hosts, leaf_of)
     most = max(map(len, schedule.rounds))
     turns = sum(-(-len(pairs) // grouping.at_once) for pairs in schedule.rounds)
-    each_s = GROUP_S + PREPARE_S + grouping.warmup_s + grouping.repetitions * grouping.window_s
+    each_s = PREPARE_S + grouping.warmup_s + grouping.repetitions * grouping.window_s
+    # ranks that stand are started once
+    start_s = GROUP_S + turns * JOIN_S if len(hosts) <= grouping.standing else turns * GROUP_S
+    whole_s = start_s + turns * each_s
     line = (
         f"{'pair':16} {schedule.kind}: {len(schedule.pairs)} in {len(schedule.rounds)} rounds of up to "
-        f"{min(most, grouping.at_once)} at once, {case.case.kernel} {case.case.label}, about {duration(turns * each_s)}"
+        f"{min(most, grouping.at_once)} at once, {case.case.kernel} {case.case.label}, about {duration(whole_s)}"
     )
-    return Outlook((line,), 0, len(schedule.pairs), len(schedule.rounds), turns * each_s)
+    return Outlook((line,), 0, len(schedule.pairs), len(schedule.rounds), whole_s)

@@ -17,11 +17,12 @@ from msgspec import structs
 from processes import alive, wait_until_gone
 
 from perwatt.benchmarks.channel import Message
-from perwatt.benchmarks.crew import Crew, Lost, prefix
+from perwatt.benchmarks.crew import Crew, prefix
 from perwatt.benchmarks.launch.inline import Inline
 from perwatt.benchmarks.launch.job import Command, Job
 from perwatt.benchmarks.launch.torchrun import Torchrun
 from perwatt.benchmarks.task import Task
+from perwatt.benchmarks.watched import Lost
 from perwatt.results.record import Failed, Measured, Skipped
 
 
@@ -92,7 +93,7 @@ def test_a_stuck_rank_is_lost_and_says_where_it_was(
     """The rank lives and beats, but its measuring thread waits for ever: as for a collective that nobody joins."""
     crew.launcher.timeout_s = 2
     # it is the launch that is to be found stuck, however long this machine takes to prepare it
-    monkeypatch.setattr("perwatt.benchmarks.crew.PREPARE_PATIENCE", 100)
+    monkeypatch.setattr("perwatt.benchmarks.watched.PREPARE_PATIENCE", 100)
     pid = crew.members[0].pid
     # one launch takes longer than a rank may go without progress
     with pytest.raises(Lost, match="rank 0 hung: no progress for 2 s") as lost:

@@ -12,9 +12,9 @@ from records import measured
 
 from perwatt.benchmarks import tables, tuning
 from perwatt.benchmarks.config import BadRequest
-from perwatt.benchmarks.crew import Lost
 from perwatt.benchmarks.searching import descend, neighbours
 from perwatt.benchmarks.task import Answer, Task
+from perwatt.benchmarks.watched import Lost
 from perwatt.kernels.triton.configuration import MatmulDescriptor, MatmulPointer
 from perwatt.results.record import Device, Failed
 

@@ -8,11 +8,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from conftest import Finished, require
+
+from perwatt.results.store import load
 
 TOOLS = ("slurmctld", "slurmd", "munged", "sshd", "mpirun", "ip", "unshare")
 
@@ -66,3 +69,28 @@ def cluster() -> Iterator[Cluster]:
         yield made
     finally:
         made.down()
+
+
+def wait_for(what: Callable[[], object], seconds: float = 240) -> None:
+    """Wait until ``what`` is true."""
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def begun(folder: Path) -> Path:
+    """The run's folder, as soon as there is one."""
+    runs = folder / "results" / "runs"
+    wait_for(lambda: list(runs.glob("*/config.yaml")))
+    return next(runs.iterdir())
+
+
+def records(path: Path) -> int:
+    """How many records a run or a node has."""
+    return len(load(path)) if (path / "records.jsonl").exists() else 0
+
+
+def ranks(cluster: Cluster, node: str, folder: Path) -> list[str]:
+    """The processes of the ranks on a node."""
+    return cluster.on(node, "pgrep", "-f", "perwatt.benchmarks.worker", cwd=folder).out.split()

@@ -4,13 +4,11 @@ measured is neither lost nor doubled."""
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cluster.conftest import Cluster
+from cluster.conftest import Cluster, begun, ranks, records, wait_for
 from conftest import Finished
 
 from perwatt.results.record import Failed
@@ -22,24 +20,6 @@ SHORT = (
     *("kernels.matmul.m=256", "kernels.matmul.dtype=fp32"),
 )
 SIZES = "kernels.all_reduce.message_bytes=[64KiB,128KiB,256KiB,512KiB]"
-
-
-def wait_for(what: Callable[[], object], seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-
-
-def begun(folder: Path) -> Path:
-    """The run's folder, as soon as there is one."""
-    runs = folder / "results" / "runs"
-    wait_for(lambda: list(runs.glob("*/config.yaml")))
-    return next(runs.iterdir())
-
-
-def records(path: Path) -> int:
-    return len(load(path)) if (path / "records.jsonl").exists() else 0
 
 
 def in_background(cluster: Cluster, folder: Path, *command: str) -> Future[Finished]:
@@ -56,19 +36,16 @@ def test_a_stopped_rank_a_lost_network_and_nodes_that_slurm_does_not_give(cluste
     future = in_background(cluster, tmp_path, "salloc", "--quiet", "--no-kill", "--nodelist=n0,n1,n3", *run)
     folder = begun(tmp_path)
 
-    def ranks(node: str) -> list[str]:
-        return cluster.on(node, "pgrep", "-f", "perwatt.benchmarks.worker", cwd=tmp_path).out.split()
-
     wait_for(lambda: records(folder) == 1)  # the same ranks go on with the second case
-    stopped = ranks("n1")
+    stopped = ranks(cluster, "n1", tmp_path)
     cluster.on("n1", "kill", "-STOP", *stopped, cwd=tmp_path)
     second = cluster.on("n0", "perwatt", "run", f"resume={folder}", cwd=tmp_path)
     assert second.code == 2
     assert second.err.strip().endswith("is being written by another perwatt run")
     assert len(second.err.strip().splitlines()) == 1
     wait_for(lambda: records(folder) == 2)
-    wait_for(lambda: set(ranks("n1")) - set(stopped))  # the next case's
-    assert not set(ranks("n1")) & set(stopped)  # not even a stopped one is left
+    wait_for(lambda: set(ranks(cluster, "n1", tmp_path)) - set(stopped))  # the next case's
+    assert not set(ranks(cluster, "n1", tmp_path)) & set(stopped)  # not even a stopped one is left
     wait_for(lambda: records(folder) == 3)
     cluster.on("n3", "ip", "link", "set", "eth0", "down", cwd=tmp_path)
     done = future.result()

@@ -1,13 +1,15 @@
-"""Groups of real nodes: one link is shaped slow, and the pairs find exactly that node."""
+"""Groups of real nodes: the pairs find exactly the node behind a slow link; a rank that dies costs its pair alone."""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cluster.conftest import Cluster
+from cluster.conftest import Cluster, begun, ranks, records, wait_for
 
+from perwatt.results.record import Failed
 from perwatt.results.store import load
 
 pytestmark = [pytest.mark.slow, pytest.mark.root]
@@ -37,3 +39,29 @@ def test_the_node_behind_a_slow_link_is_found_and_no_other(cluster: Cluster, tmp
     kinds = [r.case.over.kind for r in groups if r.case.over]
     # every pair once, then the suspect with two partners that are known to be good
     assert sorted(kinds) == ["pair"] * 6 + ["retest"] * 2
+
+
+def test_a_rank_that_dies_costs_its_pair_and_the_others_stand(cluster: Cluster, tmp_path: Path) -> None:
+    arguments = (*SHORT, "groups.window_s=2", "groups.bisect=false", "launcher=slurm")
+    before = ("salloc", "--quiet", "--no-kill", "-N4")
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(cluster.on, "head", *before, "perwatt", "run", *arguments, cwd=tmp_path)
+        run = begun(tmp_path)
+        wait_for(lambda: records(run) == 2)  # of three rounds of two pairs the first is over
+        processes = {node: ranks(cluster, node, tmp_path) for node in ("n0", "n1", "n2", "n3")}
+        assert all(len(found) == 1 for found in processes.values())
+        cluster.on("n1", "kill", "-KILL", *processes["n1"], cwd=tmp_path)
+        wait_for(lambda: records(run) == 5)
+        after = {node: ranks(cluster, node, tmp_path) for node in processes}
+        done = future.result()
+    assert done.code == 1
+    pairs = [r for r in load(run) if r.case.over and r.case.over.kind == "pair"]
+    failed = [r for r in pairs if isinstance(r.outcome, Failed)]
+    assert len(pairs) == 6
+    assert len(failed) == 1
+    assert failed[0].case.over
+    assert "n1" in failed[0].case.over.hosts
+    assert "died" in failed[0].outcome.error or "launcher ended" in failed[0].outcome.error  # type: ignore[union-attr]
+    others = set(processes) - set(failed[0].case.over.hosts)
+    assert {node: after[node] for node in others} == {node: processes[node] for node in others}
+    assert after["n1"] != processes["n1"]

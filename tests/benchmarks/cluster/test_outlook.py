@@ -10,7 +10,7 @@ from simulated_fleet import configuration
 
 from perwatt.benchmarks.cluster.outlook import Outlook, outlook
 from perwatt.benchmarks.config import BadRequest
-from perwatt.benchmarks.plan import GROUP_S, PREPARE_S, check
+from perwatt.benchmarks.plan import GROUP_S, JOIN_S, PREPARE_S, check
 
 LEAVES = {"name": "two", "leaves": {"left": "n[1-32]", "right": "n[33-64]"}}
 
@@ -34,13 +34,17 @@ def test_of_64_nodes_the_leaves_then_all_then_every_pair_in_63_rounds() -> None:
     pairs_s, all_s, leaves_s = (
         asked(64, LEAVES, all=a, levels=b).estimate_s for a, b in ((False, False), (True, False), (True, True))
     )
-    assert pairs_s == pytest.approx(63 * (GROUP_S + PREPARE_S + 0.5 + 2 * 1.0))
+    # ranks are started once, and join 63 times
+    assert pairs_s == pytest.approx(GROUP_S + 63 * (JOIN_S + PREPARE_S + 0.5 + 2 * 1.0))
+    anew_s = asked(64, LEAVES, all=False, levels=False, standing=63).estimate_s
+    assert anew_s == pytest.approx(63 * (GROUP_S + PREPARE_S + 0.5 + 2 * 1.0))
     # both leaves at the same time
     assert leaves_s - all_s == pytest.approx(all_s - pairs_s)
 
 
 def test_fewer_at_once_take_longer_and_many_nodes_are_sampled() -> None:
-    assert asked(64, at_once=16, all=False).estimate_s == pytest.approx(2 * asked(64, all=False).estimate_s)
+    whole_s, twice_s = (asked(64, at_once=n, all=False).estimate_s - GROUP_S for n in (32, 16))
+    assert twice_s == pytest.approx(2 * whole_s)
     many = asked(128, all=False)
     assert (many.pairs, many.rounds) == (14 * 64, 14)
     assert "sampled: 896 in 14 rounds" in many.lines[-1]
