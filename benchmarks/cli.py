@@ -62,6 +62,12 @@ def _accept(arguments: Sequence[str]) -> int:
     return accept(arguments)
 
 
+def _baseline(arguments: Sequence[str]) -> int:
+    from perwatt.benchmarks.baselines import baseline
+
+    return baseline(arguments)
+
+
 def _dossier(arguments: Sequence[str]) -> int:
     from perwatt.benchmarks.dossiers import dossier
 
@@ -104,6 +110,7 @@ COMMANDS: dict[str, tuple[Callable[[Sequence[str]], int], str]] = {
     "merge": (_merge, helps.MERGE),
     "launch": (_launch, helps.LAUNCH),
     "accept": (_accept, helps.ACCEPT),
+    "baseline": (_baseline, helps.BASELINE),
     "dossier": (_dossier, helps.DOSSIER),
     "verify": (_verify, helps.VERIFY),
     "compare": (_compare, helps.COMPARE),

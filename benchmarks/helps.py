@@ -12,6 +12,7 @@ perwatt: throughput per watt of AI-factory hardware.
   perwatt doctor                     what can be measured here, and how to enable the rest
 
   perwatt accept criteria=NAME       a run or a fleet held against criteria: PASS, FAIL, INCONCLUSIVE, MISSING
+  perwatt baseline make out=FILE     criteria made of a fleet's own values, to be reviewed and used later
   perwatt dossier criteria=NAME      the same as a sealed folder to hand over, signed if you like; perwatt verify DIR
   perwatt compare runs=[A,B]         runs case by case: ratios with their intervals, BETTER, WORSE, SAME or AMBIGUOUS
 
@@ -136,6 +137,17 @@ valid, nothing was metered) or MISSING, with numbers, limit, source, the plausib
 is too good to be true fails. Waivers are part of the criteria, and shown.
 
 exit codes: 0 all passed   1 FAIL   2 the request was wrong   4 INCONCLUSIVE or MISSING, and no FAIL
+"""
+
+BASELINE = """\
+perwatt baseline make [run=RUN] out=FILE.yaml: criteria made of a fleet's own values. Reads records only.
+
+run        a run folder, an id under results/runs, or latest; of several nodes after `perwatt merge`
+out        a new file: of each case the rate, work per joule and power (nodes: bus bandwidth) that good devices have,
+           less what they differ by or what matters, with centre, spread and count
+
+Review it, and use it: perwatt accept run=OTHER criteria=FILE.yaml. A fleet of fewer than 16 devices, or of which more
+than 20 % are off, does not say what is usual and is refused; DIR/baseline/fleet.yaml with config_dir=DIR changes that.
 """
 
 DOSSIER = """\

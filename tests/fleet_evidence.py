@@ -87,7 +87,7 @@ def _rows(
     empty = dict.fromkeys(("reason", "flags", "unknown", "invalid", "invalid_energy"), "")
     return rows.assign(
         outcome="measured",
-        kind="flops",
+        kind="flops" if kernel == "matmul" else "bytes",
         rate=rate,
         u_rate=0.001,
         indicative=False,

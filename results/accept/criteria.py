@@ -81,6 +81,15 @@ class Band(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     date: str
 
 
+class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a fleet showed that a limit was made of: centre and spread of ``n`` values. Told, and decides nothing."""
+
+    centre: float
+    spread: float
+    n: int
+    unit: str
+
+
 class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One line of a contract: which cases, which metric of them, and its limits."""
 
@@ -93,6 +102,7 @@ class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at_most: Limit | None = None
     plausible_max: Limit | None = None
     within_fleet: Band | None = None
+    measured: Baseline | None = None
 
     @property
     def limits(self) -> dict[str, Limit]:
@@ -136,6 +146,7 @@ _PARTS: dict[str, type[msgspec.Struct]] = {
     "criteria": Criterion,
     "waivers": Waiver,
     "within_fleet": Band,
+    "measured": Baseline,
     **dict.fromkeys(("at_least", "at_most", "plausible_max"), Limit),
 }
 
