@@ -1,4 +1,8 @@
-"""Criteria made of a fleet itself: what its good devices show, less what they may differ by, to be reviewed first."""
+"""Criteria made of a fleet itself: what its good devices show, less what they may differ by, to be reviewed first.
+
+That is the effect that matters, or what one of 1,000 good ones is off by if that is more, or the furthest of those that
+are good in their fleet, at their position.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 
 from perwatt.results.accept.criteria import ABSOLUTE, METRICS, Criteria, from_plain
 from perwatt.results.accept.evidence import Evidence
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 OF_SCOPE = {"device": ("rate", "rate_per_watt", "power"), "node": ("busbw",)}
+JUDGED = ("rate", "rate_per_watt")  # within the fleet itself, before it says what is usual
 DIGITS = 5
 ONE_OF = 1e-3  # good devices may be further off than the limits of a baseline
 STATUS = "a baseline made of run {run} on {date}, {devices} devices: to be reviewed before it decides anything"
@@ -43,9 +47,11 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def make(evidence: Evidence, rules: Rules, name: str, run: str, today: datetime.date) -> dict[str, Any]:
     """The criteria as a YAML has them. Raises ValueError for a fleet that is too small, or too sick, to say."""
-    within = [_within(metric, rules, today) for metric in ("rate", "rate_per_watt")]
-    devices = _sound(evidence, rules, from_plain({"name": name, "criteria": within}, run), run, today)
-    found = [one for scope, metrics in OF_SCOPE.items() for one in _of(evidence, scope, metrics, rules, run, today)]
+    within = [_within(metric, rules, today) for metric in JUDGED]
+    devices, off = _sound(evidence, rules, from_plain({"name": name, "criteria": within}, run), run, today)
+    found = [
+        one for scope, metrics in OF_SCOPE.items() for one in _of(evidence, scope, metrics, rules, off, run, today)
+    ]
     told = {criterion["metric"] for criterion in found}
     return {
         "name": name,
@@ -66,8 +72,8 @@ def _within(metric: str, rules: Rules, today: datetime.date) -> dict[str, Any]:
     }
 
 
-def _sound(evidence: Evidence, rules: Rules, within: Criteria, run: str, today: datetime.date) -> int:
-    """How many devices the fleet has, if they are enough and few enough are off."""
+def _sound(evidence: Evidence, rules: Rules, within: Criteria, run: str, today: datetime.date) -> tuple[int, set[str]]:
+    """How many devices the fleet has, if they are enough, and which are off, if they are few enough."""
     devices = {str(s) for s in evidence.rows.loc[evidence.rows["scope"] == "device", "subject"].unique()}
     if len(devices) < (least := int(rules.least_devices.value)):
         raise ValueError(
@@ -78,11 +84,17 @@ def _sound(evidence: Evidence, rules: Rules, within: Criteria, run: str, today: 
     if len(off) > len(devices) * rules.most_off.value / 100:
         found = f"found {len(off)} of {len(devices)} devices off their fleet"
         raise ValueError(f"{run}: {found}; allowed {rules.most_off.value:g} %: repair them and measure again first")
-    return len(devices)
+    return len(devices), off
 
 
 def _of(
-    evidence: Evidence, scope: str, metrics: tuple[str, ...], rules: Rules, run: str, today: datetime.date
+    evidence: Evidence,
+    scope: str,
+    metrics: tuple[str, ...],
+    rules: Rules,
+    off: set[str],
+    run: str,
+    today: datetime.date,
 ) -> Iterator[dict[str, Any]]:
     """A criterion for each metric of each case that enough of this scope have measured."""
     rows = evidence.rows[(evidence.rows["scope"] == scope) & (evidence.rows["outcome"] == "measured")]
@@ -93,16 +105,19 @@ def _of(
             values = _values(known, metric)
             if len(values) < max(LEAST, rules.least_devices.value) or (unit := _unit(metric, kind)) is None:
                 continue
-            yield _criterion(case, metric, scope, centre(values), len(values), unit, rules.effect(metric), run, today)
+            found, share = centre(values.to_numpy()), rules.effect(metric)
+            share = max(share, reach(ONE_OF, len(values), len(values) - 1) * found.scale / found.location)
+            if metric in JUDGED:  # who is good as its position goes is good by the baseline as well
+                share = max(share, *(abs(values[~values.index.isin(off)] / found.location - 1)))
+            yield _criterion(case, metric, scope, found, len(values), unit, share, run, today)
 
 
-def _values(rows: pd.DataFrame, metric: str) -> np.ndarray:
-    """Those that may be used; per watt those that may be quoted."""
+def _values(rows: pd.DataFrame, metric: str) -> pd.Series[float]:
+    """Those that may be used, by subject; per watt those that may be quoted."""
     good = rows["invalid_energy" if metric in PER_ENERGY else "invalid"] == ""
     if metric in PER_ENERGY:
         good &= (rows["unknown"] == "") & ~rows["indicative"].astype(bool)
-    values = rows.loc[good, metric].to_numpy(float)
-    return np.asarray(values[np.isfinite(values)])
+    return rows[good & rows[metric].notna()].set_index("subject")[metric].astype(float)
 
 
 def _unit(metric: str, kind: str) -> str | None:
@@ -117,13 +132,12 @@ def _criterion(
     found: Centre,
     n: int,
     unit: str,
-    effect: float,
+    share: float,
     run: str,
     today: datetime.date,
 ) -> dict[str, Any]:
-    """Limits either way: by the effect that matters, or what one of 1,000 good ones may be off by if that is more."""
+    """Limits either way, by a ``share`` of the centre."""
     assert metric not in ABSOLUTE
-    share = max(effect, reach(ONE_OF, n, n - 1) * found.scale / found.location)
     symbol = prefix(found.location)
     told = {"unit": symbol + unit, "date": str(today)}
     told["source"] = f"measured: the centre of {n} of run {run}, and {100 * share:.3g} % from it"
