@@ -40,6 +40,7 @@ class ProfileConfig:
     idle_s: float = 0.0
     idle_settle_s: float = 0.0
     sampler_cost_s: float = 0.0
+    recheck: int = 0
 
 
 @dataclass

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from perwatt.benchmarks.launch.allocation import usable
 from perwatt.benchmarks.watched import Watched
+from perwatt.results.recheck import WRONG_OUTPUT
 from perwatt.results.record import Failed, Record
 
 
@@ -33,8 +34,10 @@ class Tally:
     def count(self, records: Sequence[Record]) -> None:
         """Count the outcomes of a run's records."""
         self.measured = sum(r.measured is not None for r in records)
-        self.failed = sum(isinstance(r.outcome, Failed) for r in records)
-        self.skipped = len(records) - self.measured - self.failed
+        failed = sum(isinstance(r.outcome, Failed) for r in records)
+        self.skipped = len(records) - self.measured - failed
+        # its times and energies are kept, but they are not of the work that they should be of
+        self.failed = failed + sum(WRONG_OUTPUT in r.flags for r in records)
 
     def exit_code(self, allow_failed: bool) -> int:
         """130 interrupted, 1 a case or a node failed or records could not be written, 3 nothing measured, 4 a node

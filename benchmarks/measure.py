@@ -17,6 +17,7 @@ from collections.abc import Callable
 from perwatt.benchmarks.measurement import Agreed, Exchange, Measurement, Progress, alone
 from perwatt.benchmarks.phases import resonant, wait_for_phase
 from perwatt.benchmarks.profile import Profile
+from perwatt.benchmarks.rechecking import Rechecker
 from perwatt.benchmarks.sampler import Sampler
 from perwatt.benchmarks.steady import Block, steady
 from perwatt.benchmarks.stopping import StoppingRule
@@ -59,10 +60,11 @@ class Measurer:
         tell: Callable[[Progress], None] = lambda _: None,
         synchronize: Callable[[], object] = lambda: None,
         one_by_one: bool = False,
+        rechecker: Rechecker | None = None,
     ) -> None:
         self.launch, self.timer, self.sampler, self.profile, self.rule = launch, timer, sampler, profile, rule
         self.exchange, self.stop, self.tell, self.synchronize = exchange, stop, tell, synchronize
-        self.one_by_one = one_by_one
+        self.one_by_one, self.rechecker = one_by_one, rechecker
         self.out = Measurement()
         self.per_sample = 1
         self.per_chunk = 1
@@ -86,6 +88,8 @@ class Measurer:
             if stopped:
                 break
             stopped = self._window(repetition)
+            if self.rechecker is not None and not stopped:
+                self._recheck(self.rechecker, repetition)
         if stopped:
             self.out.flags.add("interrupted")
         if self.timer.launch_bound:
@@ -207,6 +211,12 @@ class Measurer:
         if self.out.sampler_cost.relative - 2 * error > MOST_COST:
             self.out.flags.add("sampler_cost")
         return False
+
+    def _recheck(self, rechecker: Rechecker, repetition: int) -> None:
+        """Compare the output again, then have the device work as before: the next window must not find it rested."""
+        took_s = rechecker.after(repetition, sum(self.out.launches))
+        if took_s and repetition + 1 < self.profile.repetitions:
+            self._load(min(took_s, self.profile.warmup_s))
 
     def _window(self, repetition: int) -> bool:
         """One measured window. True when asked to stop before it was complete."""

@@ -20,6 +20,9 @@ class Profile:
     ``segments``: a load whose period beats with the sensor's is measured in so many evenly phased parts (0: it is
     flagged only). ``idle_s`` of idle power after ``idle_settle_s`` of rest. ``sampler_cost_s``: how long to compare
     the rates with and without sampling.
+
+    ``recheck``: after every so many windows a kernel that offers it has its output compared with its reference again
+    (0: never), and is then kept working for as long before the next window, at most ``warmup_s``.
     """
 
     name: str
@@ -36,11 +39,12 @@ class Profile:
     idle_s: float = 0.0
     idle_settle_s: float = 0.0
     sampler_cost_s: float = 0.0
+    recheck: int = 0
 
     def __post_init__(self) -> None:
         for key in (f.name for f in fields(self) if f.name not in ("name", "indicative")):
             value = getattr(self, key)
-            whole = key in ("repetitions", "min_readings", "segments")
+            whole = key in ("repetitions", "min_readings", "segments", "recheck")
             if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value < 0:
                 raise ValueError(f"profile.{key}: {value!r} is not a {'whole ' if whole else ''}number, 0 or more")
         if self.repetitions < 1 or self.window_s <= 0 or self.block_s <= 0:

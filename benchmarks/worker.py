@@ -35,12 +35,14 @@ from perwatt.benchmarks.measurement import Measurement, Progress, alone
 from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
 from perwatt.benchmarks.pace import Own, own
 from perwatt.benchmarks.profile import Profile
+from perwatt.benchmarks.rechecking import Rechecker
 from perwatt.benchmarks.sampler import Channel, Sampler, open_meters
 from perwatt.benchmarks.task import Answer, Task
 from perwatt.benchmarks.timers import EventTimer, HostTimer, Timer
 from perwatt.kernels.triton.configuration import Table
 from perwatt.kernels.workload import Place, Prepared, Unsupported, Workload, WrongResult
 from perwatt.results.derived import BOUNDARIES
+from perwatt.results.recheck import WRONG_OUTPUT
 from perwatt.results.record import Check, Failed, Idle, Measured, Outcome, Skipped, Work
 from perwatt.results.static import Static
 from perwatt.results.stats import summarise
@@ -108,7 +110,8 @@ class Worker:
         self._rest(task, used)
         self._await(task)
         self._tell("warm-up")
-        measurement = self._measurer(task, prepared, used).run()
+        rechecker = Rechecker(prepared.verify if self.group is None else None, int(task.profile.get("recheck", 0)))
+        measurement = self._measurer(task, prepared, used, rechecker).run()
         measured = np.asarray(measurement.repetition) >= 0
         if not measured.any():
             return Answer(self.rank, self.device, Skipped("interrupted"), taken=False)
@@ -134,11 +137,13 @@ class Worker:
             idle=(self._idle or ()) if used else (),
             sampler_cost=measurement.sampler_cost,
             health=measurement.health,
+            rechecks=(rechecks := rechecker.result(prepared.check)),
             collective=collective,
             static=_static(workload, place, task),
         )
         metered = any(r.energies for r in measurement.windows)
         flags = measurement.flags | ({"indicative"} if metered and task.profile["indicative"] else set())
+        flags |= {WRONG_OUTPUT} if rechecks and rechecks.wrong else set()
         return Answer(
             self.rank, self.device, outcome, tuple(sorted(flags)), pace=self._pace(task, measurement, measured)
         )
@@ -187,7 +192,7 @@ class Worker:
         module.empty_cache()  # what torch keeps for itself is free as well
         return int(module.mem_get_info()[0]) if hasattr(module, "mem_get_info") else self.device.memory_bytes
 
-    def _measurer(self, task: Task, prepared: Prepared, channels: list[Channel]) -> Measurer:
+    def _measurer(self, task: Task, prepared: Prepared, channels: list[Channel], rechecker: Rechecker) -> Measurer:
         self.timer = self._timer(task, prepared.whole)
         launch = self._counted(prepared) if self.group else prepared.launch
         return Measurer(
@@ -201,6 +206,7 @@ class Worker:
             tell=self._progress,
             synchronize=self._synchronize,
             one_by_one=self.group is not None,
+            rechecker=rechecker,
         )
 
     def _counted(self, prepared: Prepared) -> Any:

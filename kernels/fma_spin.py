@@ -109,7 +109,8 @@ class FmaSpin(Workload):
         loop = Loop(self.dtype, self.thread_count, self.fma_per_thread, data.substream(self.seed, "values"))
         loop.launch()
         check = loop.check()
-        return Prepared(loop.launch, check, 1, f"{loop.accumulators} accumulators of {8 * loop.width} bits")
+        note = f"{loop.accumulators} accumulators of {8 * loop.width} bits"
+        return Prepared(loop.launch, check, 1, note, verify=loop.check)
 
 
 def available_cores() -> int:
@@ -194,7 +195,10 @@ class Loop:
             where = ", ".join(str(int(i)) for i in at)
             raise WrongResult(
                 f"fma_spin (thread, accumulator, lane) [{where}] is {results[at]}, expected {expected[at[1:]]} after "
-                f"{self.pairs} pairs of steps (error {worst:.3g}, tolerance {tolerance:.3g})"
+                f"{self.pairs} pairs of steps (error {worst:.3g}, tolerance {tolerance:.3g})",
+                int((error > tolerance).sum()),
+                worst,
+                tuple(int(i) for i in at),
             )
         return Check(worst, tolerance, "closed form in float64, every lane of every thread", results.size)
 

@@ -101,7 +101,10 @@ def compare(
         raise WrongResult(
             f"{what}[{', '.join(map(str, place))}] is {float(got64.view(-1)[flat]):.6g}, expected "
             f"{float(want.view(-1)[flat]):.6g} (error {worst:.3g}, tolerance {tolerance:.3g}; {wrong} of "
-            f"{error.numel()} compared elements are wrong)"
+            f"{error.numel()} compared elements are wrong)",
+            wrong,
+            worst,
+            tuple(place),
         )
     return worst
 
@@ -145,56 +148,80 @@ def float64_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 def check_product(
     a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, tolerance: float, *, seed: int = 0, budget: float = BUDGET_FLOPS
 ) -> tuple[Check, float]:
-    """Compare c (B, M, N) with a (B, M, K) times b (B, K, N); also returns the rms error relative to the rms of c.
+    """Compare c (B, M, N) once with a (B, M, K) times b (B, K, N), as :class:`ProductReference` does."""
+    return ProductReference(a, b, tolerance, seed=seed, budget=budget).check(c)
 
-    All elements if that costs at most ``budget`` FLOP in float64; else rows of some matrices, and the projection of
-    all rows of all of them.
+
+class ProductReference:
+    """What a (B, M, K) times b (B, K, N) must be, in float64 on the CPU, to compare outputs with at any time after.
+
+    All elements if that costs at most ``budget`` FLOP; else rows of some matrices, and the projection of all rows of
+    all of them: C x beside A (B x), x random signs on one block of columns at a time.
     """
-    import torch
 
-    batch, m, k = a.shape
-    n = b.shape[2]
-    rows_wanted = int(min(budget / (2 * n * k), CHUNK / n))
-    everything = rows_wanted >= batch * m
-    matrices = sample(batch, batch if everything else min(batch, 8, max(2, rows_wanted // 8)), seed)
-    rows = sample(m, m if everything else max(2, rows_wanted // len(matrices)), seed + 1)
-    pick = torch.tensor(rows, device=a.device)
-    want = torch.stack([float64_product(a[i].index_select(0, pick), b[i]) for i in matrices])
-    got = torch.stack([c[i].index_select(0, pick) for i in matrices]).to("cpu", torch.float64)
-    worst = compare("C", got, want, tolerance, index=(matrices, rows, None))
-    rms = float(want.square().mean().sqrt())
-    rms_error = float((got - want).square().mean().sqrt()) / rms if rms else 0.0
-    if everything:
-        return Check(worst, tolerance, "float64 product on the CPU, every element", want.numel()), rms_error
-    for i in range(batch):
-        _check_projection(a[i], b[i], c[i], tolerance, rms=rms, seed=seed + 2 + i, matrix=i)
-    how = f"float64 product on the CPU, {len(rows)} rows of {len(matrices)} matrices; projection of all rows of all"
-    return Check(worst, tolerance, how, want.numel()), rms_error
+    def __init__(
+        self, a: torch.Tensor, b: torch.Tensor, tolerance: float, *, seed: int = 0, budget: float = BUDGET_FLOPS
+    ) -> None:
+        import torch
+
+        batch, m, k = a.shape
+        n = b.shape[2]
+        rows_wanted = int(min(budget / (2 * n * k), CHUNK / n))
+        everything = rows_wanted >= batch * m
+        self.tolerance = tolerance
+        self.matrices = sample(batch, batch if everything else min(batch, 8, max(2, rows_wanted // 8)), seed)
+        self.rows = sample(m, m if everything else max(2, rows_wanted // len(self.matrices)), seed + 1)
+        pick = torch.tensor(self.rows, device=a.device)
+        self.want = torch.stack([float64_product(a[i].index_select(0, pick), b[i]) for i in self.matrices])
+        self.rms = float(self.want.square().mean().sqrt())
+        self.projections = [] if everything else [_Projection(a[i], b[i], seed + 2 + i) for i in range(batch)]
+
+    def check(self, c: torch.Tensor) -> tuple[Check, float]:
+        """Compare c (B, M, N); also returns the rms error relative to the rms of c. Raises WrongResult."""
+        import torch
+
+        pick = torch.tensor(self.rows, device=c.device)
+        got = torch.stack([c[i].index_select(0, pick) for i in self.matrices]).to("cpu", torch.float64)
+        worst = compare("C", got, self.want, self.tolerance, index=(self.matrices, self.rows, None))
+        rms_error = float((got - self.want).square().mean().sqrt()) / self.rms if self.rms else 0.0
+        for matrix, projection in enumerate(self.projections):
+            projection.check(c[matrix], self.tolerance, self.rms, matrix)
+        how = "float64 product on the CPU, every element"
+        if self.projections:
+            how = f"float64 product on the CPU, {len(self.rows)} rows of {len(self.matrices)} matrices"
+            how += "; projection of all rows of all"
+        return Check(worst, self.tolerance, how, self.want.numel()), rms_error
 
 
-def _check_projection(
-    a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, tolerance: float, *, rms: float, seed: int, matrix: int
-) -> None:
-    """Compare C x with A (B x) in float64 for one matrix, x random signs on one block of columns at a time."""
-    import torch
+class _Projection:
+    """A (B x) of one matrix in float64, (M, blocks)."""
 
-    (m, k), n = a.shape, b.shape[1]
-    signs = torch.randint(0, 2, (n,), generator=torch.Generator().manual_seed(seed)).to(torch.float64) * 2 - 1
-    width = -(-n // max(1, min(_BLOCKS, n // _NARROW)))
-    height = max(1, CHUNK // n)
-    split = torch.split(signs, width)
+    def __init__(self, a: torch.Tensor, b: torch.Tensor, seed: int) -> None:
+        import torch
 
-    def project(matrix64: torch.Tensor) -> torch.Tensor:  # (R, N) -> (R, blocks)
-        return torch.stack(
-            [part @ x for part, x in zip(torch.split(matrix64, width, dim=1), split, strict=True)], dim=1
-        )
+        k, n = a.shape[1], b.shape[1]
+        signs = torch.randint(0, 2, (n,), generator=torch.Generator().manual_seed(seed)).to(torch.float64) * 2 - 1
+        self.width = -(-n // max(1, min(_BLOCKS, n // _NARROW)))
+        self.signs = torch.split(signs, self.width)
+        bx = torch.cat([self.of(part.to("cpu", torch.float64)) for part in torch.split(b, max(1, CHUNK // n))])
+        self.tall = max(1, CHUNK // max(n, k))
+        self.want = torch.cat([part.to("cpu", torch.float64) @ bx for part in torch.split(a, self.tall)])
 
-    bx = torch.cat([project(part.to("cpu", torch.float64)) for part in torch.split(b, height)])
-    tall = max(1, CHUNK // max(n, k))
-    for first in range(0, m, tall):
-        want = a[first : first + tall].to("cpu", torch.float64) @ bx
-        got = project(c[first : first + tall].to("cpu", torch.float64))
+    def of(self, matrix64: torch.Tensor) -> torch.Tensor:
+        """(R, N) -> (R, blocks)."""
+        import torch
+
+        parts = zip(torch.split(matrix64, self.width, dim=1), self.signs, strict=True)
+        return torch.stack([part @ x for part, x in parts], dim=1)
+
+    def check(self, c: torch.Tensor, tolerance: float, rms: float, matrix: int) -> None:
+        """Compare C x with it."""
+        import torch
+
         # the errors of a row are independent of the signs: they add up as the root of the number of columns
-        unit = rms * math.sqrt(width)
-        what = f"projection of C[{matrix}] (row, block of {width} columns)"
-        compare(what, got, want, tolerance, scale=unit, index=(first, None), relative=False)
+        unit = rms * math.sqrt(self.width)
+        what = f"projection of C[{matrix}] (row, block of {self.width} columns)"
+        for first in range(0, len(self.want), self.tall):
+            want = self.want[first : first + self.tall]
+            got = self.of(c[first : first + self.tall].to("cpu", torch.float64))
+            compare(what, got, want, tolerance, scale=unit, index=(first, None), relative=False)

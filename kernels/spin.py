@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from perwatt.kernels import data, dtypes, reference
@@ -84,7 +85,8 @@ class Spin(Workload):
         launch = program.call()
         launch()
         check = self._check(out, operands)
-        return Prepared(launch, check, 1, f"{out.shape[0]} programs", work=self._done(out, operands))
+        work, verify = self._done(out, operands), partial(self._check, out, operands)
+        return Prepared(launch, check, 1, f"{out.shape[0]} programs", work=work, verify=verify)
 
     def programs(self, place: Place) -> tuple[Program, ...]:
         """The one kernel."""

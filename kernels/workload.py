@@ -29,7 +29,16 @@ class Unsupported(Exception):
 
 
 class WrongResult(Exception):
-    """The kernel ran and its output differs from the reference by more than the tolerance of its dtype."""
+    """The kernel ran and its output differs from the reference by more than the tolerance of its dtype.
+
+    ``wrong``: how many of the compared elements; ``error``: the largest, in the comparison's units; ``at``: where it
+    lies. Each None or empty where the comparison does not tell."""
+
+    def __init__(
+        self, message: str, wrong: int | None = None, error: float | None = None, at: tuple[int, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.wrong, self.error, self.at = wrong, error, at
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,9 @@ class Prepared(NamedTuple):
 
     ``work`` is that of one launch where only preparation can tell it: it stands in place of ``Workload.work``. A launch
     that is ``whole`` waits for the device itself, or rests: it has ended when it returns, and is timed by the host's
-    clock.
+    clock. ``verify`` compares what the same kernel makes now with the reference of the preparation, which does not
+    depend on anything that the device made since; it raises WrongResult as ``prepare`` does, is called between windows,
+    and is None where a kernel offers none.
     """
 
     launch: Callable[[], object]
@@ -82,6 +93,7 @@ class Prepared(NamedTuple):
     note: str = ""
     work: Work | None = None
     whole: bool = False
+    verify: Callable[[], Check] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ Schema history
   sampler's cost. Everything new may be absent, so that files of schema 1 are read as they are.
 3 (2026-11): how a collective was done, and what Triton kernels were compiled to. Both may be absent. The headline
   ``time``, of a case that does no work.
-4 (2026-11): over which machines a collective ran. It may be absent.
-5 (2026-11): how the ranks of a collective kept step. It may be absent.
-6 (2026-11): where a figure is from that another tool measured. The headline ``samples``. The health of devices, outputs
-  checked again between windows, rounds of a burn-in. All may be absent.
+4, 5 (2026-11): over which machines a collective ran, and how its ranks kept step. Both may be absent.
+6 (2026-11): where a figure is from that another tool measured; the headline ``samples``; health of devices, outputs
+  checked again, rounds of a burn-in. All may be absent.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ from perwatt.results.health import Health
 from perwatt.results.origin import Origin
 from perwatt.results.pace import Pace
 from perwatt.results.peaks import peak_name
+from perwatt.results.recheck import Rechecks
 from perwatt.results.static import Static
 
 SCHEMA = 6
@@ -209,11 +209,10 @@ class Repetition(msgspec.Struct, frozen=True):
 
 
 class Seconds(msgspec.Struct, frozen=True):
-    """Seconds per launch over all samples of all repetitions (warm-ups excluded, nothing else dropped).
-
-    ``ci_low`` and ``ci_high`` bound the median at 95 % by bootstrap; of a single sample they say nothing, nor do
-    ``stdev`` and percentiles. For a collective each sample is the maximum over ranks of the same iteration;
-    ``rank_mean`` is the mean over iterations and ranks, which nccl-tests prints.
+    """Seconds per launch over all samples of all repetitions (warm-ups excluded, nothing else dropped). ``ci_low`` and
+    ``ci_high`` bound the median at 95 % by bootstrap; of a single sample they say nothing, nor do ``stdev`` and
+    percentiles. For a collective each sample is the maximum over ranks of the same iteration; ``rank_mean`` is the mean
+    over iterations and ranks, which nccl-tests prints.
     """
 
     samples: int
@@ -254,6 +253,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     and rate had settled before the first window; None where that was not asked. ``collective``: how ranks communicated.
     ``static``: what the case's Triton kernels were compiled to, in the order of their launch; empty without any.
     ``pace``: how several ranks kept step. ``health``: of each metered device, what its driver told around the case.
+    ``rechecks``: outputs compared again between windows; None where none was.
     """
 
     work: Work
@@ -272,6 +272,7 @@ class Measured(msgspec.Struct, frozen=True, tag="measured"):
     static: tuple[Static, ...] = ()
     pace: Pace | None = None
     health: tuple[Health, ...] = ()
+    rechecks: Rechecks | None = None
 
 
 class Skipped(msgspec.Struct, frozen=True, tag="skipped"):

@@ -38,6 +38,7 @@ FLAGS = {
     "slow_meter": "a meter took too long to answer; those readings were left out",
     "stale": "a reading was older than its meter's period and was left out",
     "throttled_thermal": "heat or a power brake slowed the device in a window",
+    "wrong_output": "an output compared again between windows was not what it must be: see the record's rechecks",
     "time_limit": "the window ended at its time limit, before its meters had been read often or counted far enough",
     "unchecked": "the tool that measured it did not check the result",
     "uncovered": "the readings of a meter do not reach over a whole window, which has no energy for that",
