@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.commands import last_line
@@ -16,6 +16,9 @@ from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import only
 from perwatt.results.imports import formats
 from perwatt.results.imports.figures import Read, records
+
+if TYPE_CHECKING:
+    from perwatt.results.record import Record
 
 WHOLE = {"ranks": "a whole number above 0"}  # options that are whole numbers
 DEFAULTS = {"file": "", "format": "", "runs_dir": "results/runs", "host": ""}
@@ -76,6 +79,22 @@ def _options(asked: dict[str, str], name: str, known: dict[str, str]) -> dict[st
     return found
 
 
+def _sampled(where: Path, read: Read, made: Sequence[Record]) -> None:
+    """Polled power as the run's telemetry."""
+    import numpy as np
+
+    from perwatt.results.telemetry import fold, write_part
+
+    for figure, record in zip(read.figures, made, strict=False):
+        if figure.polled is None:
+            continue  # of a format that has no power: figures and records may then differ in number
+        meter, t_ns, power_w = figure.polled
+        none = np.zeros(len(t_ns), dtype=np.int64)
+        series = {"t_ns": t_ns, "value": power_w, "repetition": none, "n": none}
+        write_part(where, record.case.key, record.case.device_index, {f"power_w:{meter}": series})
+    fold(where)
+
+
 def _write(path: Path, content: bytes, name: str, options: dict[str, Any], read: Read, asked: dict[str, str]) -> int:
     """The run folder: records, where they are from, the report."""
     from perwatt.benchmarks.environment import utc
@@ -109,6 +128,7 @@ def _write(path: Path, content: bytes, name: str, options: dict[str, Any], read:
         with Store(where) as store:
             for record in made:
                 store.append(record)
+        _sampled(where, read, made)
         show(where)
         write_atomically(where / folder.REPORT, render(where, "html"))
     except (OSError, StoreError) as error:

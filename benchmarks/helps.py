@@ -16,7 +16,7 @@ perwatt: throughput per watt of AI-factory hardware.
   perwatt dossier criteria=NAME      the same as a sealed folder to hand over, signed if you like; perwatt verify DIR
   perwatt compare runs=[A,B]         runs case by case: ratios with their intervals, BETTER, WORSE, SAME or AMBIGUOUS
 
-  perwatt import file=FILE           what another tool measured, as a run: nccl-tests, mamf-finder, MLPerf
+  perwatt import file=FILE           what another tool measured, as a run: nccl-tests, mamf-finder, MLPerf, power
 
   perwatt meter list                 the power meters: what each says now, how well, and what reading it costs
 
@@ -217,10 +217,14 @@ perwatt import file=SYSTEM/resnet50/Offline/performance/run_1
                                                   spl.txt over exactly the test [boundary=node_ac] [timezone=+02:00 if
                                                   PTDaemon ran by such a clock] [label=resnet50: elsewhere than in a
                                                   submission's folders]
+perwatt import file=power.csv                     nvidia-smi --query-gpu=timestamp,index,power.draw --format=csv -l 1
+perwatt import file=dmon.txt                      nvidia-smi dmon -o DT [timezone=Europe/Copenhagen]
+perwatt import file=dcgmi.txt period_s=1          dcgmi dmon -e 155, which prints no times [start=2026-01-31T12:00:00Z]
+perwatt import file=metrics.txt [period_s=30]     scrapes of dcgm-exporter one after another
 perwatt import run=RUN file=spl.txt format=spec boundary=node_ac
                                                   a power log for a run of perwatt: `perwatt meter --help`
 
-format   nccl, nccl_json, mamf, mlperf: told by what is in the file unless given
+format   nccl, nccl_json, mamf, mlperf, smi, dcgm: told by what is in the file unless given
 host     where the file names none: host=NAME
 runs_dir where the folder goes (results/runs)
 

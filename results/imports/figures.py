@@ -51,7 +51,8 @@ class Bad:
 @dataclass(frozen=True)
 class Figure:
     """One result of the file. ``statistic``: what its time per launch is; ``hosts``: all machines of a collective, the
-    first of them its host; ``time`` of day and ``tool`` as stated, empty where they are not."""
+    first of them its host; ``time`` of day and ``tool`` as stated, empty where they are not; ``polled``: a meter, its
+    stamps in ns and power in W."""
 
     line: int
     kernel: str
@@ -69,17 +70,17 @@ class Figure:
     flags: tuple[str, ...] = ()
     tool: str = ""
     time: str = ""
+    polled: tuple[str, Any, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Read:
     """What a file gave: its figures in their order, and its bad lines. ``passed_over``: what else stands in it, counted
-    by what it is; ``power``: polled power in W by (meter, device index), stamps in ns."""
+    by what it is."""
 
     figures: list[Figure] = field(default_factory=list)
     bad: list[Bad] = field(default_factory=list)
     passed_over: dict[str, int] = field(default_factory=dict)
-    power: dict[tuple[str, int], tuple[Any, Any]] = field(default_factory=dict)
 
 
 class LineError(ValueError):

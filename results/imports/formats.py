@@ -35,6 +35,10 @@ FORMATS = {
         beside=True,
     ),
     "mamf": Format("the report of mamf-finder", "mamf", ("dtype",)),
+    "smi": Format(
+        "power of nvidia-smi (--query-gpu --format=csv, dmon) or dcgmi dmon", "smi", ("period_s", "timezone", "start")
+    ),
+    "dcgm": Format("what dcgm-exporter serves, several scrapes", "dcgm_exporter", ("period_s",)),
     "nccl": Format("what nccl-tests or rccl-tests printed", "nccl_text", ("kernel", "ranks")),
 }
 
