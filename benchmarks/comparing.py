@@ -13,55 +13,80 @@ from pathlib import Path
 
 import msgspec
 
-from perwatt.benchmarks import documents, folder
+from perwatt.benchmarks import documents, folder, regression
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import only
-from perwatt.results.compare.comparison import Comparison
+from perwatt.results.compare.comparison import Comparison, Member
 from perwatt.results.size.parameter import Parameter
 from perwatt.results.store import write_atomically
 
-CHOICES = "runs=[A,B,...], reference=RUN, effect=PERCENT, boundary=NAME, across=boundary, out=DIR or none, runs_dir=DIR"
-ACROSS = ("", "boundary")
+CHOICES = (
+    "runs=[A,B,...], reference=RUN, run=RUN, baseline=RUN or store, store=DIR, keep=true, fail_on=worse, "
+    "effect=PERCENT, boundary=NAME, across=boundary, export=pytest-benchmark, out=DIR or none, runs_dir=DIR"
+)
+ALLOWED = {
+    "across": ("", "boundary"),
+    "fail_on": ("", "worse"),
+    "keep": ("false", "true"),
+    "export": ("", "pytest-benchmark"),
+}
 
 
 def compare(arguments: Sequence[str]) -> int:
     """Compare runs, print what came of it and leave it in files. Returns 0, or what a gate that was asked for says."""
     from perwatt.results.compare.compare import compare as laid
+    from perwatt.results.compare.gate import gate
     from perwatt.results.compare.members import members
     from perwatt.results.reports.comparison import console
 
     asked = only(
         arguments,
         CHOICES,
-        runs="",
-        reference="",
-        effect="",
-        boundary="",
+        **dict.fromkeys(("runs", "reference", "run", "baseline", "store", "fail_on", "effect", "boundary"), ""),
         across="",
+        keep="false",
+        export="",
         out="results/comparisons",
         runs_dir="results/runs",
     )
-    if asked["across"] not in ACROSS:
-        raise BadRequest(f"across={asked['across']}: allowed: boundary")
+    for key, allowed in ALLOWED.items():
+        if asked[key] not in allowed:
+            raise BadRequest(f"{key}={asked[key]}: allowed: {', '.join(filter(None, allowed))}")
+    asking = regression.asked(asked)
+    if asking is not None and asking.baseline is None:
+        return asking.keep()
     effect, source = _effect(asked["effect"])
-    who, cases = members(_paths(asked))
-    found = laid(who, cases, effect=effect, effect_source=source, boundary=asked["boundary"], across=asked["across"])
+    who, cases = members(asking.paths if asking else _paths(asked))
+    found = laid(
+        who,
+        cases,
+        effect=effect,
+        effect_source=source,
+        boundary=asked["boundary"],
+        across=asked["across"],
+        history=asking.history() if asking else (),
+    )
     if not found.pairs:
         first = found.refused[0] if found.refused else None
         told = f"; {first.kernel} {first.label}: {first.why}" if first else ""
         raise BadRequest(f"runs: found no case that two of them have in common{told}")
     sys.stdout.write(console(found))
-    out = _write(found, asked["out"])
+    out = _write(found, asked, who)
+    code, why = gate(found) if asked["fail_on"] else (0, "")
+    for line in [*(asking.told() if asking else ()), *([f"fail_on=worse: {why}"] if why else ())]:
+        print(line)
+    kept = {"kept": str(asking.kept())} if asking is not None and asked["keep"] == "true" else {}
     last_line(
         reference=found.reference.name,
         runs=[member.name for member in found.members[1:]],
         compared=len(found.pairs),
         refused=len(found.refused),
         out=out,
-        exit=0,
+        **kept,
+        exit=code,
     )
-    return 0
+    return code
 
 
 def _paths(asked: dict[str, str]) -> list[Path]:
@@ -101,11 +126,14 @@ def _effect(text: str) -> tuple[float, str]:
     return value / 100, ""
 
 
-def _write(found: Comparison, out: str) -> str | None:
+def _write(found: Comparison, asked: dict[str, str], who: Sequence[Member]) -> str | None:
     """Everything into a new folder, whole or not there; None if none was asked for."""
     from perwatt.results.reports.comparison_files import FILES
 
+    out = asked["out"]
     if out in ("none", "null"):
+        if asked["export"]:
+            raise BadRequest(f"export={asked['export']}: needs a folder: out=DIR")
         return None
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     where, begun = Path(out) / name, Path(out) / f".{name}"
@@ -113,8 +141,24 @@ def _write(found: Comparison, out: str) -> str | None:
         begun.mkdir(parents=True)
         for file, render in FILES.items():
             write_atomically(begun / file, render(found))
+        if asked["export"]:
+            _export(begun, who)
         begun.rename(where)
-    except OSError as error:
+    except BaseException as error:
         shutil.rmtree(begun, ignore_errors=True)
-        raise BadRequest(f"out={out}: cannot be written: {error.strerror}") from None
+        if isinstance(error, OSError):
+            raise BadRequest(f"out={out}: cannot be written: {error.strerror}") from None
+        raise
     return str(where)
+
+
+def _export(where: Path, who: Sequence[Member]) -> None:
+    """A file of pytest-benchmark for each run."""
+    from perwatt.results.compare.pairing import read
+    from perwatt.results.compare.pytest_benchmark import document
+    from perwatt.results.run import read as read_run
+
+    for member in who:
+        path = Path(member.path)
+        about = read_run(path, telemetry=False).environment
+        write_atomically(where / f"{member.letter}-{member.name}.pytest-benchmark.json", document(read(path), about))

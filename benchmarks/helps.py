@@ -181,6 +181,11 @@ records only, and needs no GPU.
 runs         run folders, or ids under results/runs; the first is the reference, or reference=RUN
 effect=1     the least effect that matters, in per cent (conf/compare/effects.yaml)
 boundary     gpu, node_ac, ...: the only boundary to take energies at; else the nearest to the device that both have
+run=RUN baseline=RUN | baseline=store     a regression: the run against a baseline of the same kind of machine, or the
+             newest one in store=DIR; keep=true puts the run there, for this kind of machine (devices, processor; not
+             host names). With three stored runs or more their scatter counts. What changed in software is told
+fail_on=worse     exit 1 if anything is WORSE, 4 if something is AMBIGUOUS or a case of the baseline is not compared
+export=pytest-benchmark     each run also in that tool's JSON, for `pytest-benchmark compare`
 across=boundary   energies at boundaries or of meter classes that differ: shown beside each other, without a ratio
 out          where a new folder with comparison.json, ratios.csv, not_compared.csv and summary.md goes
              (results/comparisons); out=none: only what is printed
@@ -191,7 +196,8 @@ ratios with 95 % intervals: the scatter of the repetitions and the uncertainty o
 where both runs were metered by the same instrument. BETTER or WORSE: by more than the least effect, the whole interval;
 SAME: within it; else AMBIGUOUS.
 
-exit codes: 0 compared   2 the request was wrong, or nothing could be compared
+exit codes: 0 compared   2 the request was wrong, or nothing could be compared   with fail_on=worse: 1 WORSE
+            4 not decided
 """
 
 DOCTOR = """\

@@ -29,7 +29,7 @@ def made(
     rate: float = 500e12,
     power_w: float = 600.0,
     seed: int = 0,
-    n: int = 5,
+    repetitions: int = 5,
     scatter: float = 0.004,
     device: Device = H100,
     host: str = "host",
@@ -52,8 +52,8 @@ def made(
     half = CLASS_GAIN.get(accuracy_class, (0.0, ""))[0]
     wrong = float(rng.uniform(-half, half)) if gain is None else gain
     named = f"nvml:{device.uuid}:{boundary}" if instrument is None else instrument
-    rates = rate * (1 + scatter * rng.standard_normal(n))
-    powers = power_w * (1 + scatter * rng.standard_normal(n)) * (1 + wrong)
+    rates = rate * (1 + scatter * rng.standard_normal(repetitions))
+    powers = power_w * (1 + scatter * rng.standard_normal(repetitions)) * (1 + wrong)
     windows = []
     for i, (r, p) in enumerate(zip(rates, powers, strict=True)):
         iterations = max(1, round(r * window_s / WORK.flops))

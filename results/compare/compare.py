@@ -11,9 +11,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from perwatt.results.compare.comparison import Beside, Comparison, Mean, Member, Pair
+from perwatt.results.compare.history import LEAST_RUNS, courses, widened
+from perwatt.results.compare.inputs import sensitivity
 from perwatt.results.compare.pairing import Cases, Refused, unmatched
 from perwatt.results.compare.ratio import Ratio, ratio
 from perwatt.results.compare.sample import NEAREST, QUANTITIES, Estimate, Meter, Sample, cap_w
+from perwatt.results.compare.scores import compared
 from perwatt.results.derived import BOUNDARIES
 from perwatt.results.flags import ENERGY_INVALID, TIME_INVALID
 from perwatt.results.record import Communication
@@ -32,9 +35,11 @@ def compare(
     effect_source: str = "",
     boundary: str = "",
     across: str = "",
+    history: Sequence[Cases] = (),
 ) -> Comparison:
-    """Lay every run over the first. ``boundary``: the only one to take energies at; ``across`` ``boundary``: where the
-    boundaries or classes differ, show the figures beside each other."""
+    """Lay every run over the first. ``boundary``: the only one to take energies at; ``across``
+    ``boundary``: where boundaries or classes differ, show the figures beside each other; ``history``: stored runs of
+    the reference's machine, the oldest first, whose scatter belongs into the intervals."""
     reference, *others = runs
     pairs: list[Pair] = []
     refused: list[Refused] = []
@@ -51,7 +56,10 @@ def compare(
                 refused.append(Refused(sample.first.case.kernel, sample.label, other.name, POWER, why))
                 if across == "boundary":
                     beside += [row for one in (against, sample) for row in _beside(one)]
-            estimates = _estimates(sample, against, meter)
+            estimates = {
+                name: (one, widened(other, name, key, meter, history))
+                for name, (one, other) in _estimates(sample, against, meter).items()
+            }
             drawn[other.name, key] = estimates
             pairs.append(_pair(other.name, key, sample, against, meter, estimates, effect))
     means = [mean for other in others for mean in _means(other.name, pairs, refused, drawn, effect, reference)]
@@ -62,8 +70,20 @@ def compare(
         tuple(pairs),
         tuple(dict.fromkeys(refused)),
         tuple(means),
+        tuple(score for other in others for score in compared(other, reference, effect)),
+        tuple(row for run in runs for row in sensitivity(run)),
+        tuple(courses([*history, *others], ("rate", "rate_per_watt")) if history else ()),
         tuple(dict.fromkeys(beside)),
-        tuple(dict.fromkeys(note for pair in pairs for note in pair.notes)),
+        (*dict.fromkeys(note for pair in pairs for note in pair.notes), _between(len(history))),
+    )
+
+
+def _between(runs: int) -> str:
+    if runs >= LEAST_RUNS:
+        return f"the scatter between the {runs} stored runs is in the intervals"
+    return (
+        "repetitions of one run follow each other: what changes from run to run (heat, other load, placement) is in no "
+        f"interval; a store of {LEAST_RUNS} runs or more of the machine shows it (store=DIR keep=true, baseline=store)"
     )
 
 
@@ -154,6 +174,8 @@ def _notes(sample: Sample, against: Sample, meter: Meter | None) -> list[str]:
     caps = {cap_w(sample.first), cap_w(against.first)} - {None}
     if len(caps) > 1:
         notes.append(f"power limits differ: {', '.join(f'{w:g} W' for w in sorted(w for w in caps if w))}")
+    if any(r.origin for one in (sample, against) for r in one.records):
+        notes.append("imported figures: what their time per launch is, their tool decides")
     ways = {(c.algorithm, c.nvls) for one in (sample, against) if (c := _collective(one))}
     if len(ways) > 1:
         told = " and ".join(

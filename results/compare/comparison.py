@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from perwatt.results.compare.history import Course
+from perwatt.results.compare.inputs import InputRatio
 from perwatt.results.compare.pairing import Refused
 from perwatt.results.compare.ratio import Ratio
+from perwatt.results.compare.scores import ScoreRatio
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -71,6 +74,9 @@ class Comparison(msgspec.Struct, frozen=True):
     pairs: tuple[Pair, ...]
     refused: tuple[Refused, ...]
     means: tuple[Mean, ...] = ()
+    scores: tuple[ScoreRatio, ...] = ()
+    inputs: tuple[InputRatio, ...] = ()
+    history: tuple[Course, ...] = ()
     beside: tuple[Beside, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 DRAWS = 10_000
 RESAMPLED_FROM = 10  # values; fewer are too few to stand for the others that there might have been
+RESAMPLED_TO = 200  # beyond it the mean is normal, and Student's t is too
 
 
 def scatter(values: Sequence[float], *cause: object) -> Floats | None:
@@ -39,7 +40,7 @@ def scatter(values: Sequence[float], *cause: object) -> Floats | None:
     rng = _generator("scatter", *cause)
     if spread == 0:
         return np.zeros(DRAWS)
-    if n < RESAMPLED_FROM:
+    if not RESAMPLED_FROM <= n <= RESAMPLED_TO:
         pivots = rng.standard_t(n - 1, DRAWS)
     else:
         again = x[rng.integers(0, n, (DRAWS, n))]

@@ -31,7 +31,7 @@ class Section:
 
 def sections(found: Comparison) -> list[Section]:
     """Everything that there is to show, in the order in which it is read."""
-    parts = [*_ratios(found), _means(found), _beside(found), _refused(found)]
+    parts = [*_ratios(found), _means(found), _scores(found), _inputs(found), _beside(found), _refused(found)]
     return [part for part in parts if part is not None and part.rows]
 
 
@@ -167,6 +167,36 @@ def _means(found: Comparison) -> Section:
     if not rows and remarks:
         head, rows, remarks = ("there is none",), [(remark,) for remark in remarks], []
     return Section("Geometric means", head, tuple(rows), tuple(remarks))
+
+
+def _scores(found: Comparison) -> Section:
+    letters = {member.name: member.letter for member in found.members}
+    rows = []
+    for score in found.scores:
+        cells = [f"{letters[score.run]}: {score.name} {score.what}", "/".join(map(str, reversed(score.shapes)))]
+        for name, suffix in (("rate", "FLOP/s"), ("rate_per_watt", "FLOP/J")):
+            ratio = score.ratios.get(name)
+            values = [quantity(v, suffix) for v in (ratio.reference_value, ratio.run_value)] if ratio else [ABSENT] * 2
+            cells += [*values, ratio_text(ratio), ratio.verdict if ratio else ABSENT]
+        rows.append(tuple(cells))
+    head = ("score", "shapes", "reference", "run", "ratio", "", "reference per watt", "run", "ratio", "")
+    remark = "MAF: the best of the shapes that were searched; TAF: ten fixed shapes, work over time of all"
+    return Section("MAF and TAF", head, tuple(rows), (remark,) if rows else ())
+
+
+def _inputs(found: Comparison) -> Section:
+    letters = {member.name: member.letter for member in found.members}
+    rows = [
+        (
+            f"{letters[row.run]}: {row.kernel} {row.label}",
+            f"{row.init} over {row.against}",
+            *(ratio_text(row.ratios.get(name)) for name in ("rate", "power", "rate_per_watt")),
+        )
+        for row in found.inputs
+    ]
+    head = ("case", "input data", "rate", "power", "per watt")
+    remark = "the same case of the same run on other data: this is how far figures move with what they are computed on"
+    return Section("Sensitivity to the input data", head, tuple(rows), (remark,) if rows else ())
 
 
 def _beside(found: Comparison) -> Section:

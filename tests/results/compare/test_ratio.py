@@ -35,9 +35,10 @@ figures = st.floats(0.5, 2.0)
 def test_a_ratio_and_its_reciprocal_mirror_each_other(
     rate: float, power: float, n: int, seed: int, other: bool
 ) -> None:
-    a = cases("a", made("a", seed=seed, n=n))
+    a = cases("a", made("a", seed=seed, repetitions=n))
     b = cases(
-        "b", made("b", rate=5e14 * rate, power_w=600 * power, seed=seed + 1, n=n, device=MI300 if other else H100)
+        "b",
+        made("b", rate=5e14 * rate, power_w=600 * power, seed=seed + 1, repetitions=n, device=MI300 if other else H100),
     )
     there, back = ratios(a, b), ratios(b, a)
     assert set(there) == set(back) == {"rate", "power", "rate_per_watt", "energy_per_work"}
@@ -100,7 +101,7 @@ def test_the_gain_of_one_instrument_cancels_and_of_two_does_not() -> None:
 
 def test_ten_repetitions_or_more_are_resampled_and_no_narrower_than_students_t() -> None:
     for n in (9, 10, 40):
-        found = ratios(cases("a", made("a", n=n)), cases("b", made("b", n=n, seed=1)))["rate"]
+        found = ratios(cases("a", made("a", repetitions=n)), cases("b", made("b", repetitions=n, seed=1)))["rate"]
         assert found.half == pytest.approx(2 * 0.004 * math.sqrt(2 / n), rel=0.6)
 
 
@@ -151,9 +152,9 @@ def test_intervals_cover_the_truth(n: int, shared: bool, seeds: int) -> None:
     false = 0
     for seed in range(seeds):
         gain, device = (0.0, H100) if shared else (None, MI300)
-        a = cases(f"a{seed}", made(f"a{seed}", seed=3 * seed, n=n, gain=gain))
-        b = made(f"b{seed}", seed=3 * seed + 1, n=n, rate=6.5e14, power_w=660, device=device, gain=gain)
-        c = made(f"c{seed}", seed=3 * seed + 2, n=n, device=device, gain=gain)
+        a = cases(f"a{seed}", made(f"a{seed}", seed=3 * seed, repetitions=n, gain=gain))
+        b = made(f"b{seed}", seed=3 * seed + 1, repetitions=n, rate=6.5e14, power_w=660, device=device, gain=gain)
+        c = made(f"c{seed}", seed=3 * seed + 2, repetitions=n, device=device, gain=gain)
         found = laid(a, cases(f"b{seed}", b), cases(f"c{seed}", c))
         for name, true in truth.items():
             one = found.pairs[0].ratios[name]
