@@ -223,6 +223,8 @@ perwatt import file=SYSTEM/resnet50/Offline/performance/run_1
                                                   spl.txt over exactly the test [boundary=node_ac] [timezone=+02:00 if
                                                   PTDaemon ran by such a clock] [label=resnet50: elsewhere than in a
                                                   submission's folders]
+perwatt import file=results-summary.jsonl         SuperBench: kernel is its benchmark, label its metric; in criteria
+                                                  cases: "gemm-flops fp16_tc_flops"
 perwatt import file=power.csv                     nvidia-smi --query-gpu=timestamp,index,power.draw --format=csv -l 1
 perwatt import file=dmon.txt                      nvidia-smi dmon -o DT [timezone=Europe/Copenhagen]
 perwatt import file=dcgmi.txt period_s=1          dcgmi dmon -e 155, which prints no times [start=2026-01-31T12:00:00Z]
@@ -230,7 +232,7 @@ perwatt import file=metrics.txt [period_s=30]     scrapes of dcgm-exporter one a
 perwatt import run=RUN file=spl.txt format=spec boundary=node_ac
                                                   a power log for a run of perwatt: `perwatt meter --help`
 
-format   nccl, nccl_json, mamf, mlperf, smi, dcgm: told by what is in the file unless given
+format   nccl, nccl_json, mamf, mlperf, superbench, smi, dcgm: told by what is in the file unless given
 host     where the file names none: host=NAME
 runs_dir where the folder goes (results/runs)
 

@@ -35,6 +35,7 @@ FORMATS = {
         beside=True,
     ),
     "mamf": Format("the report of mamf-finder", "mamf", ("dtype",)),
+    "superbench": Format("results-summary.jsonl of SuperBench", "superbench"),
     "smi": Format(
         "power of nvidia-smi (--query-gpu --format=csv, dmon) or dcgmi dmon", "smi", ("period_s", "timezone", "start")
     ),
