@@ -17,13 +17,16 @@ from perwatt.benchmarks import documents, folder, regression
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import only
+from perwatt.results.compare.caps import Limit
 from perwatt.results.compare.comparison import Comparison, Member
+from perwatt.results.compare.pairing import Cases
 from perwatt.results.size.parameter import Parameter
 from perwatt.results.store import write_atomically
 
 CHOICES = (
     "runs=[A,B,...], reference=RUN, run=RUN, baseline=RUN or store, store=DIR, keep=true, fail_on=worse, "
-    "effect=PERCENT, boundary=NAME, across=boundary, export=pytest-benchmark, out=DIR or none, runs_dir=DIR"
+    "effect=PERCENT, boundary=NAME, across=boundary, limit_kw=KW, pue=1, rest_w=0, "
+    "export=pytest-benchmark, out=DIR or none, runs_dir=DIR"
 )
 ALLOWED = {
     "across": ("", "boundary"),
@@ -45,6 +48,9 @@ def compare(arguments: Sequence[str]) -> int:
         CHOICES,
         **dict.fromkeys(("runs", "reference", "run", "baseline", "store", "fail_on", "effect", "boundary"), ""),
         across="",
+        limit_kw="",
+        pue="1",
+        rest_w="0",
         keep="false",
         export="",
         out="results/comparisons",
@@ -58,6 +64,7 @@ def compare(arguments: Sequence[str]) -> int:
         return asking.keep()
     effect, source = _effect(asked["effect"])
     who, cases = members(asking.paths if asking else _paths(asked))
+    limit = _limit(asked, cases)
     found = laid(
         who,
         cases,
@@ -66,8 +73,9 @@ def compare(arguments: Sequence[str]) -> int:
         boundary=asked["boundary"],
         across=asked["across"],
         history=asking.history() if asking else (),
+        limit=limit,
     )
-    if not found.pairs:
+    if not found.pairs and limit is None:
         first = found.refused[0] if found.refused else None
         told = f"; {first.kernel} {first.label}: {first.why}" if first else ""
         raise BadRequest(f"runs: found no case that two of them have in common{told}")
@@ -92,7 +100,7 @@ def compare(arguments: Sequence[str]) -> int:
 def _paths(asked: dict[str, str]) -> list[Path]:
     """The folders of the runs, the reference first."""
     names = [name.strip() for name in asked["runs"].strip("[]").split(",") if name.strip()]
-    if len(names) < 2:
+    if len(names) < (1 if asked["limit_kw"] else 2):  # one run at several caps answers by itself
         raise BadRequest(f"runs={asked['runs']}: found {len(names)}; allowed two runs or more: runs=[A,B]")
     parent = Path(asked["runs_dir"])
     paths = [folder.find(name, parent) for name in names]
@@ -106,6 +114,25 @@ def _paths(asked: dict[str, str]) -> list[Path]:
     if twice := [str(path) for at, path in enumerate(paths) if resolved[at] in resolved[:at]]:
         raise BadRequest(f"runs: found {twice[0]} twice; allowed each run once")
     return paths
+
+
+def _limit(asked: dict[str, str], cases: Sequence[Cases]) -> Limit | None:
+    """What the facility's power allows; None if no limit was stated."""
+    from perwatt.results.compare.caps import under
+
+    if not asked["limit_kw"]:
+        return None
+    numbers = {}
+    for key in ("limit_kw", "pue", "rest_w"):
+        try:
+            numbers[key] = float(asked[key])
+        except ValueError:
+            raise BadRequest(f"{key}={asked[key]}: allowed: a number") from None
+    limit_w = 1e3 * numbers["limit_kw"]
+    found = under(limit_w, cases, pue=numbers["pue"], rest_w=numbers["rest_w"], boundary=asked["boundary"])
+    if not found.cases:
+        raise BadRequest(f"limit_kw={asked['limit_kw']}: found no case to answer for: {found.left_out[0]}")
+    return found
 
 
 def _effect(text: str) -> tuple[float, str]:

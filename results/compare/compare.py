@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 
+from perwatt.results.compare.caps import Limit
 from perwatt.results.compare.comparison import Beside, Comparison, Mean, Member, Pair
 from perwatt.results.compare.history import LEAST_RUNS, courses, widened
 from perwatt.results.compare.inputs import sensitivity
@@ -36,10 +37,12 @@ def compare(
     boundary: str = "",
     across: str = "",
     history: Sequence[Cases] = (),
+    limit: Limit | None = None,
 ) -> Comparison:
     """Lay every run over the first. ``boundary``: the only one to take energies at; ``across``
     ``boundary``: where boundaries or classes differ, show the figures beside each other; ``history``: stored runs of
-    the reference's machine, the oldest first, whose scatter belongs into the intervals."""
+    the reference's machine, the oldest first, whose scatter belongs into the intervals; ``limit``: what
+    :func:`perwatt.results.compare.caps.under` found, to be shown with it."""
     reference, *others = runs
     pairs: list[Pair] = []
     refused: list[Refused] = []
@@ -64,17 +67,18 @@ def compare(
             pairs.append(_pair(other.name, key, sample, against, meter, estimates, effect))
     means = [mean for other in others for mean in _means(other.name, pairs, refused, drawn, effect, reference)]
     return Comparison(
-        tuple(members),
-        effect,
-        effect_source,
-        tuple(pairs),
-        tuple(dict.fromkeys(refused)),
-        tuple(means),
-        tuple(score for other in others for score in compared(other, reference, effect)),
-        tuple(row for run in runs for row in sensitivity(run)),
-        tuple(courses([*history, *others], ("rate", "rate_per_watt")) if history else ()),
-        tuple(dict.fromkeys(beside)),
-        (*dict.fromkeys(note for pair in pairs for note in pair.notes), _between(len(history))),
+        members=tuple(members),
+        effect=effect,
+        effect_source=effect_source,
+        pairs=tuple(pairs),
+        refused=tuple(dict.fromkeys(refused)),
+        means=tuple(means),
+        scores=tuple(score for other in others for score in compared(other, reference, effect)),
+        inputs=tuple(row for run in runs for row in sensitivity(run)),
+        history=tuple(courses([*history, *others], ("rate", "rate_per_watt")) if history else ()),
+        limit=limit,
+        beside=tuple(dict.fromkeys(beside)),
+        notes=(*dict.fromkeys(note for pair in pairs for note in pair.notes), _between(len(history))),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from perwatt.results.compare.caps import Limit
 from perwatt.results.compare.history import Course
 from perwatt.results.compare.inputs import InputRatio
 from perwatt.results.compare.pairing import Refused
@@ -77,6 +78,7 @@ class Comparison(msgspec.Struct, frozen=True):
     scores: tuple[ScoreRatio, ...] = ()
     inputs: tuple[InputRatio, ...] = ()
     history: tuple[Course, ...] = ()
+    limit: Limit | None = None
     beside: tuple[Beside, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -5,33 +5,32 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from textwrap import wrap
 
 from perwatt.results.compare.comparison import Comparison, Member, Pair
 from perwatt.results.compare.ratio import VERDICTS, Ratio
+from perwatt.results.reports.comparison_caps import answer, limited
+from perwatt.results.reports.comparison_parts import ABSENT, UNITS, Section
 from perwatt.results.reports.units import FACTORS, common_prefix, number, quantity
 from perwatt.results.reports.verdicts import columns, table
 
-ABSENT = "\u2013"
 NOT_KNOWN = "not known"
 SPOKEN = {"rate": "rate", "power": "power", "rate_per_watt": "per watt", "energy_per_work": "energy per work"}
-UNITS = {"FLOP": "FLOP", "byte": "B", "bus byte": "B", "nothing": ""}
+WIDTH = 120
 TOLD = 6  # remarks of one kind on a terminal
-
-
-@dataclass(frozen=True)
-class Section:
-    """One table: ``head`` names the columns, the first of which is words."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    remarks: tuple[str, ...] = ()
 
 
 def sections(found: Comparison) -> list[Section]:
     """Everything that there is to show, in the order in which it is read."""
-    parts = [*_ratios(found), _means(found), _scores(found), _inputs(found), _beside(found), _refused(found)]
+    parts = [
+        *_ratios(found),
+        _means(found),
+        _scores(found),
+        _inputs(found),
+        *limited(found),
+        _beside(found),
+        _refused(found),
+    ]
     return [part for part in parts if part is not None and part.rows]
 
 
@@ -46,6 +45,9 @@ def headline(found: Comparison) -> str:
             words = ", ".join(f"{verdicts[v]} {v}" for v in reversed(VERDICTS) if verdicts[v])
             parts.append(f"{SPOKEN[name]} {words or 'not compared'}")
         told.append(f"{member.letter} against {found.reference.letter}: {'; '.join(parts)}")
+    if found.limit is not None:
+        letters = {member.name: member.letter for member in found.members}
+        told += [f"{case.kernel} {case.label}: {answer(case, letters)}" for case in found.limit.cases[:1]]
     return ". ".join(told)
 
 
@@ -77,10 +79,14 @@ def console(found: Comparison) -> str:
     lines += [member_line(member, at == 0) for at, member in enumerate(found.members)]
     for section in sections(found):
         lines += ["", section.title, *columns([section.head, *section.rows])]
-        lines += [f"  {remark}" for remark in section.remarks[:TOLD]]
+        lines += [
+            line
+            for text in section.remarks[:TOLD]
+            for line in wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
+        ]
         if (more := len(section.remarks) - TOLD) > 0:
             lines.append(f"  and {more} more in the files")
-    lines += ["", *found.notes[:TOLD], *method(found)]
+    lines += ["", *(line for text in (*found.notes[:TOLD], *method(found)) for line in wrap(text, WIDTH))]
     return "\n".join([*lines, ""])
 
 
@@ -102,7 +108,7 @@ def ratio_text(ratio: Ratio | None) -> str:
     if ratio.low is None or ratio.high is None:
         return f"{number(ratio.value, 4)} ({NOT_KNOWN})"
     half = (ratio.high - ratio.low) / 2
-    decimals = 3 if half <= 0 else max(0, min(5, 1 - math.floor(math.log10(half))))
+    decimals = 3 if half <= 0 else max(0, min(3, 1 - math.floor(math.log10(half))))
     return f"{ratio.value:.{decimals}f} ({ratio.low:.{decimals}f}{ABSENT}{ratio.high:.{decimals}f})"
 
 

@@ -36,9 +36,17 @@ def refused_csv(found: Comparison) -> str:
     )
 
 
+def page(found: Comparison) -> str:
+    """The page, whose pictures load what draws them only now."""
+    from perwatt.results.reports.comparison_html import render
+
+    return render(found)
+
+
 FILES: dict[str, Callable[[Comparison], str]] = {
     "comparison.json": json_text,
     "ratios.csv": ratios_csv,
     "not_compared.csv": refused_csv,
     "summary.md": markdown,
+    "report.html": page,
 }

@@ -49,6 +49,21 @@ def test_nothing_is_left_where_nothing_was_asked_for(runs: Path, capsys: pytest.
     assert not (runs.parent / "comparisons").exists()
 
 
+def test_one_run_answers_what_a_limit_allows(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    at = [
+        made("swept", limit_w=w, rate=1e14 * (w - 150) ** (1 / 3), power_w=w, seed=int(w))
+        for w in (300.0, 500.0, 700.0)
+    ]
+    written(runs, "swept", at)
+    assert main(["compare", "runs=[swept]", "limit_kw=100", "rest_w=300", "pue=1.2", "out=none"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(
+        "matmul bf16 4096x4096x4096: most work: A NVIDIA H100 at 500 W, in more than 97.5 % of the draws"
+    )
+    assert "100 kW from the facility, PUE 1.2 and 300 W beside each unit" in out
+    assert last(out)["compared"] == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -60,6 +75,9 @@ def test_nothing_is_left_where_nothing_was_asked_for(runs: Path, capsys: pytest.
         (("runs=[one,two]", "reference=three"), "reference=three: is none of the runs; allowed one, two"),
         (("runs=[one,two]", "effect=much"), "effect=much: allowed a number of per cent from 0 up to 100"),
         (("runs=[one,two]", "across=kernel"), "across=kernel: allowed: boundary"),
+        (("runs=[one,two]", "limit_kw=much"), "limit_kw=much: allowed: a number"),
+        (("runs=[one]", "limit_kw=-1"), "limit_kw: found -1; allowed above 0"),
+        (("runs=[one]", "limit_kw=1", "boundary=rack"), "limit_kw=1: found no case to answer for: matmul"),
         (("runs=[one,two]", "ruins=3"), "ruins=3: choices: runs=[A,B,...], reference=RUN"),
     ],
 )
