@@ -30,7 +30,7 @@ def read(text: str, period_s: str = "") -> Read:
     polled = Polled("dcgm", period)
     energies: dict[tuple[str, str], int] = {}
     for line, content in enumerate(text.splitlines(), 1):
-        if content.startswith((POWER, ENERGY)):
+        if content.startswith((f"{POWER}{{", f"{ENERGY}{{")):  # and not those of which they are only the beginning
             try:
                 polled.line(line, content, lambda at=line, c=content: _reading(polled, at, c, energies))  # type: ignore[misc]
             except NoTimesError as error:

@@ -15,6 +15,8 @@ from perwatt.results.record import Device, Seconds, Work
 LINE = re.compile(
     r"(\d+) \|\s*(\S+)\(mean\)\s*(\S+)\(median\)\s*(\S+)\(max\) @ (\d+)x(\d+)x(\d+)\s*\| best:"
 )  # fmt: skip
+OLDER = re.compile(r"\d+ \|\s*\S+\(max\) / (\S+)\(median\) TFLOPS @ (\d+)x(\d+)x(\d+)\s*\| best:")
+OLDEST = re.compile(r"\d+ \|\s*[\d.]+ TFLOPS @ \d+x\d+x\d+\s*\| best:")  # of the quickest launch alone
 BEST = re.compile(r"^median:\s+(\S+) TFLOPS @ (\d+)x(\d+)x(\d+) \(MxNxK\)\s*$")
 DTYPE = re.compile(r"^\*\* Dtype: (?:torch\.)?(\w+)\s*$")
 NAME = re.compile(r"name='([^']*)'")
@@ -30,7 +32,8 @@ NOTE = "mamf-finder: B column-major, cache cleared before each launch"
 
 def is_it(text: str) -> bool:
     """Whether this is such a report."""
-    return bool(re.search(r"\(median\).*\(max\) @ \d+x\d+x\d+|^Tried \d+ shapes => the best outcomes", text, re.M))
+    summary = r"\(median\).*\(max\) @ \d+x\d+x\d+|^Tried \d+ shapes => the best outcomes"
+    return any(re.search(pattern, text, re.M) for pattern in (summary, OLDER.pattern, OLDEST.pattern))
 
 
 def read(text: str, dtype: str = "") -> Read:
@@ -47,6 +50,10 @@ def read(text: str, dtype: str = "") -> Read:
         try:
             if summary := BEST.match(line.strip()):
                 best.append((number, summary.groups()))
+            if OLDEST.search(line):
+                wrong(repr(line[-80:]), "a median: this version of mamf-finder printed the quickest launch only")
+            for median, *shape in OLDER.findall(line):
+                out.figures.append(_figure(number, "", str(median), tuple(shape), about, dtype))
             lines = LINE.findall(line)
             if len(lines) < line.count("(mean)") // 2 or ("(mean)" in line and not lines):
                 wrong(repr(line[-80:]), "N | x(mean) x(median) x(max) @ MxNxK | best: ...")

@@ -14,7 +14,8 @@ from perwatt.results.record import Device
 # mpirun --tag-output, srun --label: who printed the line
 PREFIX = re.compile(r"^(?:\[\d+,\d+\]<std(?:out|err)>:\s?|\s*\d+:\s(?=\s*(?:#|\d)))")
 RANK = re.compile(r"#\s*Rank\s+(\d+)(?:\s+Group\s+(\d+))?\s+Pid\s+\d+\s+on\s+(\S+)\s+device\s+(\d+)\s+\[[^]]*\]\s*(.*)")
-PROGRAM = re.compile(r"\b(" + "|".join(NAMES) + r")_perf\b")
+PROGRAM = re.compile(r"\b(" + "|".join(NAMES) + r")_perf(?:_mpi)?\b")
+STARTING = re.compile(r"# Collective test starting: " + PROGRAM.pattern)
 ITERATIONS = re.compile(r"\biters:?\s+(\d+)")
 LIBRARY = re.compile(r"nccl-library=(\d+)")
 VERSION = re.compile(r"\b([NR]CCL) version[ :]+(\d+\.\d+\.\d+)")
@@ -71,7 +72,8 @@ def _noise(line: str) -> bool:
 def _setting(told: list[str], kernel: str, ranks: int, number: int) -> Setting:
     """What was printed above a table."""
     above = "\n".join(told)
-    names = {NAMES[name] for name in PROGRAM.findall(above)}
+    started = STARTING.findall(above)  # what newer versions say; a log of several tests names the one before as well
+    names = {NAMES[name] for name in started[-1:] or PROGRAM.findall(above)}
     if kernel and NAMES.get(kernel, kernel) not in collective.FACTORS:
         raise ValueError(f"kernel={kernel}: choices: {', '.join(NAMES)}")
     if len(names) != 1 and not kernel:

@@ -80,7 +80,7 @@ class Polled:
     def moment(self, count: int) -> int:
         """When the reading number ``count`` was taken, from the period. Raises ValueError where none was given."""
         if self.period_s is None:
-            raise NoTimesError("found no times in it; allowed period_s=1, how far its readings are apart")
+            raise NoTimesError("found no dates with times in it; allowed period_s=1, how far its readings are apart")
         return self.start_ns + round((count - 1) * self.period_s * 1e9)
 
     def read(self) -> Read:

@@ -99,6 +99,8 @@ def test_scrapes_with_their_counter() -> None:
     counter = outcome.repetitions[0].energies[0]
     assert (counter.source, counter.energy_j) == ("counter", pytest.approx(310 * 19))
     assert dcgm_exporter.read(exporter(times=False), "1").figures[0].outcome.repetitions[0].window_s == 19  # type: ignore[union-attr]
+    other = exporter().replace("POWER_USAGE{", "POWER_USAGE_INSTANT{") + "\n" + exporter()
+    assert power(dcgm_exporter.read(other)) == power(read)
     reset = dcgm_exporter.read(exporter(reset=True)).figures[0].outcome
     assert [e.source for e in reset.repetitions[0].energies] == ["integrated"]  # type: ignore[union-attr]
 
@@ -106,9 +108,9 @@ def test_scrapes_with_their_counter() -> None:
 @pytest.mark.parametrize(
     ("read", "said"),
     [
-        (lambda: smi.read(bare()), "found no times in it; allowed period_s=1"),
-        (lambda: smi.read(dcgmi()), "found no times in it; allowed period_s=1"),
-        (lambda: dcgm_exporter.read(exporter(times=False)), "found no times in it; allowed period_s=1"),
+        (lambda: smi.read(bare()), "found no dates with times in it; allowed period_s=1"),
+        (lambda: smi.read(dcgmi()), "found no dates with times in it; allowed period_s=1"),
+        (lambda: dcgm_exporter.read(exporter(times=False)), "found no dates with times in it; allowed period_s=1"),
         (lambda: smi.read(bare(), period_s="x"), "found period_s 'x'; allowed a number above 0"),
         (lambda: smi.read(query(), timezone="Mars"), "timezone: found 'Mars'; allowed UTC"),
     ],

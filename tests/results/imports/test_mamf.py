@@ -61,6 +61,19 @@ def test_a_dtype_that_is_said_nowhere() -> None:
     assert list(tflops(read(shape(1, 4096, 701.2), "fp16"))) == ["fp16 4096x4096x4096"]
 
 
+def test_reports_of_older_versions() -> None:
+    text = mamf(
+        "     1 |  720.3(max) /  701.2(median) TFLOPS @ 4096x4096x4096 | best:  720.3(max)/ 701.2(median) TFLOPS @ x"
+    )
+    assert formats.told(text) == "mamf"
+    assert tflops(read(text)) == pytest.approx({"bf16 4096x4096x4096": 701.2})
+    oldest = "     1 |  720.3 TFLOPS @ 4096x4096x4096 | best:  720.3 TFLOPS @ 4096x4096x4096"
+    assert formats.told(oldest) == "mamf"
+    found = read(oldest, "bf16")
+    assert not found.figures  # of the quickest launch no rate is made
+    assert found.bad[0].allowed == "a median: this version of mamf-finder printed the quickest launch only"
+
+
 @settings(max_examples=50, deadline=None)
 @given(m=st.integers(1, 90_000), median=st.floats(2.0, 9000.0))
 def test_what_is_printed_is_read_back(m: int, median: float) -> None:

@@ -83,6 +83,14 @@ def test_the_library_may_talk_in_between_and_the_launcher_before() -> None:
     assert len(nccl_text.read(text).figures) == 2
 
 
+def test_several_tests_in_one_log() -> None:
+    first = nccl(row(1048576, (100.0, 80.0), 1.75))
+    second = nccl(row(1048576, (90.0, 70.0), 0.875, op="none"), program="all_gather")
+    read = nccl_text.read(first + second.replace("all_gather_perf", "all_gather_perf_mpi"))
+    assert not read.bad
+    assert [f.kernel for f in read.figures] == ["all_reduce", "all_reduce", "all_gather", "all_gather"]
+
+
 def test_a_cut_file_keeps_what_it_had() -> None:
     read = nccl_text.read(nccl(row(1048576, (100.0, 80.0), 1.75), footer=False))
     assert len(read.figures) == 2
