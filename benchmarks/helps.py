@@ -186,10 +186,10 @@ run=RUN baseline=RUN | baseline=store     a regression: the run against a baseli
              host names). With three stored runs or more their scatter counts. What changed in software is told
 fail_on=worse     exit 1 if anything is WORSE, 4 if something is AMBIGUOUS or a case of the baseline is not compared
 export=pytest-benchmark     each run also in that tool's JSON, for `pytest-benchmark compare`
-limit_kw=500 pue=1.2 rest_w=400     at a fixed power of the facility: how many units of which run at which power cap fit,
-             and do the most work. Runs hold the same cases at several caps (each record the limit that was enforced in
-             all its windows); pue: what the facility adds; rest_w: what each unit needs beside what was metered. One run
-             is enough
+limit_kw=500 pue=1.2 rest_w=400     at a fixed power of the facility: how many units of which run at which power cap
+             fit, and do the most work. Runs hold the same cases at several caps (each record the limit that was
+             enforced in all its windows); pue: what the facility adds; rest_w: what each unit needs beside what was
+             metered. One run is enough
 across=boundary   energies at boundaries or of meter classes that differ: shown beside each other, without a ratio
 out          where a new folder with report.html, comparison.json, ratios.csv, not_compared.csv, summary.md goes
              (results/comparisons); out=none: only what is printed

@@ -30,11 +30,14 @@ def answer(case: CapCase, letters: dict[str, str]) -> str:
     """``most work: A at 500 W; not told apart from it: A at 400 W``."""
     best, near = optimum(case.settings)
     others = [_named(s, letters) for s in near if s is not best]
-    known = best.best_of_all is not None
     told = f"most work: {_named(best, letters)}"
-    if not known:
+    if best.best_of_all is None:
         return f"{told}; how sure that is is not known"
-    told += f"; not told apart from it: {', '.join(others)}" if others else ", in more than 97.5 % of the draws"
+    told += (
+        f"; not told apart from it: {', '.join(others)}"
+        if others
+        else f", in {100 * best.best_of_all:.0f} % of the draws"
+    )
     caps = sorted(s.cap_w for s in case.settings if s.run == best.run and s.cap_w is not None)
     if len(caps) > 1 and best.cap_w in (caps[0], caps[-1]):
         told += f"; it is the {'lowest' if best.cap_w == caps[0] else 'highest'} cap recorded: more may lie beyond"

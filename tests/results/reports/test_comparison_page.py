@@ -15,7 +15,6 @@ from perwatt.results.compare.compare import compare
 from perwatt.results.compare.comparison import Comparison
 from perwatt.results.reports.comparison_html import render
 
-
 pytestmark = pytest.mark.slow  # the pictures load what draws them
 
 
