@@ -8,6 +8,7 @@ another. Of a file that holds the summary only, its best median is the one figur
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from perwatt.results.imports.figures import Bad, Figure, LineError, Read, measured, positive, wrong
 from perwatt.results.record import Device, Seconds, Work
@@ -50,24 +51,30 @@ def read(text: str, dtype: str = "") -> Read:
         try:
             if summary := BEST.match(line.strip()):
                 best.append((number, summary.groups()))
-            if OLDEST.search(line):
-                wrong(repr(line[-80:]), "a median: this version of mamf-finder printed the quickest launch only")
-            for median, *shape in OLDER.findall(line):
-                out.figures.append(_figure(number, "", str(median), tuple(shape), about, dtype))
-            lines = LINE.findall(line)
-            if len(lines) < line.count("(mean)") // 2 or ("(mean)" in line and not lines):
-                wrong(repr(line[-80:]), "N | x(mean) x(median) x(max) @ MxNxK | best: ...")
-            for _, mean, median, _, m, n, k in lines:
-                out.figures.append(_figure(number, mean, median, (m, n, k), about, dtype))
+            for mean, median, shape in _shapes(line):
+                out.figures.append(_figure(number, mean, median, shape, about, dtype))
         except LineError as error:
             out.bad.append(Bad(number, *error.args))
     if not out.figures:
-        for number, (median, *shape) in best:
+        for number, (median, *sides) in best:
             try:
-                out.figures.append(_figure(number, "", str(median), tuple(shape), about, dtype))
+                out.figures.append(_figure(number, "", str(median), tuple(sides), about, dtype))
             except LineError as error:
                 out.bad.append(Bad(number, *error.args))
     return out
+
+
+def _shapes(line: str) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Mean (empty where it has none), median and M, N, K of each result on a line. Raises LineError."""
+    if OLDEST.search(line):
+        wrong(repr(line[-80:]), "a median: this version of mamf-finder printed the quickest launch only")
+    for median, *shape in OLDER.findall(line):
+        yield "", median, tuple(shape)
+    lines = LINE.findall(line)
+    if len(lines) < line.count("(mean)") // 2 or ("(mean)" in line and not lines):
+        wrong(repr(line[-80:]), "N | x(mean) x(median) x(max) @ MxNxK | best: ...")
+    for _, mean, median, _, *shape in lines:
+        yield mean, median, tuple(shape)
 
 
 def _figure(
