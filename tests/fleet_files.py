@@ -13,10 +13,13 @@ from perwatt.results.record import Target
 DEVICES, CASES = 8, 40
 
 
-def write_fleet(run: Path, nodes: int) -> int:
-    """``nodes`` records files of 8 devices and 40 cases each below ``run``; the bytes written."""
+def write_fleet(run: Path, nodes: int, asked: int | None = None) -> int:
+    """``nodes`` records files of 8 devices and 40 cases each below ``run``, the bytes written. ``asked``: nodes that
+    there should be, if they are more."""
     run.mkdir(parents=True)
-    (run / "fleet.json").write_text(json.dumps({"hosts": [f"n{i:05}" for i in range(nodes)], "devices": DEVICES}))
+    (run / "fleet.json").write_text(
+        json.dumps({"hosts": [f"n{i:05}" for i in range(asked or nodes)], "devices": DEVICES})
+    )
     (run / "records.jsonl").touch()
     params = {"m": 4096, "n": 4096, "k": 4096, "dtype": "bf16", "backend": "torch", "init": "normal", "seed": 0}
     lines = []
