@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import os
+import sys
 from typing import Any
 
 from perwatt.benchmarks.measurement import Agreed
@@ -31,6 +32,7 @@ class Group:
             options |= {"rank": rank, "world_size": ranks}
             make = dist.TCPStore  # type: ignore[attr-defined]  # documented, and not in __all__
             options["store"] = make(*store, ranks, is_master=rank == 0, timeout=timeout)
+        self._hook = sys.excepthook  # torch wraps it, group for group
         dist.init_process_group(BACKENDS[kind], timeout=timeout, **options)
         self.backend = dist.get_backend()
         self.rank, self.ranks = dist.get_rank(), dist.get_world_size()
@@ -62,14 +64,14 @@ class Group:
 
         dist.barrier(group=self._control)
 
-    @staticmethod
-    def close() -> None:
+    def close(self) -> None:
         """Leave the group, and what was made of it."""
         import torch.distributed as dist
 
         request.drop()
         if dist.is_initialized():
             dist.destroy_process_group()
+        sys.excepthook = self._hook
 
 
 def _middle(times: Any) -> Any:
