@@ -56,6 +56,7 @@ class RunConfig:
     topology: dict[str, Any] = field(default_factory=dict)
     groups: dict[str, Any] = field(default_factory=dict)
     clocks: dict[str, Any] = field(default_factory=dict)
+    remote: dict[str, Any] = field(default_factory=dict)
     target: dict[str, Any] = field(default_factory=dict)
     device: str = "auto"  # auto, cpu, cuda (NVIDIA and ROCm), xpu
     devices: Any = "first"  # first, all, or a list of indices: where single-device kernels run, side by side

@@ -58,6 +58,7 @@ nodes    launcher=slurm launcher.nodes=64 (a job of its own; or inside salloc --
          RUN/nodes/HOST; then collectives over those that passed, each leaf and rack of a topology=slurm | mine, and
          pairs (groups.pairs=false: none): RUN/groups.json, passing_nodes.txt, failing_nodes.txt, drain.sh.
          Clocks are compared, and all begin at once: clocks.limit_s, clocks.beyond=warn, clocks.start_wait_s=60
+         remote=mine: PDUs and controllers that the leader reads, with the nodes behind each (--config-dir)
 meters   meter=auto | none | rapl | nvml | ...      several side by side: meter=[nvml,redfish]      `perwatt meter list`
 target   target=auto | h100_sxm | ...  datasheet peaks to lay the results beside
 
@@ -96,6 +97,9 @@ power.parquet     all devices' power together over time, on the leader's clock, 
 power.json        its highest and mean, coincidence (highest sum over the sum of the highest), ramps over 0.1 to 60 s,
                   and who has no part in it and why: NO POWER lines say so too, and nobody counts as 0 W
 report.html       of the run, made again: it draws the power of the fleet
+remote.json       each meter that the leader read (remote=mine) beside its nodes: its delay at the start of the load, by
+                  the one that `perwatt meter characterise` found, and whom it follows: METER lines say LATE, EARLY,
+                  DOES NOT FOLLOW, FOLLOWS ANOTHER, UNDECIDED
 start.json        when each node's first window began after the moment that all agreed on: START lines give the skew
 
 Repeat it at will: the same records give the same files. In Python: perwatt.results.fleet.merge.load(RUN)

@@ -70,10 +70,13 @@ def _seconds(text: str) -> float | None:
 
 def _power(run: Path, meter: str, step_s: float | None) -> list[str]:
     """The fleet's power and its start in lines; of no power the reason, which is refused only if it was asked for."""
-    from perwatt.results.fleet import stated
+    from perwatt.results.fleet import remote, stated
 
     hosts = json.loads((run / FLEET).read_text())["hosts"]
-    begun = stated.began(run, hosts)
+    try:
+        begun = [*stated.began(run, hosts), *remote.state(run, meter)]
+    except ValueError as error:
+        raise BadRequest(str(error)) from None
     try:
         return [*stated.state(run, hosts, meter, step_s), *begun]
     except ValueError as error:

@@ -181,6 +181,10 @@ def _check_groups(config: Mapping[str, Any]) -> None:
         grouping.from_config(config["groups"])
     if (given := config.get("topology")) and given.get("source") != "slurm":
         topology.from_config(given)
+    if given := config.get("remote"):
+        from perwatt.benchmarks.cluster import collecting
+
+        collecting.asked(given)
 
 
 def but_for_its_device(planned: Planned) -> tuple[str, str, str]:

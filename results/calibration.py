@@ -67,7 +67,12 @@ def folder() -> Path:
 def path(package: str, meter: str) -> Path:
     """The file of one sensor."""
     owner = package if UUID.search(package) else f"{socket.gethostname()}.{package}"
-    return folder() / (re.sub(r"[^\w.-]", "_", f"{owner}.{meter}") + ".json")
+    return folder() / (_plain(f"{owner}.{meter}") + ".json")
+
+
+def _plain(name: str) -> str:
+    """As it may stand in the name of a file."""
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 def load(package: str, meter: str) -> Characteristic | None:
@@ -81,6 +86,21 @@ def load(package: str, meter: str) -> Characteristic | None:
         raise ValueError(f"{file}: not a characteristic of a meter ({error}); remove it or characterise anew") from None
     _check(file, found)
     return found
+
+
+def of_package(package: str) -> tuple[Characteristic, ...]:
+    """What is known of the sensors of a package, under whatever names of meters and from whichever host it was found: a
+    meter behind a network is the same from everywhere. Raises ValueError for a file that cannot be read."""
+    found = []
+    for file in sorted(folder().glob(f"*{_plain(package)}.*.json")):
+        try:
+            one = msgspec.json.decode(file.read_bytes(), type=Characteristic)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ValueError(f"{file}: not a characteristic of a meter ({error}); remove it") from None
+        if one.package == package:
+            _check(file, one)
+            found.append(one)
+    return tuple(found)
 
 
 def _check(file: Path, found: Characteristic) -> None:

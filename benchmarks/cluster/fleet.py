@@ -16,14 +16,15 @@ from omegaconf import OmegaConf
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.cluster import clocks, culprits, links
 from perwatt.benchmarks.cluster.blame import Blame, nodes
+from perwatt.benchmarks.cluster.collecting import checked, collecting
 from perwatt.benchmarks.cluster.groups import GroupLeader, Test, disjoint
-from perwatt.benchmarks.cluster.reference import VARIABLE, reference
+from perwatt.benchmarks.cluster.reference import VARIABLE, reference, utc_clock
 from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
 from perwatt.benchmarks.cluster.topology import Topology, found
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.ending import Interrupted
 from perwatt.benchmarks.environment import host
-from perwatt.results.fleet import merge, stated
+from perwatt.results.fleet import merge, remote, stated
 from perwatt.results.fleet.layout import FLEET, GROUPS, NODES, SCREENING, TOPOLOGY
 from perwatt.results.record import Over
 from perwatt.results.reports import operators
@@ -40,6 +41,7 @@ class FleetLeader(GroupLeader):
         # what is wrong with the request is said before anything is measured
         topology = found(self.config["topology"])
         topology.leaf_of(hosts)
+        self._remote = checked(self.config.get("remote") or {}, hosts)
         if topology.levels:
             write_atomically(self.run / TOPOLOGY, json.dumps(topology.told(hosts), indent=1) + "\n")
         for name in operators.NAMES:  # of an earlier try: they hold once all is tested
@@ -107,7 +109,8 @@ class FleetLeader(GroupLeader):
         with reference(self.run, here, settings, say) as told:
             where = {VARIABLE: str(told.path)} if told else {}
             run, silent_s = self.run.resolve(), launcher.timeout_s
-            lost |= watch(launcher, run, here, silent_s, tell, lambda: self.stop.asked, where)
+            with collecting(self.run, self._remote, told.utc_ns if told else utc_clock(), say):
+                lost |= watch(launcher, run, here, silent_s, tell, lambda: self.stop.asked, where)
         return judge(self.run, {name: lost[name] for name in hosts}, settings if told else None)
 
     def _alone(self) -> str:
@@ -115,7 +118,7 @@ class FleetLeader(GroupLeader):
         # a CPU is one device, which has nobody to be joined with
         kind = "inline.Inline" if self.config["device"] == "cpu" else "torchrun.Torchrun"
         launcher = {"_target_": f"perwatt.benchmarks.launch.{kind}", "ranks": None}
-        alone = {**self.config, "devices": "all", "launcher": launcher, "resume": None}
+        alone = {**self.config, "devices": "all", "launcher": launcher, "remote": {}, "resume": None}
         return OmegaConf.to_yaml(OmegaConf.create(alone))
 
     # -- groups --------------------------------------------------------------------------------------------------
@@ -173,6 +176,7 @@ class FleetLeader(GroupLeader):
                 write_atomically(self.run / name, text)
             merge.merge(self.run)
             names = [node.host for node in found]
+            remote.state(self.run)
             stated.began(self.run, names)
             with contextlib.suppress(ValueError):  # no node has a meter: the table says so
                 stated.state(self.run, names)

@@ -29,7 +29,7 @@ def test_each_file_is_of_a_group_that_some_test_here_covers() -> None:
     groups = {p.parent.name for p in CONF.rglob("*.yaml")} - {"conf"}
     measuring = {"clocks", "groups", "kernel", "launcher", "meter", "model", "profile", "stopping", "suite", "target"}
     sizing = {"climate", "preset", "site", "site_defaults", "size_class", "system"}
-    assert groups == measuring | sizing | {"baseline", "compare", "criteria", "topology", "triton"}
+    assert groups == measuring | sizing | {"baseline", "compare", "criteria", "remote", "topology", "triton"}
 
 
 def test_each_file_opens_with_a_line_that_says_what_it_is() -> None:
