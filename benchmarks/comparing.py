@@ -25,7 +25,7 @@ from perwatt.results.store import write_atomically
 
 CHOICES = (
     "runs=[A,B,...], reference=RUN, run=RUN, baseline=RUN or store, store=DIR, keep=true, fail_on=worse, "
-    "effect=PERCENT, boundary=NAME, across=boundary, limit_kw=KW, pue=1, rest_w=0, "
+    "effect=PERCENT, boundary=NAME, across=boundary, limit_kw=KW, pue=1, rest_w=0, prices=FILE.yaml, "
     "export=pytest-benchmark, out=DIR or none, runs_dir=DIR"
 )
 ALLOWED = {
@@ -41,6 +41,7 @@ def compare(arguments: Sequence[str]) -> int:
     from perwatt.results.compare.compare import compare as laid
     from perwatt.results.compare.gate import gate
     from perwatt.results.compare.members import members
+    from perwatt.results.compare.prices import from_plain
     from perwatt.results.reports.comparison import console
 
     asked = only(
@@ -49,6 +50,7 @@ def compare(arguments: Sequence[str]) -> int:
         **dict.fromkeys(("runs", "reference", "run", "baseline", "store", "fail_on", "effect", "boundary"), ""),
         across="",
         limit_kw="",
+        prices="",
         pue="1",
         rest_w="0",
         keep="false",
@@ -74,6 +76,7 @@ def compare(arguments: Sequence[str]) -> int:
         across=asked["across"],
         history=asking.history() if asking else (),
         limit=limit,
+        prices=from_plain(documents.read(Path(asked["prices"])), asked["prices"]) if asked["prices"] else None,
     )
     if not found.pairs and limit is None:
         first = found.refused[0] if found.refused else None

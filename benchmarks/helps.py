@@ -194,6 +194,9 @@ limit_kw=500 pue=1.2 rest_w=400     at a fixed power of the facility: how many u
              fit, and do the most work. Runs hold the same cases at several caps (each record the limit that was
              enforced in all its windows); pue: what the facility adds; rest_w: what each unit needs beside what was
              metered. One run is enough
+prices=FILE.yaml  work per euro: currency, electricity (EUR/kWh), pue, at_work (part of the time), and systems: a list
+             of device (pattern of its name), price, devices (that the price is of), lifetime (year), rest_w (W beside
+             each device); every figure {mode: , min: , max: , unit: , kind: , source: }
 across=boundary   energies at boundaries or of meter classes that differ: shown beside each other, without a ratio
 out          where a new folder with report.html, comparison.json, ratios.csv, not_compared.csv, summary.md goes
              (results/comparisons); out=none: only what is printed

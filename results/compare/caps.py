@@ -90,7 +90,7 @@ def under(limit_w: float, runs: Sequence[Cases], *, pue: float, rest_w: float, b
             left.append(f"{kernel} {label}: not measured in {', '.join(lacking)}")
             continue
         samples = [s for run in runs for s in (run.capped.get(key) or {0.0: run.measured[key]}).values()]
-        meter = _meter(samples, boundary)
+        meter = outermost(samples, boundary)
         if meter is None or not samples[0].first.amount:
             why = "no boundary and meter class that all were metered at" if meter is None else "no work is counted"
             left.append(f"{kernel} {label}: {why}")
@@ -99,7 +99,7 @@ def under(limit_w: float, runs: Sequence[Cases], *, pue: float, rest_w: float, b
     return Limit(limit_w, pue, rest_w, tuple(found), tuple(left))
 
 
-def _meter(samples: Sequence[Sample], boundary: str) -> Meter | None:
+def outermost(samples: Sequence[Sample], boundary: str) -> Meter | None:
     """The outermost boundary that all have: the nearest to what the facility is billed for."""
     common = [m for m in samples[0].meters if all(m in s.meters for s in samples) and boundary in ("", m[0])]
     return max(common, key=lambda m: NEAREST.index(m[0]) if m[0] in NEAREST else len(NEAREST), default=None)

@@ -15,6 +15,7 @@ from perwatt.results.compare.comparison import Beside, Comparison, Mean, Member,
 from perwatt.results.compare.history import LEAST_RUNS, courses, widened
 from perwatt.results.compare.inputs import sensitivity
 from perwatt.results.compare.pairing import Cases, Refused, unmatched
+from perwatt.results.compare.prices import Prices, bought
 from perwatt.results.compare.ratio import Ratio, ratio
 from perwatt.results.compare.sample import NEAREST, QUANTITIES, Estimate, Meter, Sample, cap_w
 from perwatt.results.compare.scores import compared
@@ -38,11 +39,13 @@ def compare(
     across: str = "",
     history: Sequence[Cases] = (),
     limit: Limit | None = None,
+    prices: Prices | None = None,
 ) -> Comparison:
     """Lay every run over the first. ``boundary``: the only one to take energies at; ``across``
     ``boundary``: where boundaries or classes differ, show the figures beside each other; ``history``: stored runs of
     the reference's machine, the oldest first, whose scatter belongs into the intervals; ``limit``: what
-    :func:`perwatt.results.compare.caps.under` found, to be shown with it."""
+    :func:`perwatt.results.compare.caps.under` found, to be shown with it; ``prices``: for work
+    per euro."""
     reference, *others = runs
     pairs: list[Pair] = []
     refused: list[Refused] = []
@@ -77,6 +80,7 @@ def compare(
         inputs=tuple(row for run in runs for row in sensitivity(run)),
         history=tuple(courses([*history, *others], ("rate", "rate_per_watt")) if history else ()),
         limit=limit,
+        bought=bought(prices, runs, effect) if prices else None,
         beside=tuple(dict.fromkeys(beside)),
         notes=(*dict.fromkeys(note for pair in pairs for note in pair.notes), _between(len(history))),
     )

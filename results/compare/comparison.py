@@ -8,6 +8,7 @@ from perwatt.results.compare.caps import Limit
 from perwatt.results.compare.history import Course
 from perwatt.results.compare.inputs import InputRatio
 from perwatt.results.compare.pairing import Refused
+from perwatt.results.compare.prices import Bought
 from perwatt.results.compare.ratio import Ratio
 from perwatt.results.compare.scores import ScoreRatio
 
@@ -79,6 +80,7 @@ class Comparison(msgspec.Struct, frozen=True):
     inputs: tuple[InputRatio, ...] = ()
     history: tuple[Course, ...] = ()
     limit: Limit | None = None
+    bought: Bought | None = None
     beside: tuple[Beside, ...] = ()
     notes: tuple[str, ...] = ()
 

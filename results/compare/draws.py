@@ -59,6 +59,15 @@ def rectangular(u: float, *cause: object) -> Floats:
     return u * math.sqrt(3) * _generator(*cause).uniform(-1.0, 1.0, DRAWS)
 
 
+def triangular(low: float, mode: float, high: float, *cause: object) -> Floats:
+    """Draws of a figure itself that is likeliest at ``mode``, shape (DRAWS,)."""
+    import numpy as np
+
+    if low == high:
+        return np.full(DRAWS, mode)
+    return _generator(*cause).triangular(low, mode, high, DRAWS)
+
+
 def interval(log_draws: Floats, confidence: float) -> tuple[float, float]:
     """The factors between which the true value lies with that confidence, equal parts left out at both ends."""
     import numpy as np

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
@@ -10,11 +9,11 @@ from textwrap import wrap
 from perwatt.results.compare.comparison import Comparison, Member, Pair
 from perwatt.results.compare.ratio import VERDICTS, Ratio
 from perwatt.results.reports.comparison_caps import answer, limited
-from perwatt.results.reports.comparison_parts import ABSENT, UNITS, Section
+from perwatt.results.reports.comparison_parts import ABSENT, UNITS, Section, ratio_text
+from perwatt.results.reports.comparison_prices import priced
 from perwatt.results.reports.units import FACTORS, common_prefix, number, quantity
 from perwatt.results.reports.verdicts import columns, table
 
-NOT_KNOWN = "not known"
 SPOKEN = {"rate": "rate", "power": "power", "rate_per_watt": "per watt", "energy_per_work": "energy per work"}
 WIDTH = 120
 TOLD = 6  # remarks of one kind on a terminal
@@ -28,6 +27,7 @@ def sections(found: Comparison) -> list[Section]:
         _scores(found),
         _inputs(found),
         *limited(found),
+        *priced(found),
         _beside(found),
         _refused(found),
     ]
@@ -99,17 +99,6 @@ def markdown(found: Comparison) -> str:
         lines += ["", *(f"- {remark}" for remark in section.remarks)] if section.remarks else []
     lines += ["", *(f"- {note}" for note in (*found.notes, *method(found)))]
     return "\n".join([*lines, ""])
-
-
-def ratio_text(ratio: Ratio | None) -> str:
-    """``1.234 (1.211 to 1.257)``, set with a dash, to two digits of the interval's half width."""
-    if ratio is None:
-        return ABSENT
-    if ratio.low is None or ratio.high is None:
-        return f"{number(ratio.value, 4)} ({NOT_KNOWN})"
-    half = (ratio.high - ratio.low) / 2
-    decimals = 3 if half <= 0 else max(0, min(3, 1 - math.floor(math.log10(half))))
-    return f"{ratio.value:.{decimals}f} ({ratio.low:.{decimals}f}{ABSENT}{ratio.high:.{decimals}f})"
 
 
 def _ratios(found: Comparison) -> Iterator[Section]:

@@ -26,6 +26,7 @@ def last(text: str) -> dict[str, object]:
     return dict(json.loads(text.splitlines()[-1]))
 
 
+@pytest.mark.slow
 def test_what_is_printed_and_left(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "runs=[one,two,three]", "reference=two"]) == 0
     out = capsys.readouterr().out
@@ -34,7 +35,9 @@ def test_what_is_printed_and_left(runs: Path, capsys: pytest.CaptureFixture[str]
     said = last(out)
     assert (said["reference"], said["runs"], said["compared"], said["exit"]) == ("two", ["one", "three"], 4, 0)
     left = Path(str(said["out"]))
-    assert {p.name for p in left.iterdir()} >= {"comparison.json", "ratios.csv", "not_compared.csv", "summary.md"}
+    assert {p.name for p in left.iterdir()} >= {
+        "comparison.json", "ratios.csv", "not_compared.csv", "summary.md", "report.html"
+    }  # fmt: skip
     found = json.loads((left / "comparison.json").read_text())
     assert [pair["ratios"]["rate"]["verdict"] for pair in found["pairs"]] == ["WORSE", "WORSE", "BETTER", "BETTER"]
     rows = list(csv.DictReader((left / "ratios.csv").open()))
@@ -76,6 +79,7 @@ def test_one_run_answers_what_a_limit_allows(runs: Path, capsys: pytest.CaptureF
         (("runs=[one,two]", "limit_kw=much"), "limit_kw=much: allowed: a number"),
         (("runs=[one]", "limit_kw=-1"), "limit_kw: found -1; allowed above 0"),
         (("runs=[one]", "limit_kw=1", "boundary=rack"), "limit_kw=1: found no case to answer for: matmul"),
+        (("runs=[one,two]", "prices=none.yaml"), "none.yaml: [Errno 2] No such file or directory"),
         (("runs=[one,two]", "ruins=3"), "ruins=3: choices: runs=[A,B,...], reference=RUN"),
     ],
 )
