@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Sequence
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from perwatt.benchmarks import documents, folder
 from perwatt.benchmarks.cluster import topology
@@ -15,38 +19,76 @@ from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import only
 from perwatt.results.accept.criteria import Criteria, from_plain
 from perwatt.results.accept.positions import Positions, of_groups
-from perwatt.results.store import write_atomically
+from perwatt.results.fleet.layout import NODES
+from perwatt.results.store import RECORDS, write_atomically
 
-CHOICES = "run=RUN, criteria=NAME or FILE.yaml, topology=NAME or FILE.yaml, out=DIR, runs_dir=DIR, config_dir=DIR"
+if TYPE_CHECKING:
+    from perwatt.results.accept.evidence import Evidence
+
+CHOICES = (
+    "run=RUN, before=RUN or [RUN,...], criteria=NAME or FILE.yaml, topology=NAME or FILE.yaml, out=DIR, runs_dir=DIR, "
+    "config_dir=DIR"
+)
 OUT = "accept"  # in the run's folder
 
 
 def accept(arguments: Sequence[str]) -> int:
     """Judge a run, or a merged fleet. Returns 0 if all passed, 1 for a failure, 4 for what is not decided."""
     from perwatt.results.accept import evidence
+    from perwatt.results.accept.again import combined, with_again
     from perwatt.results.accept.judge import judge
     from perwatt.results.reports.verdict_files import FILES
     from perwatt.results.reports.verdicts import console
 
-    keys = ("criteria", "topology", "out", "config_dir")
+    keys = ("before", "criteria", "topology", "out", "config_dir")
     asked = only(arguments, CHOICES, run="latest", runs_dir="results/runs", **dict.fromkeys(keys, ""))
     directories = [asked["config_dir"]] if asked["config_dir"] else []
     criteria = criteria_named(asked["criteria"], directories)
     run = folder.find(asked["run"], Path(asked["runs_dir"]))
-    found = evidence.read(run)
-    if asked["topology"]:
-        found = dataclasses.replace(found, positions=positions_named(asked["topology"], directories))
+    where = positions_named(asked["topology"], directories) if asked["topology"] else None
+    found, old = _placed(evidence.read(run), where), None
+    if earlier := _earlier(asked["before"], run, Path(asked["runs_dir"])):
+        new, old = found, _placed(combined([evidence.read(path) for path in earlier]), where)
+        found = _placed(combined([old, new]), where)
     judgement = judge(found, criteria, str(run))
+    if old is not None:
+        judgement = with_again(judgement, new, old, judge(old, criteria, str(run)), criteria)
     sys.stdout.write(console(judgement))
     out = Path(asked["out"]) if asked["out"] else run / OUT
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, render in FILES.items():
             write_atomically(out / name, render(judgement))
+        if old is not None:
+            from perwatt.results.reports import verdict_html
+
+            write_atomically(out / "verdict.html", verdict_html.render(judgement, criteria))
     except OSError as error:
         raise BadRequest(f"out={out}: cannot be written: {error.strerror}") from None
     last_line(run=str(run), criteria=criteria.name, verdict=judgement.status, out=str(out), exit=judgement.exit_code)
     return judgement.exit_code
+
+
+def _placed(found: Evidence, where: Positions | None) -> Evidence:
+    return found if where is None else dataclasses.replace(found, positions=where)
+
+
+def _earlier(text: str, run: Path, runs_dir: Path) -> list[Path]:
+    """The runs that were before, the oldest first. BadRequest for one of an id that another has."""
+    paths = [folder.find(name.strip(), runs_dir) for name in text.strip("[]").split(",") if name.strip()]
+    seen = {_id(run): run}
+    for path in paths:
+        if (other := seen.setdefault(name := _id(path), path)) is not path:
+            raise BadRequest(f"before={path}: found run {name}, as in {other}; allowed runs that are not the same")
+    return paths
+
+
+def _id(run: Path) -> str:
+    """The id that a run's first record has, of its nodes if it has none of its own; its path if there is none."""
+    for path in (run / RECORDS, *sorted(run.glob(f"{NODES}/*/{RECORDS}"))[:1]):
+        with contextlib.suppress(OSError, msgspec.MsgspecError), path.open("rb") as file:
+            return str(msgspec.json.decode(file.readline())["run"])
+    return str(run.resolve())
 
 
 def criteria_named(text: str, directories: Sequence[str | Path] = ()) -> Criteria:

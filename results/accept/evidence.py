@@ -20,6 +20,7 @@ from perwatt.results.accept.positions import Positions
 from perwatt.results.flags import ALL_INVALID, TIME_INVALID
 from perwatt.results.fleet import merge
 from perwatt.results.fleet.layout import FLEET
+from perwatt.results.fleet.rows import test_of
 from perwatt.results.record import Measured, Record, Seconds
 from perwatt.results.store import RECORDS, decode, latest, load
 from perwatt.results.uncertainty import budget
@@ -127,7 +128,7 @@ def _row(record: Record) -> dict[str, object]:
         "device": case.device_index,
         "subject": record.host if case.collective else f"{record.host}:{case.device_index}",
         # what makes the case itself, but for the device that it ran on
-        "test": msgspec.json.encode([case.kernel, case.params, case.ranks, case.cache], order="sorted").decode(),
+        "test": test_of(case.kernel, msgspec.json.encode(case.params), case.ranks, case.cache),
         "kernel": case.kernel,
         "label": case.label,
         "outcome": "measured" if measured else type(outcome).__name__.lower(),

@@ -53,9 +53,32 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Change:
+    """One metric of one case before and after, in ``unit`` without a prefix; None where it was not measured."""
+
+    case: str
+    metric: str
+    unit: str
+    before: float | None
+    after: float | None
+
+
+@dataclass(frozen=True)
+class Again:
+    """A device or node that was tested again: its verdict before (None if it had none), its verdict now, its values."""
+
+    scope: str
+    subject: str
+    before: Status | None
+    after: Status
+    values: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
 class Judgement:
     """A run against criteria. ``verdicts`` has everything that was there or should have been; ``findings`` only what
-    did not pass, the worst first; ``notes`` what a reader must know of the criteria themselves."""
+    did not pass, the worst first; ``notes`` what a reader must know of the criteria themselves; ``again`` what was
+    tested again, if earlier runs were laid beside it."""
 
     run: str
     criteria: str
@@ -63,6 +86,7 @@ class Judgement:
     verdicts: tuple[Verdict, ...]
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+    again: tuple[Again, ...] = ()
 
     @property
     def exit_code(self) -> int:

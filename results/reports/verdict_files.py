@@ -40,6 +40,17 @@ def findings_csv(judgement: Judgement) -> str:
     return csv_text(names, ([getattr(finding, name) for name in names] for finding in judgement.findings))
 
 
+def again_csv(judgement: Judgement) -> str:
+    """A line a value of what was tested again, before and after, in SI units."""
+    rows = [
+        (one.scope, one.subject, one.before or "", one.after, v.case, v.metric, v.unit, v.before, v.after)
+        for one in judgement.again
+        for v in one.values
+    ]
+    header = ("scope", "subject", "verdict before", "verdict after", "case", "metric", "unit", "before", "after")
+    return csv_text(header, rows)
+
+
 def junit(judgement: Judgement) -> str:
     """A suite a scope, a test a subject. What is not decided is an error there, so that no CI takes it for passed."""
     findings: defaultdict[tuple[str, str], list[Finding]] = defaultdict(list)
@@ -74,6 +85,7 @@ FILES: dict[str, Callable[[Judgement], str]] = {
     "verdict.json": json_text,
     "devices.csv": devices_csv,
     "findings.csv": findings_csv,
+    "again.csv": again_csv,
     "summary.md": markdown,
     "junit.xml": junit,
 }

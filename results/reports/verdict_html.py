@@ -18,7 +18,7 @@ from perwatt.results.reports import verdict_plots
 from perwatt.results.reports.document import captioned, document
 from perwatt.results.reports.html_about import environment
 from perwatt.results.reports.html_cases import table
-from perwatt.results.reports.verdicts import SCOPES, status, told
+from perwatt.results.reports.verdicts import SCOPES, changes, status, told, turned
 
 FINDINGS, PICTURES = 200, 12  # on the page; the others are in findings.csv, and in no picture
 
@@ -45,6 +45,7 @@ def _parts(
     yield _header(judgement, facts)
     yield _first(judgement)
     yield _findings(judgement)
+    yield _again(judgement)
     yield _values(spreads)
     yield _asked(criteria)
     yield _waivers(criteria)
@@ -90,6 +91,20 @@ def _findings(judgement: Judgement) -> str:
     more = len(alike) - FINDINGS
     rest = f"<p>{more} more are in findings.csv.</p>\n" if more > 0 else ""
     return f"<section>\n<h2>Findings</h2>\n{listed}{rest}</section>"
+
+
+def _again(judgement: Judgement) -> str:
+    if not judgement.again:
+        return ""
+    rows = [
+        (f"{escape(one.subject)}<small>{escape(turned(one))}</small>", list(map(escape, cells)))
+        for one in judgement.again
+        for cells in changes(one)
+    ]
+    listed = table("Tested again", "who", ["case", "before", "after"], rows[:FINDINGS], "asked")
+    more = len(rows) - FINDINGS
+    rest = f"<p>{more} more are in again.csv.</p>\n" if more > 0 else ""
+    return f"<section>\n<h2>Tested again</h2>\n{listed}{rest}</section>"
 
 
 def _who(finding: Finding) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from perwatt.results.accept.verdict import STATUSES, Finding, Judgement
-from perwatt.results.reports.units import number, stated
+from perwatt.results.accept.verdict import STATUSES, Again, Finding, Judgement
+from perwatt.results.reports.units import number, quantity, stated
 
 SCOPES = {"device": "devices", "node": "nodes", "group": "groups", "fleet": "fleet", "cluster": "cluster"}
 SHOWN = 20  # findings on a terminal
@@ -39,6 +39,22 @@ def counts(judgement: Judgement) -> list[tuple[str, ...]]:
     return [(title, *(str(n) for n in count.values())) for title, count in found if any(count.values())]
 
 
+def changes(again: Again) -> list[tuple[str, ...]]:
+    """Of what was tested again each case and metric, and both values: absent is told as such."""
+    return [
+        (
+            f"{one.case} {one.metric.replace('_', ' ')}",
+            *(quantity(v, one.unit) or "none" for v in (one.before, one.after)),
+        )
+        for one in again.values
+    ]
+
+
+def turned(again: Again) -> str:
+    """Its verdict before and after."""
+    return f"{again.before or 'no verdict'} → {again.after}"
+
+
 def console(judgement: Judgement) -> str:
     """The verdict, who has which, and the worst findings with their cause and what to do."""
     lines = [f"{judgement.status}: {judgement.run} by {judgement.criteria}", *judgement.notes, ""]
@@ -54,6 +70,11 @@ def console(judgement: Judgement) -> str:
             lines += [f"  maybe: {finding.cause}", f"  next: {finding.todo}"]
     if (more := len(judgement.findings) - SHOWN) > 0:
         lines += ["", f"and {more} more in findings.csv"]
+    lines += ["", "tested again"] if judgement.again else []
+    lines += [f"{turned(one)}  {one.subject}" for one in judgement.again[:SHOWN]]
+    if (more := len(judgement.again) - SHOWN) > 0:
+        lines.append(f"and {more} more")
+    lines += ["the values before and after are in again.csv"] if judgement.again else []
     return "\n".join([*lines, ""])
 
 
@@ -79,6 +100,12 @@ def markdown(judgement: Judgement) -> str:
         lines += ["", *table(header, rows)]
     if (more := len(judgement.findings) - MARKDOWN_SHOWN) > 0:
         lines += ["", f"{more} more in findings.csv."]
+    if judgement.again:
+        rows_again = [(one.subject, turned(one), *cells) for one in judgement.again for cells in changes(one)]
+        lines += ["", "## Tested again", ""]
+        lines += table(("who", "verdict", "case", "before", "after"), rows_again[:MARKDOWN_SHOWN])
+        if (more := len(rows_again) - MARKDOWN_SHOWN) > 0:
+            lines += ["", f"{more} more in again.csv."]
     return "\n".join([*lines, ""])
 
 
