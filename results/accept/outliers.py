@@ -22,6 +22,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from perwatt.results.accept import splits
 from perwatt.results.stats import student_quantile
 
 Floats = npt.NDArray[np.float64]
@@ -157,7 +158,13 @@ def _overall(off: Floats, effect: float, p: float) -> tuple[Floats, float]:
     if len(known) < LEAST:
         return median, math.inf
     found = centre(known)
-    return median - found.location, max(effect, reach(p, len(known)) * found.scale)
+    location, limit = found.location, max(effect, reach(p, len(known)) * found.scale)
+    if len(known) <= splits.MOST:  # the gap to the bad ones tells more than the spread of few good ones
+        for sign in (1, -1):
+            if (parted := splits.gap(sign * known, p * len(known))) is not None:
+                good, edge = sign * parted[0], abs(parted[0] - parted[1])
+                location, limit = good, min(limit, max(effect, edge))
+    return median - location, limit
 
 
 def _signs(off: Floats, limit: Floats | np.float64) -> Signs:

@@ -92,11 +92,14 @@ def test_slow_at_one_metric_of_eighty_is_close_to_the_best_that_can_be_asked() -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("devices", "bad", "bar"), [(8, 3, 0.98), (32, 10, 0.98)])
-def test_small_sick_fleets(devices: int, bad: int, bar: float) -> None:
+@pytest.mark.parametrize(
+    ("devices", "bad", "own", "bar"),
+    [(8, 3, 0.25, 0.98), (32, 10, 0.25, 0.98), (8, 3, 1.0, 0.92), (16, 5, 1.0, 0.95), (24, 9, 1.0, 0.97)],
+)
+def test_small_sick_fleets(devices: int, bad: int, own: float, bar: float) -> None:
     found = alarms = 0
     for seed in range(4 * SEEDS):
-        told = ours(fleet(seed, devices, bad, own=0.25))
+        told = ours(fleet(seed, devices, bad, own))
         found, alarms = found + int(told[:bad].sum()), alarms + int(told[bad:].sum())
     print(f"\n{bad} of {devices} bad: {found / (4 * SEEDS * bad):.4f}, {alarms / (4 * SEEDS):.3f} a fleet", end="")
     assert least_share(found, 4 * SEEDS * bad) >= bar

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from perwatt.results.accept.outliers import LEAST, centre, deviations, reach
+from perwatt.results.accept.splits import gap
 
 
 def test_the_centre_stays_with_the_good_ones_however_bad_the_others_are() -> None:
@@ -64,6 +65,21 @@ def test_absent_values_and_small_fleets_are_neither_good_nor_bad() -> None:
     assert not found.single.any()
     assert np.isnan(found.overall[0])
     assert not deviations(np.full((3, 4), 1.0), 0.03, 0.4).whole.any()
+
+
+def test_the_gap_tells_two_groups_where_the_spread_of_few_says_little() -> None:
+    values = np.array([1.0, 1.003, 0.998, 1.006, 0.995, 0.953, 0.948, 0.945])
+    found = gap(values, 0.2)
+    assert found is not None
+    assert found == (pytest.approx(values[:5].mean()), pytest.approx((0.995 + 0.953) / 2))
+    assert gap(values * 1e15, 0.2) == (pytest.approx(1e15 * found[0]), pytest.approx(1e15 * found[1]))
+    assert gap(values[:5], 0.2) is None
+    assert gap(-values, 0.2) is None  # a majority is never the bad side
+    assert gap(np.full(8, 7.0), 0.2) is None
+    # in fleets without a bad device no more are parted off than was said
+    played = np.random.default_rng(5).standard_normal((400, 8))
+    lost = sum(int((row < told[1]).sum()) for row in played if (told := gap(row, 0.2)) is not None)
+    assert 0.1 < lost / 400 < 0.3
 
 
 def test_reach_is_wider_for_few_devices_and_normal_for_many() -> None:
