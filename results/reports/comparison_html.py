@@ -22,7 +22,7 @@ def render(found: Comparison) -> str:
     """The whole page."""
     title = "Comparison of " + ", ".join(member.name for member in found.members)
     parts = [_header(found), _tiles(found), _pictures(found), *map(_section, sections(found)), _method(found)]
-    return document(title, ["report.css"], "\n".join(filter(None, parts)))
+    return document(title, ["report.css"], "\n".join(filter(None, parts)), "comparison")
 
 
 def _header(found: Comparison) -> str:

@@ -63,6 +63,9 @@ def test_nothing_sticks_out(browser: Any, page: str, tmp_path: Path, width: int)
     tab.on("request", lambda r: requests.append(r.url))
     tab.goto(path.as_uri())
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.set_viewport_size({"width": 700, "height": 990})  # the text of A4 in CSS pixels
+    tab.emulate_media(media="print")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 700
     assert [url for url in requests if not url.startswith("file:")] == []
     boxes = tab.locator("figure svg").evaluate_all("n => n.map(e => e.getBoundingClientRect().width)")
     assert all(box > 200 for box in boxes)
