@@ -127,7 +127,10 @@ def _job(config: Any) -> int:
 
     plan = check(plain, _user_dirs(about))
     plain["kernels"] = dict(plan.entries)  # with the models' shapes: what is kept needs no file of the user's
-    if config.dry_run:
+    barred = plan.sweep is not None and not plain["allow_settings"]
+    if barred and not config.dry_run:
+        print("perwatt run: nothing is set or measured without allow_settings=true; it would be:", file=sys.stderr)
+    if config.dry_run or barred:
         return _dry_run(plain, plan, list(about.overrides.task))
     sweep = about.mode is not None and about.mode.name == "MULTIRUN"
     where = folder.create(
@@ -234,7 +237,14 @@ def _dry_run(plain: dict[str, Any], plan: Any, overrides: Sequence[str]) -> int:
     kind, devices = found = launching.devices(plain["device"])
     started = launching.commands(plan.launcher, plain, [o for o in overrides if not o.startswith("dry_run")], found)
     ranks = plan.launcher.ranks or (2 if kind == "cpu" else max(devices, 2))
-    cases = plan.cases(kind, ranks)
+    caps_w: Sequence[float | None] = (None,)
+    if plan.sweep:
+        from perwatt.benchmarks.caps.sweep import found as limits
+
+        known, caps_w = limits(plan.sweep, kind, [{"index": index} for index in range(max(devices, 1))])
+        names = ", ".join(f"{limit.name} (now {limit.read():g} W)" for limit in known)
+        print(f"power limits {', '.join(f'{cap:g}' for cap in caps_w)} W, one after the other, of {names}\n")
+    cases = plan.cases(kind, ranks, caps_w=caps_w)
     for planned in cases:
         known = plan.launcher.ranks or devices or kind == "cpu"
         ranks_text = f"{planned.case.ranks} ranks" if known else "a rank a device"

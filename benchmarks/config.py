@@ -58,6 +58,8 @@ class RunConfig:
     clocks: dict[str, Any] = field(default_factory=dict)
     remote: dict[str, Any] = field(default_factory=dict)
     target: dict[str, Any] = field(default_factory=dict)
+    sweep: dict[str, Any] = field(default_factory=dict)
+    allow_settings: bool = False  # change power limits, for as long as the run lasts
     device: str = "auto"  # auto, cpu, cuda (NVIDIA and ROCm), xpu
     devices: Any = "first"  # first, all, or a list of indices: where single-device kernels run, side by side
     only: Any = None  # a pattern or a list of them: run only the cases whose name matches

@@ -25,6 +25,7 @@ from typing import Any
 
 from perwatt.benchmarks import models
 from perwatt.benchmarks.build import build
+from perwatt.benchmarks.caps.sweep import Sweep, from_config
 from perwatt.benchmarks.config import BadRequest, RunConfig
 from perwatt.benchmarks.devices import DEVICE_TYPES
 from perwatt.benchmarks.launch.job import Launcher
@@ -58,40 +59,64 @@ class Plan:
     launcher: Launcher
     entries: tuple[tuple[str, dict[str, Any]], ...]
     only: tuple[str, ...]
+    sweep: Sweep | None = None
 
-    def cases(self, kind: str, ranks: int, devices: Sequence[int] = (0,)) -> list[Planned]:
-        """The cases for a kind of device (``cpu``, ``cuda``, ``xpu``), groups of ``ranks`` ranks and device indices.
+    def cases(
+        self, kind: str, ranks: int, devices: Sequence[int] = (0,), caps_w: Sequence[float | None] = (None,)
+    ) -> list[Planned]:
+        """The cases for a kind of device (``cpu``, ``cuda``, ``xpu``), groups of ``ranks`` ranks, device indices and
+        power limits.
 
         Cases of one device come first and a case's devices side by side; collectives follow, so that their ranks are
-        started once.
+        started once. Under a power limit stand all cases that can before it is changed.
         """
         wanted = "cpu" if kind == "cpu" else "accelerator"
         found: dict[str, Planned] = {}
         for name, node in self.entries:
             if node.get("runs_on", "any") in ("any", wanted):
-                for planned in self._expand(name, node, ranks, devices):
+                for planned in self._expand(name, node, ranks, devices, caps_w):
                     found.setdefault(planned.case.key, planned)
         chosen = [p for p in found.values() if self._chosen(p.case)]
-        return sorted(chosen, key=lambda p: (p.case.collective, p.case.ranks if p.case.collective else 0))
+        order = {cap: at for at, cap in enumerate(caps_w)}
+
+        def place(p: Planned) -> tuple[bool, int, int]:
+            return p.case.collective, p.case.ranks if p.case.collective else 0, order[p.case.cap_w]
+
+        return sorted(chosen, key=place)
 
     def _chosen(self, case: Case) -> bool:
         names = (case.kernel, case.entry, f"{case.kernel} {case.label}")
         return not self.only or any(fnmatch.fnmatch(name, pattern) for pattern in self.only for name in names)
 
-    def _expand(self, entry: str, node: Mapping[str, Any], ranks: int, devices: Sequence[int]) -> Iterator[Planned]:
+    def _expand(
+        self,
+        entry: str,
+        node: Mapping[str, Any],
+        ranks: int,
+        devices: Sequence[int],
+        caps_w: Sequence[float | None] = (None,),
+    ) -> Iterator[Planned]:
         for spec in _product(entry, node):
             workload: Workload = build(spec, "perwatt.kernels", f"kernels.{entry}")
             for cache in _axis(node.get("cache", "rotate")):
                 groups = [r or ranks for r in _axis(node.get("ranks"))] if workload.collective else [1]
-                for group, device in itertools.product(groups, (0,) if workload.collective else devices):
-                    yield self._planned(entry, spec, workload, str(cache), group, device)
+                on = (0,) if workload.collective else devices
+                for cap_w, group, device in itertools.product(caps_w, groups, on):
+                    yield self._planned(entry, spec, workload, (str(cache), cap_w), group, device)
 
     def _planned(
-        self, entry: str, spec: dict[str, Any], workload: Workload, cache: str, ranks: int, device: int
+        self,
+        entry: str,
+        spec: dict[str, Any],
+        workload: Workload,
+        held: tuple[str, float | None],
+        ranks: int,
+        device: int,
     ) -> Planned:
         params, size = workload.params(), workload.size()
-        identity = [workload.name, params, ranks, device, cache]
-        suffix = "" if cache == "rotate" else f" {cache} cache"
+        cache, cap_w = held
+        identity = [workload.name, params, ranks, device, cache, *([cap_w] if cap_w else [])]
+        suffix = ("" if cache == "rotate" else f" {cache} cache") + (f" {cap_w:g} W" if cap_w else "")
         case = Case(
             key=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16],
             kernel=workload.name,
@@ -105,6 +130,7 @@ class Plan:
             device_index=device,
             cache=cache,
             collective=workload.collective,
+            cap_w=cap_w,
         )
         work, profile = workload.work(ranks), self.profile
         amount = {"flops": work.flops, "bytes": work.bytes, "message": work.message_bytes}.get(work.headline, 0)
@@ -150,8 +176,11 @@ def check(config: Mapping[str, Any], directories: Sequence[Path] = ()) -> Plan:
         build(node, "perwatt.benchmarks.meters", f"meter.{name}")
     launcher: Launcher = build(config["launcher"], "perwatt.benchmarks.launch", "launcher")
     _check_groups(config)
+    sweep = from_config(config)
+    if sweep and launcher.remote:
+        raise BadRequest(f"sweep={sweep.name}: on one machine at a time; choices: launcher=torchrun, launcher=inline")
     only = tuple(map(str, _axis(config["only"]))) if config["only"] is not None else ()
-    plan = Plan(profile, launcher, tuple(models.resolve(config["kernels"], directories).items()), only)
+    plan = Plan(profile, launcher, tuple(models.resolve(config["kernels"], directories).items()), only, sweep)
     if not plan.entries:
         raise BadRequest(f"suite={config['suite']}: names no kernels")
     labels = []
@@ -187,9 +216,9 @@ def _check_groups(config: Mapping[str, Any]) -> None:
         collecting.asked(given)
 
 
-def but_for_its_device(planned: Planned) -> tuple[str, str, str]:
+def but_for_its_device(planned: Planned) -> tuple[object, ...]:
     """What a case has in common with itself on another device."""
-    return planned.case.kernel, str(planned.case.params), planned.case.cache
+    return planned.case.kernel, str(planned.case.params), planned.case.held
 
 
 def estimate_s(cases: Sequence[Planned]) -> float:

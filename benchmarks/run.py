@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from perwatt.benchmarks import documents, folder, ranks, tables, targets
+from perwatt.benchmarks.caps.sweep import Unchanged, power_limits
 from perwatt.benchmarks.cluster import begin
 from perwatt.benchmarks.cluster.clocks import from_config
 from perwatt.benchmarks.config import BadRequest
@@ -49,6 +50,7 @@ class Leader:
         self._unstartable: dict[int, Lost] = {}
         self._todo: list[Planned] = []
         self._begin_ns: int | None = None  # on this machine's monotonic clock
+        self._limits: Unchanged = Unchanged()
         self._launcher = Inline(None, plan.launcher.start_timeout_s, plan.launcher.timeout_s)
 
     def measure(self) -> Tally:
@@ -83,15 +85,17 @@ class Leader:
         environment = self._environment(first)
         self.kind, self._devices = environment["kind"], environment["devices"]
         devices = len(self._devices)
-        cases = self.plan.cases(self.kind, self._group_size(devices), self._indices(devices))
-        todo = self._unfinished(cases)
-        self._begin_ns = self._agreed_start(todo)
-        self.watch: Watcher = watcher(todo)
-        try:
-            self._singles(p for p in todo if not p.case.collective)
-            self._collectives(p for p in todo if p.case.collective)
-        finally:
-            self.watch.close()
+        indices = self._indices(devices)
+        with power_limits(self.run, self.plan.sweep, self.kind, self._devices) as self._limits:
+            cases = self.plan.cases(self.kind, self._group_size(devices), indices, self._limits.caps_w)
+            todo = self._unfinished(cases)
+            self._begin_ns = self._agreed_start(todo)
+            self.watch: Watcher = watcher(todo)
+            try:
+                self._singles(p for p in todo if not p.case.collective)
+                self._collectives(p for p in todo if p.case.collective)
+            finally:
+                self.watch.close()
 
     def _unfinished(self, cases: Iterable[Planned]) -> list[Planned]:
         """The cases that the run holds no whole record of."""
@@ -233,6 +237,7 @@ class Leader:
 
     def _begin(self, planned: Planned) -> None:
         self.stop.check(planned.estimate_s)
+        self._limits.set(planned.case.cap_w)
         self.watch.begin(planned)
 
     def _tell(self, planned: Planned, message: dict[str, Any]) -> None:

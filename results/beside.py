@@ -49,7 +49,7 @@ def _backend(record: Record) -> str:
 def _but_for_the_backend(record: Record) -> str:
     case = record.case
     params = {k: v for k, v in case.params.items() if k != "backend"}
-    where = [record.run, record.host, case.kernel, case.device_index, case.ranks, case.cache]
+    where = [record.run, record.host, case.kernel, case.device_index, case.ranks, *case.held]
     return json.dumps([*where, params], sort_keys=True, default=str)
 
 

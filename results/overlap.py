@@ -77,7 +77,7 @@ def _same(record: Record) -> bytes:
     """What the parts of one overlap have in common."""
     case, device = record.case, record.device
     params = {key: value for key, value in case.params.items() if key != PART}
-    place = [record.run, record.host, device.type, device.name, case.ranks, case.cache]
+    place = [record.run, record.host, device.type, device.name, case.ranks, *case.held]
     return msgspec.json.encode([place, params], order="sorted")
 
 

@@ -12,7 +12,7 @@ Schema history
   ``time``, of a case that does no work.
 4, 5 (2026-11): over which machines a collective ran, and how its ranks kept step. Both may be absent.
 6 (2026-11): where a figure is from that another tool measured; the headline ``samples``; health of devices, outputs
-  checked again, rounds of a burn-in. All may be absent.
+  checked again, rounds of a burn-in, power limits of cases. All may be absent.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Over(msgspec.Struct, frozen=True):
 
 class Case(msgspec.Struct, frozen=True):
     """What was run. ``key`` is a hash of everything that makes the case itself and not another; ``over`` None: on one
-    machine."""
+    machine; ``cap_w``: the power limit that was set for it, None: none was."""
 
     key: str
     kernel: str
@@ -102,6 +102,12 @@ class Case(msgspec.Struct, frozen=True):
     cache: str = "rotate"
     collective: bool = False
     over: Over | None = None
+    cap_w: float | None = None
+
+    @property
+    def held(self) -> tuple[str, float | None]:
+        """What it was held at besides its parameters: the state of the cache, the power limit in W."""
+        return self.cache, self.cap_w
 
 
 class Work(msgspec.Struct, frozen=True):

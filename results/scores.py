@@ -54,7 +54,7 @@ def scores(records: Sequence[Record]) -> list[Score]:
     apart: dict[tuple[object, ...], list[Record]] = {}
     for record in records:
         if record.case.kernel == "matmul" and record.flops_per_s and record.case.params.get("batch") == 1:
-            key = [record.host, record.device.type, record.case.device_index, record.case.cache]
+            key = [record.host, record.device.type, record.case.device_index, *record.case.held]
             apart.setdefault((*key, *(record.case.params.get(p) for p in _APART)), []).append(record)
     found = []
     for members in apart.values():

@@ -70,6 +70,6 @@ def _same(leader: GroupLeader, case: Case, size: int) -> Planned | None:
     """The same case for another number of ranks."""
     for planned in leader.collectives(size):
         one = planned.case
-        if (one.kernel, one.params, one.cache) == (case.kernel, case.params, case.cache):
+        if (one.kernel, one.params, one.held) == (case.kernel, case.params, case.held):
             return planned
     return None

@@ -14,7 +14,9 @@ import socket
 import time
 from pathlib import Path
 
-from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Status, Unavailable
+from perwatt.benchmarks.caps.limit import Refusal
+from perwatt.benchmarks.caps.rapl import Packages
+from perwatt.benchmarks.meters.meter import Capabilities, Meter, Part, Reading, Snapshot, Status, Unavailable
 from perwatt.benchmarks.meters.sysfs import contents
 
 RULE = (
@@ -105,6 +107,13 @@ class Rapl(Meter):
         except (OSError, ValueError):  # also where there is no such file
             return None
         return sum(found) * 1e-6 or None
+
+    def snapshot(self) -> Snapshot:
+        """The limit that holds over seconds, of all packages together, where they tell it."""
+        try:
+            return Snapshot(limit_w={"enforced": Packages(str(self.root)).read()})
+        except Refusal:
+            return Snapshot()
 
     def read(self) -> Reading:
         """Joules of all zones since they were opened."""

@@ -128,7 +128,7 @@ def _row(record: Record) -> dict[str, object]:
         "device": case.device_index,
         "subject": record.host if case.collective else f"{record.host}:{case.device_index}",
         # what makes the case itself, but for the device that it ran on
-        "test": test_of(case.kernel, msgspec.json.encode(case.params), case.ranks, case.cache),
+        "test": test_of(case.kernel, msgspec.json.encode(case.params), case.ranks, case.held),
         "kernel": case.kernel,
         "label": case.label,
         "outcome": "measured" if measured else type(outcome).__name__.lower(),

@@ -22,6 +22,9 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     device_index: int = 0
     cache: str = "rotate"
     over: record.Over | None = None
+    cap_w: float | None = None
+
+    held = record.Case.held
 
 
 class Device(msgspec.Struct, frozen=True, gc=False):

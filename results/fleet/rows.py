@@ -156,7 +156,7 @@ def _row(host: Host, record: Brief, file: str, offset: int) -> Row:
         case.device_index,
         record.device.uuid,
         case.key,
-        test_of(case.kernel, bytes(case.params), case.ranks, case.cache),
+        test_of(case.kernel, bytes(case.params), case.ranks, case.held),
         case.kernel,
         case.label,
         case.ranks,
@@ -176,9 +176,9 @@ def _row(host: Host, record: Brief, file: str, offset: int) -> Row:
 
 
 @lru_cache(1 << 16)
-def test_of(kernel: str, params: bytes, ranks: int, cache: str) -> str:
+def test_of(kernel: str, params: bytes, ranks: int, held: tuple[str, float | None]) -> str:
     """A hash of what makes the case itself, but for the device that it ran on."""
-    same = msgspec.json.encode([kernel, msgspec.json.decode(params), ranks, cache], order="sorted")
+    same = msgspec.json.encode([kernel, msgspec.json.decode(params), ranks, *held], order="sorted")
     return hashlib.sha256(same).hexdigest()[:16]
 
 
