@@ -241,8 +241,8 @@ def _dry_run(plain: dict[str, Any], plan: Any, overrides: Sequence[str]) -> int:
     if plan.sweep:
         from perwatt.benchmarks.caps.sweep import found as limits
 
-        known, caps_w = limits(plan.sweep, kind, [{"index": index} for index in range(max(devices, 1))])
-        names = ", ".join(f"{limit.name} (now {limit.read():g} W)" for limit in known)
+        settable, caps_w = limits(plan.sweep, kind, [{"index": index} for index in range(max(devices, 1))])
+        names = ", ".join(f"{limit.name} (now {limit.read():g} W)" for limit in settable)
         print(f"power limits {', '.join(f'{cap:g}' for cap in caps_w)} W, one after the other, of {names}\n")
     cases = plan.cases(kind, ranks, caps_w=caps_w)
     for planned in cases:

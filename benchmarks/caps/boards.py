@@ -27,9 +27,11 @@ class NvidiaLimit(PowerLimit):
         self.least_w, self.most_w = allowed.get("min"), allowed.get("max")
 
     def read(self) -> float:
+        """The limit that is set, in W."""
         return float(self._ask("nvmlDeviceGetPowerManagementLimit")) / 1000
 
     def write(self, watts: float) -> None:
+        """Set it."""
         self._ask("nvmlDeviceSetPowerManagementLimit", round(watts * 1000))
 
     def _ask(self, call: str, *arguments: Any) -> Any:
@@ -58,6 +60,7 @@ class AmdLimit(PowerLimit):
         self.most_w = most * 1e-6 if most else None
 
     def read(self) -> float:
+        """The limit that is set, in W."""
         from perwatt.benchmarks.meters.amd_board import number
 
         found = number(self._told().get("power_cap"))
@@ -66,6 +69,7 @@ class AmdLimit(PowerLimit):
         return found * 1e-6
 
     def write(self, watts: float) -> None:
+        """Set it."""
         from perwatt.benchmarks.meters.amd_board import NOISE
 
         try:
@@ -79,7 +83,7 @@ class AmdLimit(PowerLimit):
 
 
 def board(index: int, uuid: str) -> PowerLimit:
-    """The limit of a GPU that torch calls ``cuda``, whichever vendor's library knows it. Raises Refusal if none does."""
+    """The limit of a GPU that torch calls ``cuda``, by whichever vendor's library knows it. Refusal if none does."""
     reasons = []
     for of in (NvidiaLimit, AmdLimit):
         try:

@@ -1,4 +1,4 @@
-"""The process that puts power limits back if the run that changed them dies: by a signal that it cannot see, or a crash.
+"""Puts power limits back if the run that changed them dies, by a signal that it cannot see or by a crash.
 
 It is told what was set before, and waits for its standard input to end. A run that put everything back says so first;
 where it did not, this process does it. It has a session of its own, so that what is sent to the run's group misses it.

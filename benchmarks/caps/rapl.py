@@ -26,12 +26,14 @@ class Packages(PowerLimit):
         self.most_w = sum(map(int, most)) * 1e-6 if all(text.isdecimal() and int(text) for text in most) else None
 
     def read(self) -> float:
+        """The limit that is set, in W, of all packages."""
         try:
             return sum(int(file.read_text()) for file in self._files) * 1e-6
         except (OSError, ValueError) as error:
             raise Refusal(f"{self.name}: {error}") from None
 
     def write(self, watts: float) -> None:
+        """Set it: the same for each package."""
         each = round(watts * 1e6 / len(self._files))
         for file in self._files:
             try:

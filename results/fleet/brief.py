@@ -24,7 +24,10 @@ class Case(msgspec.Struct, frozen=True, gc=False):
     over: record.Over | None = None
     cap_w: float | None = None
 
-    held = record.Case.held
+    @property
+    def held(self) -> tuple[str, float | None]:
+        """What it was held at besides its parameters: the state of the cache, the power limit in W."""
+        return self.cache, self.cap_w
 
 
 class Device(msgspec.Struct, frozen=True, gc=False):

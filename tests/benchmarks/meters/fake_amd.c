@@ -121,10 +121,15 @@ int amdsmi_get_power_info(void *handle, Power *out) {
     return OK;
 }
 typedef struct { uint64_t cap, usual, dpm, least, most, reserved[3]; } Cap;
+static uint64_t cap_uw = 900000000;
 int amdsmi_get_power_cap_info(void *handle, uint32_t sensor, Cap *out) {
     memset(out, 0, sizeof *out);
-    out->cap = 900000000, out->usual = 1000000000;
+    out->cap = cap_uw, out->usual = 1000000000, out->least = 200000000, out->most = 1000000000;
     return OK;
+}
+int amdsmi_set_power_cap(void *handle, uint32_t sensor, uint64_t uw) {
+    if (getenv("FAKE_AMD_SET_CODE")) return atoi(getenv("FAKE_AMD_SET_CODE"));
+    return cap_uw = uw, OK;
 }
 int amdsmi_get_temp_metric(void *handle, int type, int metric, int64_t *degrees) {
     if (type == 0) return UNSUPPORTED; /* no edge sensor, as on MI300 */

@@ -20,6 +20,7 @@
    FAKE_NVML_SLOW_AFTER_S (FAKE_NVML_SLOW_S a call, 2)
    FAKE_NVML_POWER_CAP, .._SW_THERMAL, .._HW_THERMAL, .._POWER_BRAKE, .._SYNC_BOOST   fractions of time throttled
    FAKE_NVML_LIMIT_W, .._DEFAULT_W, .._MIN_W, .._MAX_W, .._MODULE_LIMIT_W
+   FAKE_NVML_SET_CODE     the return code of setting the limit (0)
    FAKE_NVML_SM_MHZ, .._MEMORY_MHZ, .._GPU_C, .._MEMORY_C
    FAKE_NVML_ECC_AFTER_S  an uncorrected error more; FAKE_NVML_OTHER_PID another process on the board
    FAKE_NVML_REMAPPED_COR, .._REMAPPED_UNC, .._REMAP_PENDING, .._REMAP_FAILURE, .._RETIRED_SBE, .._RETIRED_DBE (0)
@@ -234,9 +235,17 @@ nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major,
     return OK;
 }
 nvmlReturn_t nvmlDeviceGetArchitecture(nvmlDevice_t device, unsigned *architecture) { return *architecture = 9, OK; }
-nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t d, unsigned *mw) { GIVE(mw, "FAKE_NVML_LIMIT_W", 700, 1000) }
-nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t d, unsigned *mw) {
+static unsigned set_mw[64]; /* by board; 0: what the environment says */
+nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t d, unsigned *mw) {
+    if (set_mw[board(d)]) return *mw = set_mw[board(d)], OK;
     GIVE(mw, "FAKE_NVML_LIMIT_W", 700, 1000)
+}
+nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t d, unsigned *mw) {
+    return nvmlDeviceGetEnforcedPowerLimit(d, mw);
+}
+nvmlReturn_t nvmlDeviceSetPowerManagementLimit(nvmlDevice_t d, unsigned mw) {
+    if (set("FAKE_NVML_SET_CODE")) return (int)number("FAKE_NVML_SET_CODE", 0);
+    return set_mw[board(d)] = mw, OK;
 }
 nvmlReturn_t nvmlDeviceGetPowerManagementDefaultLimit(nvmlDevice_t d, unsigned *mw) {
     GIVE(mw, "FAKE_NVML_DEFAULT_W", 700, 1000)
