@@ -61,7 +61,7 @@ nodes    launcher=slurm launcher.nodes=64 (a job of its own; or inside salloc --
          remote=mine: PDUs and controllers that the leader reads, with the nodes behind each (--config-dir)
 meters   meter=auto | none | rapl | nvml | ...      several side by side: meter=[nvml,redfish]      `perwatt meter list`
 target   target=auto | h100_sxm | ...  datasheet peaks to lay the results beside
-caps     sweep=power_cap allow_settings=true [sweep.caps_w=[300,400,500]]    every case at each power limit of its devices,
+caps     sweep=power_cap allow_settings=true [sweep.caps_w=[300,400]]    every case at each power limit of its devices,
          put back however the run ends; needs the right to set it, and without allow_settings=true only says what it
          would do. On one machine at a time
 

@@ -27,7 +27,7 @@ def plain(*overrides: str) -> dict[str, Any]:
 
 def test_each_file_is_of_a_group_that_some_test_here_covers() -> None:
     groups = {p.parent.name for p in CONF.rglob("*.yaml")} - {"conf"}
-    measuring = {"clocks", "groups", "kernel", "launcher", "meter", "model", "profile", "stopping", "suite", "target"}
+    measuring = {"clocks", "groups", "kernel", "launcher", "meter", "model", "profile", "stopping", "suite", "sweep", "target"}
     sizing = {"climate", "preset", "site", "site_defaults", "size_class", "system"}
     assert groups == measuring | sizing | {"baseline", "compare", "criteria", "remote", "topology", "triton"}
 
