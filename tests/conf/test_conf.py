@@ -27,9 +27,9 @@ def plain(*overrides: str) -> dict[str, Any]:
 
 def test_each_file_is_of_a_group_that_some_test_here_covers() -> None:
     groups = {p.parent.name for p in CONF.rglob("*.yaml")} - {"conf"}
-    measuring = {"clocks", "groups", "kernel", "launcher", "meter", "model", "profile", "stopping", "suite", "sweep", "target"}
+    measuring = {"clocks", "groups", "kernel", "launcher", "meter", "model", "profile", "stopping", "sweep", "target"}
     sizing = {"climate", "preset", "site", "site_defaults", "size_class", "system"}
-    assert groups == measuring | sizing | {"baseline", "compare", "criteria", "remote", "topology", "triton"}
+    assert groups == measuring | sizing | {"suite", "baseline", "compare", "criteria", "remote", "topology", "triton"}
 
 
 def test_each_file_opens_with_a_line_that_says_what_it_is() -> None:
