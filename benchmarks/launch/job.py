@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from perwatt.results.fleet.nodesets import fold
+
 WORKER = "perwatt.benchmarks.worker"
+LONGEST = 100_000  # characters of an argument: Linux takes 128 KiB
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,12 @@ class Launcher(ABC):
     def missing() -> str:
         """Why this launcher cannot be used here; empty if it can."""
         return ""
+
+
+def listed(hosts: Sequence[str]) -> str:
+    """The hosts as one argument; folded (``n[001-064]``) where it would be longer than the kernel passes on."""
+    text = ",".join(hosts)
+    return text if len(text) < LONGEST else fold(hosts)
 
 
 def which(program: str) -> str:

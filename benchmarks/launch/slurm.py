@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from perwatt.benchmarks.launch.job import Command, Job, Launcher, which
+from perwatt.benchmarks.launch.job import Command, Job, Launcher, listed, which
 
 ALLOCATION = "SLURM_JOB_ID"
 NODES = "SLURM_JOB_NODELIST"
@@ -56,7 +56,7 @@ class Slurm(Launcher):
     def command(self, job: Job) -> Command:
         """One srun for all of it, in the allocation that this process is in."""
         tasks = job.ranks if job.group else len(job.hosts)
-        argv = ["srun", f"--nodes={len(job.hosts)}", f"--ntasks={tasks}", f"--nodelist={','.join(job.hosts)}"]
+        argv = ["srun", f"--nodes={len(job.hosts)}", f"--ntasks={tasks}", f"--nodelist={listed(job.hosts)}"]
         argv += [f"--ntasks-per-node={job.per_host if job.group else 1}", "--distribution=block", "--overlap"]
         argv += ["--no-kill", "--kill-on-bad-exit=0", "--wait=0", "--cpu-bind=none", "--mpi=none", "--export=ALL"]
         argv += ["--unbuffered", f"--output={job.log_dir}/%t.log", *self.step_options]
@@ -97,7 +97,7 @@ class Slurm(Launcher):
     def absent(self, hosts: Sequence[str]) -> dict[str, str]:
         """What Slurm says of the nodes that it did not give."""
         try:
-            lines = ask("sinfo", "--noheader", "--Node", f"--nodes={','.join(hosts)}", "--format=%N|%T|%E").splitlines()
+            lines = ask("sinfo", "--noheader", "--Node", f"--nodes={listed(hosts)}", "--format=%N|%T|%E").splitlines()
         except ValueError as error:
             return dict.fromkeys(hosts, f"it is not in this allocation; {error}")
         states = {name: (state, why) for name, state, why in (line.split("|", 2) for line in lines)}

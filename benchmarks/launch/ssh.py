@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-from perwatt.benchmarks.launch.job import Command, Job, Launcher, which
+from perwatt.benchmarks.launch.job import Command, Job, Launcher, listed, which
 from perwatt.results.fleet.nodesets import expand
 
 HOST = "PERWATT_HOST"
@@ -65,7 +65,7 @@ class Ssh(Launcher):
         options = ["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", *self.options]
         local = shlex.join(["ssh", *options, "%host", remote])
         argv = [job.python, "-m", "ClusterShell.CLI.Clush", "-S", "-R", "exec", "-f", str(len(hosts))]
-        argv += ["-w", ",".join(hosts), local]
+        argv += ["-w", listed(hosts), local]
         if not job.group:
             return Command(argv, {}, {})
         logs = {

@@ -11,7 +11,9 @@ from perwatt.benchmarks.launch.job import Job, Launcher
 from perwatt.benchmarks.launch.mpi import Mpi
 from perwatt.benchmarks.launch.slurm import Slurm
 from perwatt.benchmarks.launch.ssh import Ssh
+from perwatt.results.fleet.nodesets import expand
 
+MAX_ARG_STRLEN = 32 * 4096  # Linux: bytes of one argument, include/uapi/linux/binfmts.h
 HOSTS = ("n1", "n2", "n7")
 LOGS = Path("/runs/a/logs")
 
@@ -62,6 +64,16 @@ def test_ssh_numbers_the_hosts_in_the_order_in_which_they_are_given_to_clush() -
     assert "--master-addr=n1" in remote
     assert "PERWATT_HOST=%host" in remote
     assert command.logs[9] == "/runs/a/logs/1/*/attempt_*/1/std*.log"
+
+
+@pytest.mark.parametrize("launcher", [Slurm(), Ssh("x")])
+def test_so_many_hosts_that_no_argument_would_hold_them_are_folded(launcher: Launcher) -> None:
+    hosts = tuple(f"accelerated-compute-node-of-ours-{i:04}" for i in range(4000))
+    assert len(",".join(hosts)) > MAX_ARG_STRLEN
+    argv = launcher.command(Job(4000, Path("logs"), hosts=hosts, group=False)).argv
+    assert max(map(len, argv)) < MAX_ARG_STRLEN
+    (folded,) = [a.removeprefix("--nodelist=") for a in argv if a.removeprefix("--nodelist=").startswith("accelerated")]
+    assert expand(folded) == hosts
 
 
 def test_mpi_speaks_the_options_of_either_kind() -> None:
