@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perwatt.results.accept import causes, classes
+from perwatt.results.accept import causes, classes, splits
 from perwatt.results.accept.criteria import METRICS, Criterion, effect
 from perwatt.results.accept.finding import Reason, finding
 from perwatt.results.accept.limits import PER_ENERGY, unusable
-from perwatt.results.accept.outliers import LEAST, Deviations, Floats, deviations
+from perwatt.results.accept.outliers import LEAST, Deviations, Floats, Signs, deviations
 from perwatt.results.accept.positions import Positions
 from perwatt.results.accept.surroundings import Full, Surroundings, around
 from perwatt.results.accept.verdict import Finding
@@ -26,6 +26,17 @@ FEW: Reason = (
     "INCONCLUSIVE",
     f"fewer than {LEAST} can be compared with each other",
     ("the fleet is too small to tell what is usual", "judge it by at_least"),
+)
+# A centre holds with fewer than half of the devices bad, and faults only slow: where so many are off, or so many better
+# than what is taken for usual, the bad ones may be the majority. Nobody can tell then, whatever the numbers say.
+MOST_OFF, MOST_TOO_GOOD = 0.45, 0.2
+SICK: Reason = (
+    "INCONCLUSIVE",
+    f"more than {MOST_OFF:.0%} of the fleet are off, or more than {MOST_TOO_GOOD:.0%} better than the rest",
+    (
+        "the fleet is too sick to tell which part of it is sound",
+        "judge it by at_least, or beside a fleet that is sound",
+    ),
 )
 
 
@@ -53,6 +64,8 @@ def fleetwise(criterion: Criterion, rows: pd.DataFrame, false_alarms: float, whe
     if not usable.any():
         return Told(findings, {})
     fleet = _Fleet(criterion, rows[usable], false_alarms, where, full)
+    if fleet.sick(fleet.found.whole) or fleet.halved():
+        return Told([*findings, *fleet.undecided()], fleet.compared())
     return Told([*findings, *fleet.devices(), *fleet.groups(), *fleet.small()], fleet.compared())
 
 
@@ -64,7 +77,7 @@ class _Fleet:
     ) -> None:
         assert criterion.within_fleet is not None
         self.criterion, self.rows = criterion, rows
-        least, self.absolute = effect(criterion.metric, criterion.within_fleet, criterion.name)
+        self.least, self.absolute = effect(criterion.metric, criterion.within_fleet, criterion.name)
         self.bad = -1 if METRICS[criterion.metric].high_is_good else 1
         at, subjects = _numbered(rows["subject"])
         case, tests = _numbered(rows["test"])
@@ -73,16 +86,32 @@ class _Fleet:
         self.row_of = _matrix(np.arange(len(rows)), self.shape, at, case)
         levels = where.classes(rows[~rows["subject"].duplicated()], criterion.scope)
         share = false_alarms * (1 - CLASSES) if levels else false_alarms
-        self.found: Deviations = deviations(values, least, share, self.absolute)
+        self.found: Deviations = deviations(values, self.least, share, self.absolute)
         self.levels: list[classes.Compared] = []
         if levels:
-            off, self.levels = classes.within(self.found, levels, least, false_alarms * CLASSES, self.bad)
+            off, self.levels = classes.within(self.found, levels, self.least, false_alarms * CLASSES, self.bad)
             if off is not self.found.off:
-                self.found = deviations(off if self.absolute else 1 + off, least, share, self.absolute)
+                self.found = deviations(off if self.absolute else 1 + off, self.least, share, self.absolute)
         off_at_all = (self.found.single == self.bad).any(axis=1) | (self.found.whole == self.bad)
         power = _power_off(rows, self.shape, at, case)
         heat = full if criterion.scope == "device" else None
         self.around: Surroundings = around(rows, self.row_of, off_at_all, power, self.levels, heat)
+
+    def sick(self, signs: Signs) -> bool:
+        """Whether so many are off that nobody can tell which of them are good."""
+        share = [float((signs == sign).mean()) for sign in (self.bad, -self.bad)]
+        return share[0] > MOST_OFF or share[1] > MOST_TOO_GOOD
+
+    def halved(self) -> bool:
+        """Whether it is two fleets, of which neither is usual."""
+        known = self.found.overall[np.isfinite(self.found.overall)]
+        return len(known) >= LEAST and splits.halved(known, self.least, MOST_OFF)
+
+    def undecided(self) -> Iterator[Finding]:
+        """A finding for each device of a sick fleet."""
+        for row_of in self.row_of:
+            row = self.rows.iloc[int(row_of[np.isfinite(row_of)][0])].to_dict()
+            yield _finding(self.criterion, {**row, "kernel": ALL, "label": ""}, SICK)
 
     def devices(self) -> Iterator[Finding]:
         """What is off over all its cases, else each case in which it is."""
@@ -91,8 +120,11 @@ class _Fleet:
             last = int(np.flatnonzero(np.isfinite(self.row_of[i]))[-1])
             off, limit = float(found.overall[i]), found.overall_limit
             yield self._told(i, last, None, int(found.whole[i]), off, limit, kernel=ALL, label="")
+        sick = [self.sick(column) for column in found.single.T]
+        for i, j in zip(*np.nonzero(np.isfinite(self.row_of) & sick), strict=True):
+            yield _finding(self.criterion, self.rows.iloc[int(self.row_of[i, j])].to_dict(), SICK)
         for i, j in zip(*map(np.ndarray.tolist, np.nonzero(found.single)), strict=True):
-            if found.single[i, j] != found.whole[i]:
+            if found.single[i, j] != found.whole[i] and not sick[j]:
                 yield self._told(i, j, j, int(found.single[i, j]), float(found.off[i, j]), float(found.limit[j]))
 
     def _told(self, i: int, j: int, test: int | None, sign: int, off: float, limit: float, **changes: str) -> Finding:

@@ -1,6 +1,6 @@
 """Two groups in a small fleet: where the spread of a few good devices says little, the gap to the bad ones still does.
 
-Of all ways to part the ordered values, with fewer than half of them on the bad side, the one that counts has the
+Of all ways to part the ordered values, with no more than half of them on the bad side, the one that counts has the
 greatest distance of the two means over the spread within both groups. Its limit is found by playing fleets of the same
 size that have no bad device (normal values, a fixed seed): those may lose no more devices than there are false alarms.
 It is exact for normal values, and the bad ones lend their spread to the good ones.
@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float64]
 
 MOST = 24  # devices: of more, the spread of the good ones is known
 PLAYED = 40_000
+CLEAR = 4.0  # distance of two groups: of normal values the halves are 2.65 apart
+RARE = 0.05
 
 
 def gap(values: Floats, false_alarms: float) -> tuple[float, float] | None:
@@ -33,11 +35,22 @@ def gap(values: Floats, false_alarms: float) -> tuple[float, float] | None:
     return float(x[:k].mean()), float((x[k - 1] + x[k]) / 2)
 
 
+def halved(values: Floats, effect: float, least: float) -> bool:
+    """Whether ``values`` are two groups, apart by ``effect`` and more, the smaller one with more than the share
+    ``least``: then neither is what is usual."""
+    for x in (np.sort(values)[::-1], np.sort(-values)[::-1]):
+        distance, good = _parted(x[None, :])
+        k, n = int(good[0]), len(x)
+        if (n - k) > least * n and distance[0] > max(CLEAR, _limit(n, RARE) if n <= MOST else 0.0):
+            return bool(x[:k].mean() - x[k:].mean() >= effect)
+    return False
+
+
 def _parted(x: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Of each row, ordered downwards, the greatest distance and how many are on the good side of it."""
     n = x.shape[1]
     sums, squares = np.cumsum(x - x[:, :1], axis=1), np.cumsum((x - x[:, :1]) ** 2, axis=1)
-    good = np.arange(n // 2 + 1, n)
+    good = np.arange((n + 1) // 2, n)
     if not len(good):
         return np.zeros(len(x)), np.zeros(len(x), np.int64)
     above, all_ = sums[:, good - 1], sums[:, -1:]

@@ -147,6 +147,28 @@ def test_causes_heat_a_lower_limit_thirst_a_whole_node_and_too_good(tmp_path: Pa
     assert "all devices of its node" in cause["n2:0", "rate"]
 
 
+@pytest.mark.parametrize(("slow", "status"), [(4, "FAIL"), (7, "INCONCLUSIVE"), (9, "INCONCLUSIVE")])
+def test_a_fleet_that_is_too_sick_is_not_decided(tmp_path: Path, slow: int, status: str) -> None:
+    records = devices(14, 3, change=lambda r: slower(r, 1.06) if r.case.device_index < slow else r)
+    found = judged(tmp_path, records, criteria(criterion()))
+    assert found.status == status
+    if status == "INCONCLUSIVE":
+        assert found.count("device") == {"PASS": 0, "INCONCLUSIVE": 14, "MISSING": 0, "FAIL": 0}
+        assert "too sick" in found.findings[0].cause
+    else:
+        assert found.count("device")["FAIL"] == slow
+
+
+def test_one_case_may_be_too_sick_alone(tmp_path: Path) -> None:
+    def change(one: Record) -> Record:
+        bad = one.case.label == "bf16 0" and one.case.device_index < 24
+        return slower(one, 1.06) if bad else one
+
+    found = judged(tmp_path, devices(40, 3, change=change), criteria(criterion()))
+    assert {(f.status, f.case) for f in found.findings} == {("INCONCLUSIVE", "matmul bf16 0")}
+    assert len(found.findings) == 40
+
+
 def test_waivers_hold_until_their_day_and_are_shown(tmp_path: Path) -> None:
     records = devices(8, change=of_device(3, lambda r: slower(r, 1.05)))
     waiver = {"subject": "n1:3", "criterion": "rate*", "who": "A. Person", "why": "spare is on its way"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from perwatt.results.accept.outliers import LEAST, centre, deviations, reach
-from perwatt.results.accept.splits import gap
+from perwatt.results.accept.splits import gap, halved
 
 
 def test_the_centre_stays_with_the_good_ones_however_bad_the_others_are() -> None:
@@ -76,6 +76,11 @@ def test_the_gap_tells_two_groups_where_the_spread_of_few_says_little() -> None:
     assert gap(values[:5], 0.2) is None
     assert gap(-values, 0.2) is None  # a majority is never the bad side
     assert gap(np.full(8, 7.0), 0.2) is None
+    many = np.random.default_rng(6).normal(1.0, 0.008, 1000)
+    assert not halved(many, 0.03, 0.45)
+    for bad in (490, 500, 510):
+        assert halved(np.where(np.arange(1000) < bad, many - 0.05, many), 0.03, 0.45)
+    assert not halved(np.where(np.arange(1000) < 400, many - 0.05, many), 0.03, 0.45)
     # in fleets without a bad device no more are parted off than was said
     played = np.random.default_rng(5).standard_normal((400, 8))
     lost = sum(int((row < told[1]).sum()) for row in played if (told := gap(row, 0.2)) is not None)
