@@ -255,6 +255,10 @@ def _dry_run(plain: dict[str, Any], plan: Any, overrides: Sequence[str]) -> int:
         f"\n{len(cases)} cases on {kind}, about {duration(seconds)} (h:m:s) for each device, all devices side by side"
     )
     told: dict[str, Any] = {}
+    if plan.duration_s is not None:
+        told = {"rounds": max(1, round(plan.duration_s / seconds))}
+        seconds = plan.duration_s
+        print(f"round after round for {duration(seconds)} (h:m:s), about {told['rounds']} of them")
     if plan.launcher.remote:
         from perwatt.benchmarks.cluster.outlook import outlook
 
@@ -262,7 +266,7 @@ def _dry_run(plain: dict[str, Any], plan: Any, overrides: Sequence[str]) -> int:
         per_host = -(-plan.launcher.ranks // len(hosts)) if plan.launcher.ranks else 1 if kind == "cpu" else devices
         groups = outlook(plain, plan, kind, hosts, per_host or 1, named)
         print("", *groups.lines, f"groups and pairs: about {duration(groups.estimate_s)} (h:m:s) more", sep="\n")
-        told = {"groups": groups.groups, "pairs": groups.pairs, "rounds": groups.rounds}
+        told |= {"groups": groups.groups, "pairs": groups.pairs, "rounds": groups.rounds}
     print("", *started, "", sep="\n")
     last_line(suite=plain["suite"], cases=len(cases), estimate_s=round(seconds, 1), **told, exit=0)
     return 0

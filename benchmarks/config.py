@@ -68,6 +68,7 @@ class RunConfig:
     dry_run: bool = False
     allow_failed: bool = False  # exit 0 although a case failed
     note: str = ""  # kept with the run
+    duration: str | None = None  # 90s, 30m, 24h: the cases round after round until so long was measured; null: once
 
 
 def run_id(suite: str) -> str:

@@ -45,6 +45,7 @@ what     suite=smoke        a minute: does everything work, roughly how fast    
          suite=acceptance   what a delivered node must show; at most 4 hours
          suite=maf | taf    the best of 64 shapes, and ten fixed ones: scores to compare vendors by
          suite=triton       our own kernels beside the vendor's library
+         suite=burnin duration=24h   round after round until so long was measured (90s, 30m); outputs checked again
          suite=power        what it draws: at rest, each pipe alone, memory, all at once, in a period
          suite=matmul | attention | memory | collectives      one kind of kernel, to be bent to your wish
          suite=step         a user's day: training, prefill and decoding on layers of published models

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perwatt.benchmarks import models
+from perwatt.benchmarks import models, soak
 from perwatt.benchmarks.build import build
 from perwatt.benchmarks.caps.sweep import Sweep, from_config
 from perwatt.benchmarks.config import BadRequest, RunConfig
@@ -60,6 +60,7 @@ class Plan:
     entries: tuple[tuple[str, dict[str, Any]], ...]
     only: tuple[str, ...]
     sweep: Sweep | None = None
+    duration_s: float | None = None  # of rounds; None: each case once
 
     def cases(
         self, kind: str, ranks: int, devices: Sequence[int] = (0,), caps_w: Sequence[float | None] = (None,)
@@ -180,7 +181,9 @@ def check(config: Mapping[str, Any], directories: Sequence[Path] = ()) -> Plan:
     if sweep and launcher.remote:
         raise BadRequest(f"sweep={sweep.name}: on one machine at a time; choices: launcher=torchrun, launcher=inline")
     only = tuple(map(str, _axis(config["only"]))) if config["only"] is not None else ()
-    plan = Plan(profile, launcher, tuple(models.resolve(config["kernels"], directories).items()), only, sweep)
+    duration_s = soak.seconds(config["duration"]) if config.get("duration") is not None else None
+    entries = tuple(models.resolve(config["kernels"], directories).items())
+    plan = Plan(profile, launcher, entries, only, sweep, duration_s)
     if not plan.entries:
         raise BadRequest(f"suite={config['suite']}: names no kernels")
     labels = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from perwatt.benchmarks.plan import Planned, estimate_s
@@ -31,16 +31,17 @@ class Watcher(Protocol):
         """The run is over."""
 
 
-def watcher(cases: Sequence[Planned]) -> Watcher:
-    """A bar if stderr is a terminal, else lines."""
-    return Bar(cases) if sys.stderr.isatty() else Lines(cases)
+def watcher(cases: Sequence[Planned], left_s: Callable[[], float] | None = None, title: str = "") -> Watcher:
+    """A bar if stderr is a terminal, else lines. ``left_s``: the seconds left, where not the cases decide; ``title``:
+    what they are part of."""
+    return (Bar if sys.stderr.isatty() else Lines)(cases, left_s, title)
 
 
 class Clock:
     """How long the rest will take: the estimates of the cases to come, corrected by how the others turned out."""
 
-    def __init__(self, cases: Sequence[Planned]) -> None:
-        self.total, self.done = len(cases), 0
+    def __init__(self, cases: Sequence[Planned], told: Callable[[], float] | None = None) -> None:
+        self.total, self.done, self._told = len(cases), 0, told
         self._rest = list(cases)
         self._estimated = 0.0
         self._began = time.monotonic()
@@ -53,6 +54,8 @@ class Clock:
 
     def left_s(self) -> float:
         """Seconds left."""
+        if self._told is not None:
+            return self._told()
         spent = time.monotonic() - self._began
         # early on one slow start says little: the correction grows with what has been measured
         correction = max(0.5, (spent + 10) / (self._estimated + 10))
@@ -87,10 +90,11 @@ def summary(record: Record) -> str:
 class Lines:
     """One line a case: for logs, batch jobs and pipes."""
 
-    def __init__(self, cases: Sequence[Planned]) -> None:
-        self._clock = Clock(cases)
+    def __init__(self, cases: Sequence[Planned], left_s: Callable[[], float] | None = None, title: str = "") -> None:
+        self._clock = Clock(cases, left_s)
         self._planned: Planned | None = None
-        self.say(f"{len(cases)} cases, about {duration(self._clock.left_s())}")
+        left = " left" if left_s is not None else ""
+        self.say(f"{title}{len(cases)} cases, about {duration(self._clock.left_s())}{left}")
 
     def begin(self, planned: Planned) -> None:
         """Remember it for the line at its end."""
@@ -117,11 +121,11 @@ class Lines:
 class Bar:
     """A bar with the case, its phase, the rate and the watts now, and the time left."""
 
-    def __init__(self, cases: Sequence[Planned]) -> None:
+    def __init__(self, cases: Sequence[Planned], left_s: Callable[[], float] | None = None, title: str = "") -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        self._clock = Clock(cases)
+        self._clock, self._title = Clock(cases, left_s), title
         self._planned: Planned | None = None
         self._bar = Progress(
             BarColumn(20),
@@ -139,7 +143,7 @@ class Bar:
     def begin(self, planned: Planned) -> None:
         """Name the case."""
         self._planned = planned
-        self._bar.update(self._task, description=f"{planned.case.kernel} {planned.case.label}", now="")
+        self._bar.update(self._task, description=f"{self._title}{planned.case.kernel} {planned.case.label}", now="")
 
     def tell(self, message: dict[str, Any]) -> None:
         """Phase, rate and watts."""

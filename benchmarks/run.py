@@ -30,10 +30,12 @@ from perwatt.benchmarks.launch.inline import Inline
 from perwatt.benchmarks.pace import straggler
 from perwatt.benchmarks.plan import Plan, Planned, but_for_its_device
 from perwatt.benchmarks.progress import Watcher, watcher
+from perwatt.benchmarks.soak import Soak
 from perwatt.benchmarks.task import Answer, Task
 from perwatt.benchmarks.watched import Lost, Watched
 from perwatt.results import telemetry
 from perwatt.results.record import SCHEMA, Device, Failed, Outcome, Record, Skipped, Target
+from perwatt.results.rounds import Round, each_round
 from perwatt.results.store import Store, StoreError, latest
 
 GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)  # a file system that takes no more
@@ -49,6 +51,7 @@ class Leader:
         self._crews: dict[int, Crew] = {}
         self._unstartable: dict[int, Lost] = {}
         self._todo: list[Planned] = []
+        self._soak: Soak | None = None
         self._begin_ns: int | None = None  # on this machine's monotonic clock
         self._limits: Unchanged = Unchanged()
         self._launcher = Inline(None, plan.launcher.start_timeout_s, plan.launcher.timeout_s)
@@ -75,7 +78,7 @@ class Leader:
             with contextlib.suppress(OSError):  # a full disk leaves the parts, which are read as well
                 folder.stamp_clock(self.run, "end")
                 telemetry.fold(self.run)
-            self.tally.count(latest(store.records))
+            self.tally.count(each_round(store.records))
         return self.tally
 
     # -- the course of a run -------------------------------------------------------------------------------------
@@ -88,14 +91,34 @@ class Leader:
         indices = self._indices(devices)
         with power_limits(self.run, self.plan.sweep, self.kind, self._devices) as self._limits:
             cases = self.plan.cases(self.kind, self._group_size(devices), indices, self._limits.caps_w)
+            if self.plan.duration_s is not None:
+                self._rounds(cases, Soak(self.plan.duration_s, self.store.records))
+                return
             todo = self._unfinished(cases)
             self._begin_ns = self._agreed_start(todo)
-            self.watch: Watcher = watcher(todo)
-            try:
-                self._singles(p for p in todo if not p.case.collective)
-                self._collectives(p for p in todo if p.case.collective)
-            finally:
-                self.watch.close()
+            self._round(todo, watcher(todo))
+
+    def _round(self, todo: Sequence[Planned], watch: Watcher) -> None:
+        self.watch = watch
+        try:
+            self._singles(p for p in todo if not p.case.collective)
+            self._collectives(p for p in todo if p.case.collective)
+        finally:
+            self.watch.close()
+
+    def _rounds(self, cases: Sequence[Planned], soak: Soak) -> None:
+        """The cases again and again until the time is over. A round that can measure nothing is the last."""
+        self._soak = soak
+        self._begin_ns = self._agreed_start(cases)
+        while not soak.over:
+            todo = [p for p in cases if p.case.key not in soak.done(self.store.records)]
+            self._round(todo, watcher(todo, soak.left_s, f"round {soak.number}: "))
+            if soak.idle(self.store.records):
+                return
+            soak.number += not soak.over
+
+    def _over(self) -> bool:
+        return self._soak is not None and self._soak.over
 
     def _unfinished(self, cases: Iterable[Planned]) -> list[Planned]:
         """The cases that the run holds no whole record of."""
@@ -148,11 +171,14 @@ class Leader:
         """Cases of one device; a case's devices run side by side, each in a process of its own."""
         for _, same in itertools.groupby(planned, but_for_its_device):
             together = list(same)
+            if self._over():
+                return
             self._begin(together[0])
             with ThreadPoolExecutor(len(together)) as pool:
                 futures = [pool.submit(self._single, p, tell=p is together[0]) for p in together]
                 for p, future in zip(together, futures, strict=True):
                     self._keep(p, *future.result())
+            self._ended()
             if self.stop.asked:
                 raise Interrupted
 
@@ -169,8 +195,11 @@ class Leader:
         """Cases of a group; a group that loses a rank is started anew for the next case."""
         for size, group in itertools.groupby(planned, lambda p: p.case.ranks):
             for p in group:
+                if self._over():
+                    break
                 self._begin(p)
                 self._keep(p, *self._collective(p, size))
+                self._ended()
                 if self.stop.asked:
                     raise Interrupted
             self._drop(-size)
@@ -238,7 +267,13 @@ class Leader:
     def _begin(self, planned: Planned) -> None:
         self.stop.check(planned.estimate_s)
         self._limits.set(planned.case.cap_w)
+        if self._soak is not None:
+            self._soak.begin()
         self.watch.begin(planned)
+
+    def _ended(self) -> None:
+        if self._soak is not None:
+            self._soak.end()
 
     def _tell(self, planned: Planned, message: dict[str, Any]) -> None:
         self.watch.tell({**message, "amount": planned.amount, "headline": planned.headline})
@@ -317,6 +352,7 @@ class Leader:
             outcome=outcome,
             target=self._target(device),
             flags=flags,
+            round=Round(self._soak.number, self._soak.took_s()) if self._soak else None,
         )
 
 

@@ -27,6 +27,7 @@ from perwatt.results.origin import Origin
 from perwatt.results.pace import Pace
 from perwatt.results.peaks import peak_name
 from perwatt.results.recheck import Rechecks
+from perwatt.results.rounds import Round
 from perwatt.results.static import Static
 
 SCHEMA = 6
@@ -268,7 +269,7 @@ Outcome = Measured | Skipped | Failed
 
 class Record(msgspec.Struct, frozen=True):
     """One case of one run. ``time_utc`` is ISO 8601; ``flags`` are cautions for the reader (``indicative``, ``noisy``,
-    ``interrupted``, ...), never reasons to drop the record. ``origin``: where an ``imported`` figure is from."""
+    ``interrupted``, ...), never reasons to drop it. ``origin``: of an ``imported`` figure; ``round``: of a burn-in."""
 
     schema: int
     run: str
@@ -281,6 +282,7 @@ class Record(msgspec.Struct, frozen=True):
     flags: tuple[str, ...] = ()
     source: Literal["measured", "imported"] = "measured"
     origin: Origin | None = None
+    round: Round | None = None
 
     @property
     def measured(self) -> Measured | None:
@@ -325,7 +327,6 @@ class Record(msgspec.Struct, frozen=True):
     def work_per_joule(self) -> float | None:
         """Headline work per joule: the mean over repetitions of work / energy of the same window; None if not metered,
         and where no work is done.
-
         For a collective the bus-bandwidth work (message bytes times bus factor) is used where the factor is not 0.
         """
         return derived.figures(m.work, self.energies).work_per_joule if (m := self.measured) else None
@@ -355,7 +356,6 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def of_peak(self) -> float | None:
         """Rate over the target's published peak for the same dtype or memory bandwidth; None if it has none.
-
         FLOP of a collective case are those of all its ranks, which have a device each, but for a CPU that they share.
         """
         if self.target is None or (m := self.measured) is None or self.rate is None:

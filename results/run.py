@@ -29,6 +29,7 @@ class Run:
 
     ``environment`` is the parsed JSON (empty if there is none), ``config_text`` the YAML as written, ``telemetry``
     the long frame with the columns ``case, series, rank, repetition, t_ns, value, n``, or None if none was kept.
+    ``rounds``: all records, where ``records`` has each case once.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Run:
     environment: dict[str, Any] = field(default_factory=dict)
     config_text: str = ""
     telemetry: DataFrame | None = None
+    rounds: Sequence[Record] = ()
 
     @property
     def name(self) -> str:

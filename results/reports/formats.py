@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from perwatt.results.reports.drifts import lines
 from perwatt.results.run import Run, read
 from perwatt.results.store import latest
 
@@ -15,13 +16,15 @@ def show(run: Path) -> None:
     """Print a run's table on standard output: in colour and as wide as the terminal, plain text elsewhere."""
     from perwatt.results.reports import console
 
-    console.show(_read(run, telemetry=False).records)
+    found = _read(run, telemetry=False)
+    console.show(found.records)
+    print("".join(f"{line}\n" for line in lines(found.rounds)), end="")
 
 
 def _read(run: Path, telemetry: bool) -> Run:
     """A run with each case once, as it was measured last."""
     found = read(run, telemetry=telemetry)
-    return replace(found, records=latest(found.records))
+    return replace(found, records=latest(found.records), rounds=found.records)
 
 
 def render(run: Path, form: str) -> str:
@@ -39,7 +42,9 @@ def render(run: Path, form: str) -> str:
     if form == "console":
         from perwatt.results.reports import console
 
-        return console.render(found.records)
+        return console.render(found.records) + "".join(f"{line}\n" for line in lines(found.rounds))
     from perwatt.results.reports import text
 
+    if form == "markdown" and (more := lines(found.rounds)):
+        return text.markdown(found.records) + "\n```text\n" + "\n".join(more) + "\n```\n"
     return {"markdown": text.markdown, "csv": text.csv, "json": text.json}[form](found.records)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from perwatt.results.record import Failed
 from perwatt.results.reports.document import captioned, document
+from perwatt.results.reports.drifts import section as drifted
 from perwatt.results.reports.html_about import environment, method, targets
 from perwatt.results.reports.html_cases import cases
 from perwatt.results.reports.html_energy import energy
@@ -45,6 +46,7 @@ def _parts(run: Run, tables: list[Group]) -> Iterator[str]:
     yield groups_of_nodes(run.path)
     yield power_of_fleet(run.path)
     yield cases(tables)
+    yield drifted(run.rounds)
     yield energy(tables)
     yield compiled(tables)
     yield _curves(tables)

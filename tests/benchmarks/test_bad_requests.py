@@ -24,7 +24,7 @@ WRONG = [
     ("+kernels.matmul.points=[{q:1}]", "kernels.matmul.points: q: no such parameter; choices: m, n, k, "),
     ("kernels.matmul._target_=os.system", "kernels.matmul._target_: 'os.system' does not lie in perwatt.kernels"),
     ("stopping._target_=perwatt.kernels.matmul.Matmul", "stopping._target_: "),
-    ("profile=fast", "profile=fast: no such file in conf/profile; choices: acceptance, quick, smoke, standard"),
+    ("profile=fast", "profile=fast: no such file in conf/profile; choices: acceptance, burnin, quick, smoke, standard"),
     ("profile.windw_s=1", "profile.windw_s: no such key (did you mean window_s?)"),
     ("profile.window_s=long", "profile.window_s: Value 'long' of type 'str' could not be converted to Float"),
     ("profile.repetitions=0", "profile: needs at least one repetition"),
