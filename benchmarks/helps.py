@@ -135,6 +135,7 @@ records only, and needs no GPU.
 
 run        a run folder, an id under results/runs, or latest; of several nodes after `perwatt merge`
 criteria   a100 h100 h200 b200 mi300x mi355x: starting points from published measured values, to be made your own;
+           health_nvidia health_amd: XIDs, ECC, remapped rows, links, RAS, wrong outputs; of any run, also suite=burnin
            fleet: any hardware against the rest of its own fleet; or a file (conf/criteria shows how they look)
 before     an earlier run, or several as [A,B], the oldest first: what was tested again is judged by its newest values,
            the others by what they had; old and new verdicts and values side by side (again.csv, verdict.html)

@@ -27,7 +27,10 @@ import msgspec
 
 from perwatt.results.reports.units import FACTORS
 
-Metric = Literal["rate", "rate_per_watt", "power", "busbw", "temperature", "throttled", "ecc", "spread"]
+Metric = Literal[
+    "rate", "rate_per_watt", "power", "busbw", "temperature", "throttled", "ecc", "spread",
+    "sdc", "xid", "ecc_uncorrected", "remap_pending", "remap_failure", "remapped_rows", "link", "link_errors", "ras",
+]  # fmt: skip
 Scope = Literal["device", "node", "group", "fleet"]
 
 
@@ -58,6 +61,11 @@ METRICS: dict[str, Kind] = {
     "throttled": _SHARE,
     "ecc": Kind({"1": ""}, 0.0, 1e9, prefixes=False),
     "spread": Kind({"1": "", "%": ""}, 0.0, 100.0, prefixes=False),
+    **dict.fromkeys(
+        ("sdc", "xid", "ecc_uncorrected", "remap_pending", "remap_failure", "remapped_rows", "link_errors", "ras"),
+        Kind({"1": ""}, 0.0, 1e9, prefixes=False),
+    ),
+    "link": Kind({"1": "", "%": ""}, 0.0, 1.0, True, prefixes=False),
 }
 # Effects that are no share of the usual value.
 ABSOLUTE = {"temperature": {"K": 1.0}, "throttled": {"1": 1.0, "%": 0.01}}

@@ -7,21 +7,21 @@ records themselves, which the index locates, and only for the rows that it speak
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
-from perwatt.results.accept import positions
+from perwatt.results.accept import health, positions
 from perwatt.results.accept.pairs import in_pairs
 from perwatt.results.accept.positions import Positions
 from perwatt.results.flags import ALL_INVALID, TIME_INVALID
 from perwatt.results.fleet import merge
 from perwatt.results.fleet.layout import FLEET
 from perwatt.results.fleet.rows import test_of
-from perwatt.results.record import Measured, Record, Seconds
+from perwatt.results.record import Failed, Measured, Record, Seconds
 from perwatt.results.store import RECORDS, decode, latest, load
 from perwatt.results.uncertainty import budget
 
@@ -69,11 +69,13 @@ def read(run: Path) -> Evidence:
     import pandas as pd
 
     if not (run / FLEET).is_file():
-        records = latest(load(run))
+        everything = load(run)
+        records = latest(everything)
         if not records:
             raise ValueError(f"{run / RECORDS}: found no record; allowed a run that measured something")
         names = frozenset(r.target.name if r.target else "" for r in records if not r.case.collective)
-        return Evidence(pd.DataFrame([_row(record) for record in records]), {}, names, run)
+        rows = [_over_rounds(_row(record), record, everything) for record in records]
+        return Evidence(pd.DataFrame(rows), {}, names, run)
     return _merged(merge.load(run), run)
 
 
@@ -138,6 +140,16 @@ def _row(record: Record) -> dict[str, object]:
     }
 
 
+def _over_rounds(row: dict[str, object], last: Record, everything: Sequence[Record]) -> dict[str, object]:
+    """The row of a case of a burn-in: its last round's figures, the worst health of all, and failed if one has."""
+    if last.round is None:
+        return row
+    same = [r for r in everything if r.case.key == last.case.key]
+    failed = [r.outcome.error for r in same if isinstance(r.outcome, Failed)]
+    row |= health.worst([health.metrics(r) for r in same])
+    return {**row, "outcome": "failed", "reason": failed[0]} if failed else row
+
+
 def figures(record: Record) -> dict[str, object]:
     """All metrics of a record in SI units, NaN where it does not know them; ``u_rate`` and ``u_energy``, relative and
     of k = 2; ``unknown``: why nothing can be said per watt; ``invalid`` and ``invalid_energy``: why its times, and its
@@ -159,6 +171,7 @@ def figures(record: Record) -> dict[str, object]:
         "throttled": max((max(shares, default=0.0) for shares in faults), default=math.nan),
         "ecc": float(sum(sum(c.ecc.values()) for c in conditions)) if any(c.ecc for c in conditions) else math.nan,
         "spread": _number(record.spread),
+        **health.metrics(record),
         "u_rate": _half(m.seconds) if m else math.nan,
         "u_energy": _number(energy.relative) if energy else math.nan,
         "unknown": (m.unmetered or "not metered") if m and energy is None else energy.reason if energy else "",

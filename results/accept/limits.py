@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from perwatt.results.accept import causes
+from perwatt.results.accept import causes, health
 from perwatt.results.accept.criteria import Criterion, Limit, si
 from perwatt.results.accept.finding import Reason, finding
 from perwatt.results.accept.verdict import Finding, Status
@@ -56,7 +56,8 @@ def unusable(metric: str, row: Mapping[Any, Any], strict: bool) -> Reason | None
     energy = metric in PER_ENERGY
     if energy and (unknown := row.get("unknown")):
         return "INCONCLUSIVE", str(unknown), causes.UNMETERED
-    if invalid := row.get("invalid_energy" if energy else "invalid"):
+    # what a driver counted, and an output that was wrong, hold however long the window was
+    if metric not in health.METRICS and (invalid := row.get("invalid_energy" if energy else "invalid")):
         return "INCONCLUSIVE", f"the window is not valid: {invalid}", causes.INVALID
     if not math.isfinite(row[metric]):
         return "INCONCLUSIVE", "not metered" if energy else f"{metric} was not recorded", causes.UNMETERED
@@ -88,6 +89,8 @@ def _why(key: str, status: Status, row: Mapping[Any, Any], metric: str) -> tuple
         return "its uncertainty reaches over the limit", causes.STRADDLES
     if key == "plausible_max":
         return "above what is plausible", causes.TOO_GOOD
+    if metric in health.CAUSES:
+        return f"not {key.replace('_', ' ')} the limit", health.CAUSES[metric]
     around = causes.Around(throttled=row.get("throttled", math.nan))
     return f"not {key.replace('_', ' ')} the limit", causes.of(metric, row["scope"], around)
 

@@ -9,6 +9,7 @@ import pytest
 
 from perwatt.benchmarks.accepting import criteria_named
 from perwatt.benchmarks.targets import load_targets
+from perwatt.results.accept import health
 from perwatt.results.accept.criteria import si
 
 SHIPPED = sorted(Path(str(files("perwatt.conf") / "criteria")).glob("*.yaml"))
@@ -22,7 +23,8 @@ def test_criteria_that_ship(path: Path) -> None:
     assert set(found.targets) <= set(targets)
     for criterion in found.criteria:
         if criterion.limits:
-            assert found.targets
+            # what no sound machine shows is no figure of one kind of hardware
+            assert found.targets or criterion.metric in health.METRICS
             assert "starting point" in found.status
         for key, limit in criterion.limits.items():
             value, counts = si(criterion.metric, limit, key)
