@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -94,3 +95,11 @@ def records(path: Path) -> int:
 def ranks(cluster: Cluster, node: str, folder: Path) -> list[str]:
     """The processes of the ranks on a node."""
     return cluster.on(node, "pgrep", "-f", "perwatt.benchmarks.worker", cwd=folder).out.split()
+
+
+def in_background(cluster: Cluster, folder: Path, *command: str) -> Future[Finished]:
+    """``command`` on the head; its result once it has ended."""
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(cluster.on, "head", *command, cwd=folder)
+    pool.shutdown(wait=False)
+    return future

@@ -4,12 +4,10 @@ measured is neither lost nor doubled."""
 from __future__ import annotations
 
 import contextlib
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cluster.conftest import Cluster, begun, ranks, records, wait_for
-from conftest import Finished
+from cluster.conftest import Cluster, begun, in_background, ranks, records, wait_for
 
 from perwatt.results.record import Failed
 from perwatt.results.store import load
@@ -20,13 +18,6 @@ SHORT = (
     *("kernels.matmul.m=256", "kernels.matmul.dtype=fp32"),
 )
 SIZES = "kernels.all_reduce.message_bytes=[64KiB,128KiB,256KiB,512KiB]"
-
-
-def in_background(cluster: Cluster, folder: Path, *command: str) -> Future[Finished]:
-    pool = ThreadPoolExecutor(1)
-    future = pool.submit(cluster.on, "head", *command, cwd=folder)
-    pool.shutdown(wait=False)
-    return future
 
 
 def test_a_stopped_rank_a_lost_network_and_nodes_that_slurm_does_not_give(cluster: Cluster, tmp_path: Path) -> None:
