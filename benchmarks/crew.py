@@ -26,6 +26,7 @@ from perwatt.benchmarks.launch.start import start
 from perwatt.benchmarks.watched import Lost, Member, Watched
 
 LOG_LINES = 15
+SCRATCH = ".crew-"  # in the run's folder, of a crew on other machines
 HELLO_S = 10.0  # for a rank that has connected to say who it is
 ELSEWHERE_S = 60.0  # for a launcher to end its processes on other machines; Slurm's KillWait is 30 s
 PORTS = (20000, 29999)  # for the store of rank 0, on its own machine; below those that are handed out by the system
@@ -60,7 +61,7 @@ class Crew(Watched):
         self._process: subprocess.Popen[bytes] | None = None
         _tidy()
         # private to the user, and short: a socket's path may not exceed 107 characters
-        scratch = tempfile.mkdtemp(prefix=".crew-", dir=run) if hosts else tempfile.mkdtemp(prefix=prefix())
+        scratch = tempfile.mkdtemp(prefix=SCRATCH, dir=run) if hosts else tempfile.mkdtemp(prefix=prefix())
         self._scratch = Path(scratch)
 
     # -- life ----------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ class Stop:
     """
 
     def __init__(self, left_s: float | None = None) -> None:
-        self.asked = False
+        self.asked, self._event = False, threading.Event()
         self.reason = self._over = ""
         self.crews: list[Watched] = []
         self._until: float | None = None
@@ -80,8 +80,13 @@ class Stop:
     def ask(self, reason: str) -> None:
         """Have the ranks stop after the current sample."""
         self.asked, self.reason = True, self.reason or reason
+        self._event.set()
         for crew in self.crews:
             crew.stop()
+
+    def within(self, seconds: float) -> bool:
+        """Whether somebody has asked to stop, or does so within so many seconds."""
+        return self._event.wait(seconds)
 
     def check(self, seconds: float) -> None:
         """Raises Interrupted if somebody has asked to stop, or if the allocation ends within so many seconds."""

@@ -27,6 +27,7 @@ from perwatt.benchmarks.ending import Interrupted, Stop, Tally
 from perwatt.benchmarks.environment import host, utc
 from perwatt.benchmarks.launch.allocation import seconds_left
 from perwatt.benchmarks.launch.inline import Inline
+from perwatt.benchmarks.launch.slurm import restarts
 from perwatt.benchmarks.pace import straggler
 from perwatt.benchmarks.plan import Plan, Planned, but_for_its_device
 from perwatt.benchmarks.progress import Watcher, watcher
@@ -39,6 +40,7 @@ from perwatt.results.rounds import Round, each_round
 from perwatt.results.store import Store, StoreError, latest
 
 GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)  # a file system that takes no more
+SAME_S = 1.0  # a batch system ends a job's processes together: ranks may be gone before their leader is asked to stop
 
 
 class Leader:
@@ -58,7 +60,9 @@ class Leader:
 
     def measure(self) -> Tally:
         """Measure what the run does not hold yet. Raises BadRequest for what only the device could tell."""
-        with Store(self.run) as store, Stop(seconds_left()) as stop:
+        # of a job that Slurm began anew the leader before may live on, on a node that Slurm lost, until it notices
+        patience_s = self.plan.launcher.start_timeout_s if restarts() else 0.0
+        with Store(self.run, patience_s) as store, Stop(seconds_left()) as stop:
             self.store, self.stop = store, stop
             try:
                 self._lead()
@@ -255,7 +259,11 @@ class Leader:
     def _lose(self, key: int, lost: Lost) -> tuple[Device, Outcome, tuple[str, ...], bool]:
         self._drop(key, kill=True)
         outcome = Failed(str(lost), lost.rank, lost.log)
-        return self._device(max(key, 0)), outcome, (), not self.stop.asked
+        return self._device(max(key, 0)), outcome, (), not self._ending(lost)
+
+    def _ending(self, lost: Lost) -> bool:
+        """Whether the run is being stopped, which then is why a rank died."""
+        return self.stop.within(SAME_S if lost.died else 0)
 
     def _device(self, index: int = 0) -> Device:
         """A device as the environment has it: for a rank that cannot say any more."""

@@ -30,11 +30,11 @@ GRACE_S = 5.0  # for the other ranks to answer once one has failed, before the g
 
 class Lost(Exception):
     """Ranks died or hung. ``rank`` is the first culprit, ``log`` the last lines that it wrote; ``host``: the machine
-    that is known to be at fault, if it is one alone."""
+    that is known to be at fault, if it is one alone; ``died``: it had begun, and ended without a word."""
 
-    def __init__(self, error: str, rank: int | None = None, log: str = "", host: str = "") -> None:
+    def __init__(self, error: str, rank: int | None = None, log: str = "", host: str = "", died: bool = False) -> None:
         super().__init__(error)
-        self.rank, self.log, self.host = rank, log, host
+        self.rank, self.log, self.host, self.died = rank, log, host, died
 
 
 @dataclass
@@ -171,7 +171,7 @@ class Watched(ABC):
         with contextlib.suppress(subprocess.TimeoutExpired):
             launched.wait(1.0 if self.ranks == 1 else 3.0)
         how = f" ({status(launched.returncode)})" if self.ranks == 1 and launched.returncode else ""
-        raise Lost(f"rank {rank} died{how}", rank, self.log(rank))
+        raise Lost(f"rank {rank} died{how}", rank, self.log(rank), died=True)
 
     def _check(self, answers: dict[int, Answer], failed_at: float | None) -> None:
         """Lost if a rank has been silent or stuck for too long."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,7 @@ import msgspec
 from perwatt.results.record import READABLE, SCHEMA, Record
 
 RECORDS = "records.jsonl"
+POLL_S = 0.2  # between two looks whether another writer has left
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
@@ -70,16 +72,16 @@ def latest(records: Iterable[Record]) -> list[Record]:
 
 
 class Store:
-    """A run folder opened for appending, locked against a second writer.
+    """A run folder opened for appending, locked against a second writer, who is waited for ``patience_s`` seconds.
 
     Raises :class:`StoreError` if another process holds the run, ValueError if the existing records are damaged.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, patience_s: float = 0.0) -> None:
         self.path = run / RECORDS
         self._file = open(self.path, "ab")  # noqa: SIM115 - held open for the life of the run
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock(time.monotonic() + patience_s)
         except BlockingIOError:
             self._file.close()
             raise StoreError(f"{run} is being written by another perwatt run") from None
@@ -92,6 +94,15 @@ class Store:
         except BaseException:
             self._file.close()
             raise
+
+    def _lock(self, deadline: float) -> None:
+        while True:
+            try:
+                return fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(POLL_S)
 
     def _set_torn_line_aside(self, whole: int) -> None:
         torn = self.path.read_bytes()[whole:]

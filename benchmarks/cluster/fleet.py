@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 
@@ -22,14 +23,15 @@ from perwatt.benchmarks.cluster.reference import VARIABLE, reference, utc_clock
 from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
 from perwatt.benchmarks.cluster.topology import Topology, found
 from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.crew import SCRATCH
 from perwatt.benchmarks.ending import Interrupted
 from perwatt.benchmarks.environment import host
 from perwatt.results.fleet import merge, remote, stated
 from perwatt.results.fleet.layout import FLEET, GROUPS, NODES, SCREENING, TOPOLOGY
-from perwatt.results.record import Over
+from perwatt.results.record import Over, Skipped
 from perwatt.results.reports import operators
 from perwatt.results.run import CONFIG, ENVIRONMENT
-from perwatt.results.store import RECORDS, write_atomically
+from perwatt.results.store import RECORDS, latest, write_atomically
 
 
 class FleetLeader(GroupLeader):
@@ -44,6 +46,8 @@ class FleetLeader(GroupLeader):
         self._remote = checked(self.config.get("remote") or {}, hosts)
         if topology.levels:
             write_atomically(self.run / TOPOLOGY, json.dumps(topology.told(hosts), indent=1) + "\n")
+        for folder_left in self.run.glob(f"{SCRATCH}*"):  # of a leader that was killed; there is but one at a time
+            shutil.rmtree(folder_left, ignore_errors=True)
         for name in operators.NAMES:  # of an earlier try: they hold once all is tested
             (self.run / name).unlink(missing_ok=True)
         screened = self._screen(hosts, here)
@@ -63,7 +67,14 @@ class FleetLeader(GroupLeader):
             blame = self._group(passed, present, topology) if len(passed) > 1 else Blame()
         finally:
             self.end_standing()
-        together = {host for r in self.store.records if r.case.over for host in r.case.over.hosts}
+        tested = [r for r in latest(self.store.records) if r.case.over]
+        left = {h for r in tested if r.case.over and "interrupted" in r.flags for h in r.case.over.hosts}
+        away = [h for h in hosts if h in left and h not in here]
+        why = {**(self.plan.launcher.absent(away) if away else {}), **self.gone}
+        for name in [h for h in hosts if h in why and h in left and screened[h].status == "passed"]:
+            screened[name] = Screened("missing", f"it has not come to all of its tests with others: {why[name]}")
+            say(f"MISSING {name}: {screened[name].reason}")
+        together = {h for r in tested if r.case.over and not isinstance(r.outcome, Skipped) for h in r.case.over.hosts}
         self._hand_over(nodes(hosts, screened, blame, together), blame)
 
     def _asked(self, here: Sequence[str]) -> Sequence[str]:
@@ -94,6 +105,7 @@ class FleetLeader(GroupLeader):
             write_atomically(node / CONFIG, text)
             (node / RECORDS).touch()
         launcher, said = self.plan.launcher, [""]
+        self._here = tuple(here)
         absent = [name for name in hosts if name not in here]
         # one that has come to the end of its run before is judged by that, wherever it is now
         lost = {name: "" for name in absent if ended(self.run / NODES / name)}
@@ -109,8 +121,10 @@ class FleetLeader(GroupLeader):
         with reference(self.run, here, settings, say) as told:
             where = {VARIABLE: str(told.path)} if told else {}
             run, silent_s = self.run.resolve(), launcher.timeout_s
+            stopped = (lambda: self.stop.asked), where
             with collecting(self.run, self._remote, told.utc_ns if told else utc_clock(), say):
-                lost |= watch(launcher, run, here, silent_s, tell, lambda: self.stop.asked, where)
+                lost |= watch(launcher, run, here, silent_s, tell, *stopped, self.look_again)
+        lost |= {name: f"{lost[name]}; {why}" for name, why in self.gone.items() if lost[name]}
         return judge(self.run, {name: lost[name] for name in hosts}, settings if told else None)
 
     def _alone(self) -> str:

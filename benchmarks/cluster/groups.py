@@ -63,6 +63,8 @@ class GroupLeader(Leader):
         self.per_host: int | None = None  # until it is known
         self.standing: Standing | None = None  # where ranks stand between groups
         self._hosts: tuple[str, ...] = ()  # in the launcher's order
+        self._here: tuple[str, ...] = ()  # the nodes that the launcher gave
+        self.gone: dict[str, str] = {}  # those of them that it has withdrawn, and why
         self._writing = threading.Lock()
         self._reached: set[str] = set()
         self._unreached: defaultdict[str, int] = defaultdict(int)
@@ -110,6 +112,13 @@ class GroupLeader(Leader):
         """A guess of how long the ranks of a group take to be there."""
         return JOIN_S if self._stands(test) else GROUP_S
 
+    def look_again(self) -> None:
+        """Something failed: find out which nodes the launcher has withdrawn. Where no node is left, the run stops:
+        nothing that fails from here on is the fault of what is tested."""
+        self.gone |= self.plan.launcher.withdrawn(self._here)
+        if self._here and self.gone.keys() >= set(self._here):
+            self.stop.ask(self.gone[self._here[0]])
+
     def outcomes(self, tests: Iterable[Test]) -> dict[Over, Record]:
         """The record of the first case of each test, where there is one."""
         by_key = {r.case.key: r for r in latest(self.store.records)}
@@ -144,6 +153,10 @@ class GroupLeader(Leader):
             for planned in test.cases:
                 self._keep_one(planned, self._device(), Skipped(reason), (), True)
             return
+        if reason := self._withdrawn(test.over):
+            for planned in test.cases:  # to be resumed where its nodes are there again
+                self._keep_one(planned, self._device(), Skipped(reason), ("interrupted",), True)
+            return
         crew: Joined | Crew | None = None
         healthy = True
         unstartable: Lost | None = None
@@ -162,8 +175,7 @@ class GroupLeader(Leader):
                     else:
                         self._dismiss(crew, kill=True)
                         crew = None
-                    outcome: Outcome = Failed(str(lost), lost.rank, lost.log)
-                    self._keep_one(planned, self._device(), outcome, (), not self.stop.asked)
+                    self._keep_lost(planned, lost)
                     continue
                 reduced, flags = ranks.reduce(answers)
                 healthy = healthy and not isinstance(reduced, Failed)
@@ -187,6 +199,20 @@ class GroupLeader(Leader):
         for good into the ranks of its first group."""
         mapped = any("symmetric" in planned.case.kernel for planned in test.cases)
         return self.standing is not None and test.over.kind in SHORT and not mapped
+
+    def _keep_lost(self, planned: Planned, lost: Lost) -> None:
+        """The loss is the case's record, unless it was the allocation's."""
+        if not self._ending(lost):
+            self.look_again()
+        outcome: Outcome = Failed(str(lost), lost.rank, lost.log)
+        flags: tuple[str, ...] = ()
+        if planned.case.over and (reason := self._withdrawn(planned.case.over)):
+            outcome, flags = Skipped(f"{lost}; {reason}"), ("interrupted",)
+        self._keep_one(planned, self._device(), outcome, flags, not self.stop.asked)
+
+    def _withdrawn(self, group: Over) -> str:
+        """Which of its nodes are not there any more, and why; empty if all are."""
+        return "; ".join(f"{host}: {self.gone[host]}" for host in group.hosts if host in self.gone)
 
     def _assemble(self, test: Test) -> Joined | Crew:
         """The ranks of a group, joined. Raises Lost if they could not be."""

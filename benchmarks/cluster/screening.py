@@ -72,11 +72,13 @@ def watch(
     tell: Callable[[str], None],
     stopped: Callable[[], bool] = lambda: False,
     environment: Mapping[str, str] | None = None,
+    doubt: Callable[[], object] = lambda: None,
 ) -> dict[str, str]:
     """Start the nodes' own runs and wait for them; for each host that did not end its run, why (empty: it ended it).
 
     ``stopped``: whether somebody asked to stop; the nodes are asked in turn, and their last words waited for.
-    ``environment``: what each node's process finds in its own besides.
+    ``environment``: what each node's process finds in its own besides. ``doubt``: called whenever one more node was
+    interrupted or fell silent, or the launcher ended: it may be the allocation that has gone.
     """
     log = run / NODES / "launcher.log"
     job = alone(run, hosts, environment)
@@ -90,11 +92,16 @@ def watch(
         process = start(command, out)
     try:
         ended_at: float | None = None
-        asked = False
+        asked, doubts = False, 0
         while waiting := [host for host, one in seen.items() if one.exit is None]:
             now = time.monotonic()
             for host in waiting:
                 _look(run / NODES / host / ALIVE, seen[host], now)
+            silent = [host for host in waiting if now - seen[host].heard > silent_s]
+            found = len(silent) + (process.poll() is not None) + sum(one.exit == INTERRUPTED for one in seen.values())
+            if found > doubts and not asked:
+                doubts = found
+                doubt()
             if stopped() and not asked:
                 asked = True
                 (run / STOP).touch()
@@ -102,7 +109,6 @@ def watch(
                 ended_at = ended_at or now
                 if now - ended_at > LAST_WORDS_S:
                     break
-            silent = [host for host in waiting if now - seen[host].heard > silent_s]
             if len(silent) == len(waiting):
                 break
             quiet = f"; silent: {_some(silent)}" if silent else ""

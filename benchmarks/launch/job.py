@@ -83,6 +83,11 @@ class Launcher(ABC):
         """Why each of these, which the run is about, is not among :meth:`hosts`."""
         return dict.fromkeys(hosts, "it is not among the launcher's hosts")
 
+    def withdrawn(self, hosts: Sequence[str]) -> dict[str, str]:
+        """Those of these, which were given once, that are not any more, with the reason; all of them if the whole
+        allocation has gone. Asked when something failed: none of it may be their fault."""
+        return {}
+
     @staticmethod
     def missing() -> str:
         """Why this launcher cannot be used here; empty if it can."""

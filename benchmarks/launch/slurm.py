@@ -10,9 +10,10 @@ task that fails (``--kill-on-bad-exit=0``): the others' measurements are kept, t
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from perwatt.benchmarks.launch.job import Command, Job, Launcher, listed, which
@@ -21,6 +22,8 @@ ALLOCATION = "SLURM_JOB_ID"
 NODES = "SLURM_JOB_NODELIST"
 SIGNAL_S = 60  # before the time limit, for the case in progress to be written down
 ASK_S = 60.0  # for Slurm to answer
+RUNS = ("RUNNING", "SUSPENDED")
+AGAIN = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED")
 
 
 class Slurm(Launcher):
@@ -103,10 +106,30 @@ class Slurm(Launcher):
         states = {name: (state, why) for name, state, why in (line.split("|", 2) for line in lines)}
         return {host: f"it is not in this allocation: {_state(*states.get(host, ('', '')))}" for host in hosts}
 
+    def withdrawn(self, hosts: Sequence[str]) -> dict[str, str]:
+        """Nodes that Slurm has taken out of this job, or all of them if the job has ended or was begun anew."""
+        job = os.environ.get(ALLOCATION, "")
+        try:
+            fields = dict(re.findall(r"(\w+)=(\S*)", ask("scontrol", "--oneliner", "show", "job", job)))
+            state = fields["JobState"]
+            if state in AGAIN or int(fields["Restarts"]) != restarts():
+                return dict.fromkeys(hosts, f"Slurm begins job {job} anew")
+            if state not in RUNS:
+                return dict.fromkeys(hosts, f"Slurm calls job {job} {state}")
+            gone = [host for host in hosts if host not in _names(fields["NodeList"])]
+        except (ValueError, KeyError):  # it does not answer: nothing is known to have gone
+            return {}
+        return self.absent(gone) if gone else {}
+
     @staticmethod
     def missing() -> str:
         """Empty if srun is here."""
         return which("srun")
+
+
+def restarts(environment: Mapping[str, str] = os.environ) -> int:
+    """How often Slurm has begun the job of this process anew, after a node failed or on somebody's request."""
+    return int(environment.get("SLURM_RESTART_COUNT") or 0)
 
 
 def ask(*argv: str) -> str:

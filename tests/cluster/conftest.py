@@ -92,9 +92,14 @@ def records(path: Path) -> int:
     return len(load(path)) if (path / "records.jsonl").exists() else 0
 
 
+def processes(cluster: Cluster, machine: str, pattern: str, folder: Path) -> list[str]:
+    """The processes of a machine whose command lines match, by their numbers there."""
+    return cluster.on(machine, "pgrep", "-f", pattern, cwd=folder).out.split()
+
+
 def ranks(cluster: Cluster, node: str, folder: Path) -> list[str]:
     """The processes of the ranks on a node."""
-    return cluster.on(node, "pgrep", "-f", "perwatt.benchmarks.worker", cwd=folder).out.split()
+    return processes(cluster, node, "perwatt.benchmarks.worker", folder)
 
 
 def in_background(cluster: Cluster, folder: Path, *command: str) -> Future[Finished]:

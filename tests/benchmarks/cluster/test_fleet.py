@@ -10,6 +10,7 @@ import pytest
 from simulated_fleet import Fleet
 
 from perwatt.benchmarks.config import BadRequest
+from perwatt.benchmarks.launch.mpi import Mpi
 from perwatt.results.fleet import merge
 from perwatt.results.fleet.nodesets import expand
 from perwatt.results.record import Failed
@@ -162,3 +163,34 @@ def test_what_is_wrong_is_said_before_anything_is_measured(tmp_path: Path, monke
     with pytest.raises(BadRequest, match=r"groups.effect: found 2; allowed a fraction between 0 and 1"):
         fleet.lead(effect=2)
     assert fleet.asked == []
+
+
+def test_a_node_that_is_withdrawn_is_missing_and_its_pairs_are_left_to_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = {"n2": "Slurm calls it down"}
+    fleet = Fleet(tmp_path, monkeypatch, 4, lambda hosts: "rank 1 did not start" if "n2" in hosts and why else 1e9)
+    monkeypatch.setattr(Mpi, "withdrawn", lambda *_: why)
+    assert fleet.lead(all=False).exit_code(allow_failed=False) == 1
+    assert fleet.text("failing_nodes.txt") == "n2\n"
+    assert "it has not come to all of its tests with others: Slurm calls it down" in fleet.text("drain.sh")
+    assert not any(isinstance(record.outcome, Failed) for record in load(fleet.run))
+    assert fleet.told()["verdicts"] == []
+    assert sum(record.measured is not None for record in load(fleet.run)) == 3
+    why.clear()  # it is there again
+    assert fleet.lead(all=False).exit_code(allow_failed=False) == 0
+    assert sum(record.measured is not None for record in load(fleet.run)) == 6
+    assert fleet.text("passing_nodes.txt") == "n[0-3]\n"
+
+
+def test_of_an_allocation_that_has_gone_nobody_is_blamed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    why = dict.fromkeys(("n0", "n1", "n2"), "Slurm calls job 7 TIMEOUT")
+    fleet = Fleet(tmp_path, monkeypatch, 3, lambda _: "rank 0 died" if why else 1e9)
+    monkeypatch.setattr(Mpi, "withdrawn", lambda *_: why)
+    tally = fleet.lead()
+    assert (tally.exit_code(allow_failed=False), tally.stopped) == (130, "Slurm calls job 7 TIMEOUT")
+    assert not (fleet.run / "failing_nodes.txt").exists()
+    assert all("interrupted" in record.flags for record in load(fleet.run))
+    why.clear()
+    assert fleet.lead().exit_code(allow_failed=False) == 0
+    assert len([record for record in load(fleet.run) if record.measured]) == 4

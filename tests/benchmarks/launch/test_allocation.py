@@ -98,6 +98,31 @@ def test_nodes_that_slurm_does_not_give_have_its_own_reason(tmp_path: Path, monk
     assert "it is not in this allocation; launcher=slurm: sinfo" in launcher.absent(("n2",))["n2"]
 
 
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        ("JobState=RUNNING Restarts=1 NodeList=n1,n2", {}),
+        (
+            "JobState=RUNNING Restarts=1 NodeList=n1",
+            {"n2": "it is not in this allocation: Slurm calls it down* (gone)"},
+        ),
+        ("JobState=RUNNING Restarts=2 NodeList=n1,n2", dict.fromkeys(("n1", "n2"), "Slurm begins job 7 anew")),
+        ("JobState=PENDING Restarts=1 NodeList=(null)", dict.fromkeys(("n1", "n2"), "Slurm begins job 7 anew")),
+        ("JobState=TIMEOUT Restarts=1 NodeList=n1,n2", dict.fromkeys(("n1", "n2"), "Slurm calls job 7 TIMEOUT")),
+        ("slurm_load_jobs error: Unable to contact slurm controller", {}),
+    ],
+)
+def test_what_slurm_has_withdrawn_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str, told: dict[str, str]
+) -> None:
+    script(tmp_path / "scontrol", f'test "$2" = hostnames && echo "$3" | tr , "\\n" || echo "{job}"')
+    script(tmp_path / "sinfo", 'echo "n2|down*|gone"')
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert Slurm().withdrawn(("n1", "n2")) == told
+
+
 @pytest.mark.slow
 def test_a_run_stopped_by_a_batch_system_says_what_it_leaves_and_resuming_measures_it_once(
     tmp_path: Path, perwatt: Perwatt
