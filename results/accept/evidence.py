@@ -7,7 +7,7 @@ records themselves, which the index locates, and only for the rows that it speak
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -37,13 +37,14 @@ class Evidence:
     """``rows``: the columns of :data:`KEYS`, then those of :func:`figures` as far as they are known. ``missing``: by
     device or host the reason why it has no record. ``targets``: the hardware of the devices, as far as it was read;
     empty text for what is none of them. ``folder``: where the files that the rows name lie. ``positions``: where the
-    hosts stand."""
+    hosts stand. ``nodes``: of a fleet those of each target."""
 
     rows: pd.DataFrame
     missing: dict[str, str]
     targets: frozenset[str]
     folder: Path
     positions: Positions = field(default_factory=Positions)
+    nodes: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def full(self, chosen: pd.DataFrame) -> pd.DataFrame:
         """The chosen rows with everything that their records say."""
@@ -102,18 +103,19 @@ def _merged(fleet: merge.Fleet, run: Path) -> Evidence:
         name, _, reason = line.removeprefix("MISSING ").partition(": ")
         lost[name.replace(" device ", ":")] = reason
     found = Evidence(rows, lost, frozenset(), run, positions.read(run))
-    return replace(found, rows=in_pairs(found.rows, found.full), targets=_targets(rows, run))
+    nodes = _targets(rows, run)
+    return replace(found, rows=in_pairs(found.rows, found.full), targets=frozenset(nodes), nodes=nodes)
 
 
-def _targets(rows: pd.DataFrame, run: Path) -> frozenset[str]:
-    """The hardware of a fleet: what one record says, as screening holds the nodes against each other."""
-    first = rows[rows["scope"] == "device"].head(1)
-    targets = set()
-    for name, offset in zip(first["file"], first["offset"], strict=True):
+def _targets(rows: pd.DataFrame, run: Path) -> dict[str, list[str]]:
+    """The nodes by their hardware, as one record of each says."""
+    first = rows[rows["scope"] == "device"].drop_duplicates("host")
+    targets: dict[str, list[str]] = {}
+    for host, name, offset in zip(first["host"], first["file"], first["offset"], strict=True):
         with open(path := run / str(name), "rb") as file:
             record = _at(file, int(offset), str(path))
-        targets.add(record.target.name if record.target else "")
-    return frozenset(targets)
+        targets.setdefault(record.target.name if record.target else "", []).append(str(host))
+    return targets
 
 
 def _at(file: BinaryIO, offset: int, where: str) -> Record:

@@ -67,8 +67,14 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
 def _hardware(evidence: Evidence, criteria: Criteria) -> None:
     other = evidence.targets - set(criteria.targets) if criteria.targets else ()
     if other:
-        found = ", ".join(sorted(name or "hardware that is no known target" for name in other))
+        found = ", ".join(sorted((name or "hardware that is no known target") + _on(evidence, name) for name in other))
         raise ValueError(f"criteria {criteria.name}: found {found}; allowed {', '.join(criteria.targets)}")
+
+
+def _on(evidence: Evidence, target: str) -> str:
+    """Some of the nodes that have it, of a fleet."""
+    hosts = evidence.nodes.get(target, ())
+    return f" on {', '.join(hosts[:3])}{' ...' if len(hosts) > 3 else ''}" if hosts else ""
 
 
 def _chosen(evidence: Evidence, criterion: Criterion) -> pd.DataFrame:

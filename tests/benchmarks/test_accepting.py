@@ -53,6 +53,11 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytes
         assert main(["accept", f"run={run}", asked]) == 2, what
         assert len(capsys.readouterr().err.splitlines()) == 1
     assert main(["accept", f"run={tmp_path / 'none'}", "criteria=fleet"]) == 2
+    whole = (run / "records.jsonl").read_bytes()
+    (run / "records.jsonl").write_bytes(whole[: len(whole) // 2 - 7] + b"\n" + whole[len(whole) // 2 :])
+    assert main(["accept", f"run={run}", "criteria=fleet"]) == 2
+    assert "not a perwatt record" in capsys.readouterr().err.splitlines()[-1]
+    (run / "records.jsonl").write_bytes(whole)
     newer = (run / "records.jsonl").read_bytes().replace(b'"schema":%d' % SCHEMA, b'"schema":%d' % (SCHEMA + 1), 1)
     (run / "records.jsonl").write_bytes(newer)
     assert main(["accept", f"run={run}", "criteria=fleet"]) == 2

@@ -214,6 +214,15 @@ def test_limits_of_other_hardware_or_other_work_are_refused(tmp_path: Path) -> N
         judge(read(run), criteria(criterion(at_least=limit(1, "GB/s"))), "run", DAY)
 
 
+def test_a_fleet_of_two_kinds_of_hardware_names_the_nodes(tmp_path: Path) -> None:
+    other = [msgspec.structs.replace(r, target=None) for r in devices(2, 1, "n2")]
+    run = fleet_of(tmp_path / "run", {"n1": devices(2, 1, "n1"), "n2": other, "n3": devices(2, 1, "n3")})
+    evidence = read(run)
+    with pytest.raises(ValueError, match=r"found hardware that is no known target on n2; allowed test"):
+        judge(evidence, criteria(criterion(), targets=["test"]), "run", DAY)
+    assert judge(evidence, criteria(criterion()), "run", DAY).count("device")["PASS"] == 6
+
+
 def test_the_median_device_speaks_for_the_fleet(tmp_path: Path) -> None:
     records = devices(5, change=of_device(0, lambda r: slower(r, 3.0)))
     whole = criterion(scope="fleet", at_least=limit(0.95 * TFLOPS, "TFLOP/s"))
