@@ -84,6 +84,8 @@ def probe(name: str, node: dict[str, Any], part: Part) -> dict[str, Any]:
         "accuracy_class": about.accuracy_class,
         "replayed": about.replayed,
         "detail": about.detail,
+        # by these a fleet finds the node that differs
+        **{name: about.facts[name] for name in ("driver", "vbios") if name in about.facts},
     }
 
 

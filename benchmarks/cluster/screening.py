@@ -224,6 +224,7 @@ def _facts(node: Path) -> dict[str, Any]:
         return {}
     software = {"kernel": found.get("kernel"), **found.get("packages", {})}
     software |= {m["name"]: m["driver"] for m in found.get("meters", []) if m.get("driver")}
+    software |= {f"{m['name']} vbios": m["vbios"] for m in found.get("meters", []) if m.get("vbios")}
     return {"devices": tuple(d["name"] for d in found.get("devices", [])), "software": software}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import threading
@@ -10,26 +11,50 @@ from pathlib import Path
 import msgspec
 import pytest
 import records
+from known_meter import Known
 
-from perwatt.benchmarks import folder
+from perwatt.benchmarks import environment, folder
 from perwatt.benchmarks.cluster import node
 from perwatt.benchmarks.cluster.node import STOP, SignOfLife
 from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
 from perwatt.benchmarks.launch.job import Command, Job, Launcher
+from perwatt.benchmarks.meters.meter import Capabilities, Part
 from perwatt.results.fleet.layout import ALIVE
 from perwatt.results.record import Failed, Outcome
 from perwatt.results.run import ENVIRONMENT
 from perwatt.results.store import RECORDS
 
 
-def wrote(run: Path, host: str, gpus: int = 8, outcome: Outcome | None = None, driver: str = "580.1") -> None:
+def wrote(
+    run: Path, host: str, gpus: int = 8, outcome: Outcome | None = None, driver: str = "580.1", **more: str
+) -> None:
     """What a node leaves that has so many GPUs and one record."""
     where = run / "nodes" / host
     where.mkdir(parents=True)
     devices = [{"name": "NVIDIA H100 80GB HBM3", "index": index} for index in range(gpus)]
     about = {"devices": devices, "kernel": "6.1", "packages": {"torch": "2.13.0"}}
-    (where / ENVIRONMENT).write_text(json.dumps({**about, "meters": [{"name": "nvml", "driver": driver}]}))
+    (where / ENVIRONMENT).write_text(json.dumps({**about, "meters": [{"name": "nvml", "driver": driver, **more}]}))
     (where / RECORDS).write_bytes(msgspec.json.encode(records.record(outcome=outcome)) + b"\n")
+
+
+def test_another_firmware_is_named(tmp_path: Path) -> None:
+    for host in ("n0", "n1", "n2"):
+        wrote(tmp_path, host, vbios="96.1")
+    wrote(tmp_path, "old", vbios="94.0")
+    found = judge(tmp_path, dict.fromkeys(("n0", "n1", "n2", "old"), ""))
+    assert found["old"].reason == "other software than most nodes: nvml vbios 94.0 (most: 96.1)"
+    assert found["n0"].status == "passed"
+
+
+def test_a_run_keeps_what_its_meters_say_of_driver_and_firmware(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Board(Known):
+        def open(self, part: Part) -> Capabilities:
+            return dataclasses.replace(super().open(part), facts={"driver": "580.1", "vbios": "96.1", "board": "B"})
+
+    monkeypatch.setattr(environment, "build", lambda *_: Board("power", lambda _: 5.0))
+    told = environment.probe("nvml", {}, Part("cuda"))
+    assert (told["driver"], told["vbios"]) == ("580.1", "96.1")
+    assert "board" not in told
 
 
 def test_seven_of_eight_gpus_another_driver_and_a_failed_case_are_named(tmp_path: Path) -> None:
