@@ -170,12 +170,13 @@ class GroupLeader(Leader):
                         crew = self._assemble(test)
                     answers = crew.run(self._task(planned))
                 except Lost as lost:
+                    began = crew is not None
                     if crew is None:
                         unstartable = lost
                     else:
                         self._dismiss(crew, kill=True)
                         crew = None
-                    self._keep_lost(planned, lost)
+                    self._keep_lost(planned, lost, began)
                     continue
                 reduced, flags = ranks.reduce(answers)
                 healthy = healthy and not isinstance(reduced, Failed)
@@ -200,13 +201,13 @@ class GroupLeader(Leader):
         mapped = any("symmetric" in planned.case.kernel for planned in test.cases)
         return self.standing is not None and test.over.kind in SHORT and not mapped
 
-    def _keep_lost(self, planned: Planned, lost: Lost) -> None:
-        """The loss is the case's record, unless it was the allocation's."""
+    def _keep_lost(self, planned: Planned, lost: Lost, began: bool) -> None:
+        """The loss is the case's record, unless it was the allocation's: what never ``began`` is left to be resumed."""
         if not self._ending(lost):
             self.look_again()
         outcome: Outcome = Failed(str(lost), lost.rank, lost.log)
         flags: tuple[str, ...] = ()
-        if planned.case.over and (reason := self._withdrawn(planned.case.over)):
+        if not began and planned.case.over and (reason := self._withdrawn(planned.case.over)):
             outcome, flags = Skipped(f"{lost}; {reason}"), ("interrupted",)
         self._keep_one(planned, self._device(), outcome, flags, not self.stop.asked)
 

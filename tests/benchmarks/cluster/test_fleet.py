@@ -169,7 +169,7 @@ def test_a_node_that_is_withdrawn_is_missing_and_its_pairs_are_left_to_be_resume
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     why = {"n2": "Slurm calls it down"}
-    fleet = Fleet(tmp_path, monkeypatch, 4, lambda hosts: "rank 1 did not start" if "n2" in hosts and why else 1e9)
+    fleet = Fleet(tmp_path, monkeypatch, 4, lambda hosts: "dead" if "n2" in hosts and why else 1e9)
     monkeypatch.setattr(Mpi, "withdrawn", lambda *_: why)
     assert fleet.lead(all=False).exit_code(allow_failed=False) == 1
     assert fleet.text("failing_nodes.txt") == "n2\n"
