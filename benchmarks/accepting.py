@@ -24,6 +24,7 @@ from perwatt.results.store import RECORDS, write_atomically
 
 if TYPE_CHECKING:
     from perwatt.results.accept.evidence import Evidence
+    from perwatt.results.accept.verdict import Judgement
 
 CHOICES = (
     "run=RUN, before=RUN or [RUN,...], criteria=NAME or FILE.yaml, topology=NAME or FILE.yaml, out=DIR, runs_dir=DIR, "
@@ -34,9 +35,6 @@ OUT = "accept"  # in the run's folder
 
 def accept(arguments: Sequence[str]) -> int:
     """Judge a run, or a merged fleet. Returns 0 if all passed, 1 for a failure, 4 for what is not decided."""
-    from perwatt.results.accept import evidence
-    from perwatt.results.accept.again import combined, with_again
-    from perwatt.results.accept.judge import judge
     from perwatt.results.reports.verdict_files import FILES
     from perwatt.results.reports.verdicts import console
 
@@ -46,20 +44,15 @@ def accept(arguments: Sequence[str]) -> int:
     criteria = criteria_named(asked["criteria"], directories)
     run = folder.find(asked["run"], Path(asked["runs_dir"]))
     where = positions_named(asked["topology"], directories) if asked["topology"] else None
-    found, old = _placed(evidence.read(run), where), None
-    if earlier := _earlier(asked["before"], run, Path(asked["runs_dir"])):
-        new, old = found, _placed(combined([evidence.read(path) for path in earlier]), where)
-        found = _placed(combined([old, new]), where)
-    judgement = judge(found, criteria, str(run))
-    if old is not None:
-        judgement = with_again(judgement, new, old, judge(old, criteria, str(run)), criteria)
+    before = earlier(asked["before"], run, Path(asked["runs_dir"]))
+    judgement = judged(run, before, criteria, where, str(run))[1]
     sys.stdout.write(console(judgement))
     out = Path(asked["out"]) if asked["out"] else run / OUT
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, render in FILES.items():
             write_atomically(out / name, render(judgement))
-        if old is not None:
+        if before:
             from perwatt.results.reports import verdict_html
 
             write_atomically(out / "verdict.html", verdict_html.render(judgement, criteria))
@@ -69,11 +62,28 @@ def accept(arguments: Sequence[str]) -> int:
     return judgement.exit_code
 
 
+def judged(
+    run: Path, before: Sequence[Path], criteria: Criteria, where: Positions | None, name: str
+) -> tuple[Evidence, Judgement]:
+    """What is judged, and the judgement of ``run``, by its ``name``: with the runs ``before`` it, the oldest first, and
+    the positions ``where`` it does not know its own."""
+    from perwatt.results.accept import evidence
+    from perwatt.results.accept.again import combined, with_again
+    from perwatt.results.accept.judge import judge
+
+    new = _placed(evidence.read(run), where)
+    if not before:
+        return new, judge(new, criteria, name)
+    old = _placed(combined([evidence.read(path) for path in before]), where)
+    found = _placed(combined([old, new]), where)
+    return found, with_again(judge(found, criteria, name), new, old, judge(old, criteria, name), criteria)
+
+
 def _placed(found: Evidence, where: Positions | None) -> Evidence:
     return found if where is None else dataclasses.replace(found, positions=where)
 
 
-def _earlier(text: str, run: Path, runs_dir: Path) -> list[Path]:
+def earlier(text: str, run: Path, runs_dir: Path) -> list[Path]:
     """The runs that were before, the oldest first. BadRequest for one of an id that another has."""
     paths = [folder.find(name.strip(), runs_dir) for name in text.strip("[]").split(",") if name.strip()]
     seen = {_id(run): run}
@@ -99,18 +109,18 @@ def criteria_named(text: str, directories: Sequence[str | Path] = ()) -> Criteri
 
 def criteria_file(text: str, directories: Sequence[str | Path] = ()) -> Traversable:
     """Where they lie. BadRequest if nowhere."""
-    return _named("criteria", text, directories)
+    return named("criteria", text, directories)
 
 
 def positions_named(text: str, directories: Sequence[str | Path] = ()) -> Positions:
     """Where hosts stand, by a topology's YAML or name, for a run that did not know it. BadRequest if there is none."""
-    given = documents.read(found := _named("topology", text, directories))
+    given = documents.read(found := named("topology", text, directories))
     if not isinstance(given, dict):
         raise BadRequest(f"{found}: found no topology; allowed leaves, rails, racks")
     return of_groups(topology.found(given).levels)
 
 
-def _named(key: str, text: str, directories: Sequence[str | Path]) -> Traversable:
+def named(key: str, text: str, directories: Sequence[str | Path]) -> Traversable:
     """The YAML of that path, or of that name among those that ship and a user's."""
     known = documents.among(directories, key)
     found = Path(text) if text.endswith((".yaml", ".yml")) else known.get(text)

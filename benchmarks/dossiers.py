@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from perwatt.benchmarks import documents, folder
-from perwatt.benchmarks.accepting import criteria_file
+from perwatt.benchmarks.accepting import criteria_file, earlier, judged, named, positions_named
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import options
@@ -22,22 +22,22 @@ from perwatt.results.store import write_atomically
 
 def dossier(arguments: Sequence[str]) -> int:
     """Judge a run and seal everything in a folder. Returns what ``accept`` would."""
-    from perwatt.results.accept import evidence
-    from perwatt.results.accept.judge import judge
-    from perwatt.results.dossier.gather import CRITERIA, RUN, copied
+    from perwatt.results.dossier.gather import BEFORE, CRITERIA, RUN, TOPOLOGY, copy
     from perwatt.results.dossier.pages import pages
     from perwatt.results.dossier.seal import seal, sealed_files
     from perwatt.results.dossier.sign import sign
 
-    asked, rest = options(
-        arguments, ", ...", run="latest", criteria="", out="", sign="", runs_dir="results/runs", config_dir="",
-        telemetry=True, pdf=True,
-    )  # fmt: skip
+    texts = dict.fromkeys(("before", "criteria", "topology", "out", "sign", "config_dir"), "")
+    defaults = {"run": "latest", "runs_dir": "results/runs", "telemetry": True, "pdf": True}
+    asked, rest = options(arguments, ", ...", **defaults, **texts)
     if rest:
         raise BadRequest(f"{rest[0]}: choices: {', '.join(f'{key}=' for key in asked)}")
-    found = criteria_file(asked["criteria"], [asked["config_dir"]] if asked["config_dir"] else [])
+    directories = [asked["config_dir"]] if asked["config_dir"] else []
+    found = criteria_file(asked["criteria"], directories)
     criteria = from_plain(documents.read(found), str(found))
     run = folder.find(asked["run"], Path(asked["runs_dir"]))
+    before = earlier(asked["before"], run, Path(asked["runs_dir"]))
+    stands = named("topology", asked["topology"], directories) if asked["topology"] else None
     out = Path(asked["out"] or f"{run.resolve().name}-dossier")
     if out.exists():
         raise BadRequest(f"out={out}: found there already; allowed a folder that is not: a dossier is never changed")
@@ -48,11 +48,15 @@ def dossier(arguments: Sequence[str]) -> int:
     shutil.rmtree(begun, ignore_errors=True)
     try:
         begun.mkdir(parents=True)
-        print(f"copying {run}", file=sys.stderr)
-        copied(run, begun, telemetry=asked["telemetry"])
+        copies = [begun / RUN, *(begun / BEFORE / f"{n}-{path.resolve().name}" for n, path in enumerate(before, 1))]
+        for path, to in zip((run, *before), copies, strict=True):
+            print(f"copying {path}", file=sys.stderr)
+            copy(path, to, telemetry=asked["telemetry"])
         write_atomically(begun / CRITERIA, found.read_text(encoding="utf-8"))
-        rows = evidence.read(begun / RUN)
-        judgement = judge(rows, criteria, run.resolve().name)
+        if stands:
+            write_atomically(begun / TOPOLOGY, stands.read_text(encoding="utf-8"))
+        where = positions_named(str(begun / TOPOLOGY)) if stands else None
+        rows, judgement = judged(begun / RUN, copies[1:], criteria, where, run.resolve().name)
         print(f"{judgement.status}: writing its pages", file=sys.stderr)
         for name, content in pages(begun / RUN, rows, criteria, judgement, pdf=asked["pdf"]):
             write_atomically(begun / name, content)

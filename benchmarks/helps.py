@@ -165,7 +165,7 @@ DOSSIER = """\
 perwatt dossier [run=RUN] criteria=NAME | criteria=FILE.yaml [out=DIR]: an acceptance as one folder to hand over: the
 verdict as a page, on paper and for programs, the criteria, and everything that was measured, sealed.
 
-run, criteria   as for `perwatt accept`, whose verdict and exit code it has
+run, before, criteria, topology    as for `perwatt accept`, whose verdict and exit code it has
 out             the folder, which must not exist (./RUN-dossier)
 sign=KEY        sign it with a key of OpenSSH: ~/.ssh/id_ed25519, or the .pub of a key that an agent or a token holds
 telemetry=false leave out every sample of every meter, which is most of its size; energies stay in the records

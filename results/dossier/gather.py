@@ -1,7 +1,8 @@
 """The folder of a dossier filled: what was measured, as it was written, beside what is made of it.
 
 DOSSIER/run/           the run as it lies, without what its processes left for each other
-DOSSIER/criteria.yaml  what it was held against, the very file
+DOSSIER/before/RUN/    those that were before it, where devices were tested again
+DOSSIER/criteria.yaml  what it was held against, the very file; topology.yaml, if where hosts stand was told
 """
 
 from __future__ import annotations
@@ -11,26 +12,23 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-RUN, CRITERIA = "run", "criteria.yaml"
+RUN, BEFORE, CRITERIA, TOPOLOGY = "run", "before", "criteria.yaml", "topology.yaml"
 SKIPPED = ("accept", "telemetry.parts")  # made of it anew, or scratch
 TELEMETRY = "telemetry.parquet"
 
 
-def copied(run: Path, folder: Path, telemetry: bool = True) -> int:
-    """Copy a run into ``folder``/run. Returns how many bytes. ``telemetry``: with every sample of every meter.
+def copy(run: Path, folder: Path, telemetry: bool = True) -> None:
+    """Copy a run into ``folder``. ``telemetry``: with every sample of every meter.
 
     Links are left out, as sockets are: a dossier holds what it shows.
     """
-    total = 0
     for path in _files(run):
         if not telemetry and path.name == TELEMETRY:
             continue
-        to = folder / RUN / path.relative_to(run)
+        to = folder / path.relative_to(run)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, to)
         shutil.copystat(path, to)
-        total += to.stat().st_size
-    return total
 
 
 def _files(run: Path) -> Iterator[Path]:

@@ -10,6 +10,7 @@ from perwatt.results.accept.criteria import Criteria
 from perwatt.results.accept.evidence import INDEXED, Evidence
 from perwatt.results.accept.spread import spreads
 from perwatt.results.accept.verdict import Judgement
+from perwatt.results.dossier.gather import BEFORE, TOPOLOGY
 from perwatt.results.fleet.layout import NODES
 from perwatt.results.reports import paper, verdict_html
 from perwatt.results.reports.verdict_files import FILES
@@ -24,13 +25,13 @@ devices.csv findings.csv  a line a device; a line a finding, with its numbers
 measurements.csv          a line a case and device: rate, rate per watt, power in SI units
 verdict.json junit.xml summary.md   the same for programs and pull requests
 criteria.yaml             what was asked
-run/                      everything that was measured, as it was written
+run/, before/             everything that was measured, as it was written
 records.chain SHA256SUMS  every record and every file, sealed; SHA256SUMS.sig, if there is one, signs that
 
 To check it:   sha256sum -c SHA256SUMS     or, which names the record that differs:   perwatt verify DIR
 Who signed:    ssh-keygen -Y verify -f SIGNERS -I WHO -n perwatt -s SHA256SUMS.sig < SHA256SUMS
                (SIGNERS: see ALLOWED SIGNERS in ssh-keygen(1)), or perwatt verify DIR signers=SIGNERS
-To judge it anew:   perwatt accept run=DIR/run criteria=DIR/criteria.yaml out=ELSEWHERE
+To judge it anew:   perwatt accept run=DIR/run criteria=DIR/criteria.yaml{more} out=ELSEWHERE
 """
 
 
@@ -49,7 +50,14 @@ def pages(
     if pdf:
         yield "report.pdf", paper.pdf(page)
     told = {"run": judgement.run, "status": judgement.status, "criteria": judgement.criteria}
-    yield "README.txt", README.format(**told)
+    yield "README.txt", README.format(**told, more=_more(run.parent))
+
+
+def _more(folder: Path) -> str:
+    """What else `perwatt accept` was told."""
+    before = ",".join(f"DIR/{BEFORE}/{path.name}" for path in sorted((folder / BEFORE).glob("*")))
+    topology = f" topology=DIR/{TOPOLOGY}" if (folder / TOPOLOGY).is_file() else ""
+    return f" before=[{before}]{topology}" if before else topology
 
 
 def _facts(evidence: Evidence) -> dict[str, str]:

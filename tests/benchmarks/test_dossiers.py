@@ -7,6 +7,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 from acceptances import criteria, criterion, devices, fleet_of, limit, run_of, slower
@@ -56,6 +57,26 @@ def test_it_is_handed_over_checked_and_judged_anew(
     capsys.readouterr()
     assert main(["verify", str(out)]) == 1
     assert capsys.readouterr().out.startswith("changed: run/nodes/n10/records.jsonl line 1\nBROKEN: ")
+
+
+def test_runs_before_and_where_hosts_stand_are_part_of_it(
+    fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repaired = [r for r in devices(8, host="n2", seed=9) if r.case.device_index == 3]
+    again = run_of(tmp_path / "again", [msgspec.structs.replace(r, run="again") for r in repaired])
+    stands = tmp_path / "mine.yaml"
+    stands.write_text("# Where hosts stand.\nracks: {r1: [n1, n2], r2: [n10, n11]}\n")
+    out = tmp_path / "dossier"
+    asked = [f"run={again}", f"before={fleet}", "criteria=fleet", f"topology={stands}"]
+    code = main(["dossier", *asked, f"out={out}", "pdf=false"])
+    assert main(["verify", str(out)]) == 0
+    told = (out / "README.txt").read_text()
+    assert "before=[DIR/before/1-fleet] topology=DIR/topology.yaml" in told
+    copies = [f"run={out / 'run'}", f"before=[{out / 'before' / '1-fleet'}]", f"topology={out / 'topology.yaml'}"]
+    assert main(["accept", *copies, f"criteria={out / 'criteria.yaml'}", f"out={tmp_path / 'anew'}"]) == code
+    before, anew = (json.loads((where / "verdict.json").read_text()) for where in (out, tmp_path / "anew"))
+    assert before["again"]
+    assert {**before, "run": ""} == {**anew, "run": ""}
 
 
 @pytest.mark.slow
