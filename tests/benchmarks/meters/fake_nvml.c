@@ -51,6 +51,7 @@ static double numbered(const char *name, int n, double otherwise) {
     snprintf(whole, sizeof whole, "%s_%d", name, n);
     return number(whole, otherwise);
 }
+static int links(void) { return (int)number("FAKE_NVML_LINKS", 0); }
 static int superchip(void) { return set("FAKE_NVML_C2C") || set("FAKE_NVML_MODULE_ONLY"); }
 
 /* ---- what sensor and counter make of the curve: of one board, and of what else is in its module */
@@ -185,7 +186,6 @@ static double throttled(unsigned id) { /* the fraction of time; -1: not that fie
          : id == 270 ? number("FAKE_NVML_HW_THERMAL", 0) : id == 271 ? number("FAKE_NVML_POWER_BRAKE", 0)
          : id == 76 ? number("FAKE_NVML_SYNC_BOOST", 0) : -1;
 }
-static int links(void) { return (int)number("FAKE_NVML_LINKS", 0); }
 static long total(unsigned id) { /* over all links; -1: not that field */
     unsigned of[] = {52, 59, 38, 45};
     if (id == 91) return links();
