@@ -63,7 +63,7 @@ def test_a_device_that_is_lost_fails_alone(tmp_path: Path, monkeypatch: pytest.M
 
     def ready(self: Crew) -> None:
         started(self)
-        if self._setup["index"] == 1 and not killed:
+        if self.setup["index"] == 1 and not killed:
             killed.append(self.members[0].pid)
             threading.Timer(2.0, os.kill, (killed[0], signal.SIGKILL)).start()
 
