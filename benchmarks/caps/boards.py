@@ -6,13 +6,9 @@ from typing import Any
 
 from perwatt.benchmarks.caps.limit import PowerLimit, Refusal
 from perwatt.benchmarks.meters.meter import Part, Unavailable
+from perwatt.results.reports.table import one_line
 
 ROOT = "setting it needs root, as nvidia-smi -pl and rocm-smi do"
-
-
-def one_line(error: Exception) -> str:
-    """What a binding says over several lines."""
-    return " ".join(str(error).split())
 
 
 class NvidiaLimit(PowerLimit):
@@ -41,7 +37,7 @@ class NvidiaLimit(PowerLimit):
             return self._board.ask(call, *arguments)
         except (Field, self._board.nvml.NVMLError) as error:
             code = getattr(error, "value", getattr(error, "code", 0))
-            raise Refusal(f"{self.name}: {call}: {ROOT if code == 4 else one_line(error)}") from None
+            raise Refusal(f"{self.name}: {call}: {ROOT if code == 4 else one_line(str(error))}") from None
 
 
 class AmdLimit(PowerLimit):
@@ -76,7 +72,9 @@ class AmdLimit(PowerLimit):
             self._board.ask("amdsmi_set_power_cap", self.SENSOR, round(watts * 1e6))
         except (self._board.smi.AmdSmiException, *NOISE) as error:
             code = error.get_error_code() if hasattr(error, "get_error_code") else 0
-            raise Refusal(f"{self.name}: amdsmi_set_power_cap: {ROOT if code == 10 else one_line(error)}") from None
+            raise Refusal(
+                f"{self.name}: amdsmi_set_power_cap: {ROOT if code == 10 else one_line(str(error))}"
+            ) from None
 
     def _told(self) -> dict[str, Any]:
         return dict(self._board.tell("amdsmi_get_power_cap_info") or {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from perwatt.results.accept.criteria import Criteria, Criterion, si
@@ -34,15 +34,22 @@ def spreads(evidence: Evidence, criteria: Criteria, judgement: Judgement) -> lis
     """One of each criterion and case of devices or nodes, those with most findings first; each metric of a case once,
     however many criteria speak of it."""
     found: dict[tuple[str, str], Spread] = {}
+    marked: dict[tuple[str, str], dict[str, Status]] = {}
+    for finding in judgement.findings:
+        if finding.counts:
+            marked.setdefault((finding.criterion, finding.case), {})[finding.subject] = finding.status
     for criterion in criteria.criteria:
-        for one in _of(criterion, evidence, judgement):
+        for one in _of(criterion, evidence, marked):
             known = found.setdefault((one.case, one.metric), one)
             known.limits.update(one.limits)
             known.marked.update(one.marked)
     return sorted(found.values(), key=lambda one: -len(one.marked))
 
 
-def _of(criterion: Criterion, evidence: Evidence, judgement: Judgement) -> Iterator[Spread]:
+def _of(
+    criterion: Criterion, evidence: Evidence, marked: Mapping[tuple[str, str], Mapping[str, Status]]
+) -> Iterator[Spread]:
+    """``marked``: the status of each subject with a finding, by the finding's criterion and case."""
     rows = evidence.rows[evidence.rows["scope"] == ("device" if criterion.scope == "fleet" else criterion.scope)]
     rows = rows[rows["outcome"] == "measured"]
     limits = {key: si(criterion.metric, limit, criterion.name)[0] for key, limit in criterion.limits.items()}
@@ -53,11 +60,8 @@ def _of(criterion: Criterion, evidence: Evidence, judgement: Judgement) -> Itera
         known = part if criterion.metric in INDEXED else evidence.full(part.head(MOST_READ))
         told = zip(known["subject"], known[criterion.metric], strict=True)
         values = {str(subject): float(value) for subject, value in told if math.isfinite(value)}
-        marked = {
-            f.subject: f.status
-            for f in judgement.findings
-            if f.counts and f.criterion == criterion.name and f.case in (case, ALL) and f.subject in values
-        }
         if values:
+            of_all = (marked.get((criterion.name, name), {}) for name in (ALL, case))
+            own = {subject: status for one in of_all for subject, status in one.items() if subject in values}
             kind = str(evidence.full(part.head(1))["kind"].iloc[0])
-            yield Spread(criterion.name, case, criterion.metric, kind, values, marked, dict(limits))
+            yield Spread(criterion.name, case, criterion.metric, kind, values, own, dict(limits))

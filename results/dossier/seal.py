@@ -16,7 +16,6 @@ from perwatt.results.store import RECORDS, write_atomically
 
 SUMS, CHAIN, SIGNATURE = "SHA256SUMS", "records.chain", "SHA256SUMS.sig"
 FIRST = bytes(32)
-PIECE = 1 << 20
 TOLD = 5  # broken places of one file that are told; the rest are counted
 
 
@@ -70,11 +69,8 @@ def _files(folder: Path) -> list[str]:
 
 
 def _digest(path: Path) -> str:
-    sha = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(PIECE):
-            sha.update(piece)
-    return sha.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _chain(folder: Path) -> Iterator[tuple[bytes, str]]:
@@ -113,7 +109,8 @@ def _broken_records(folder: Path, name: str) -> list[str]:
         if place.rpartition(":")[0] == name:
             pairs.append((bytes.fromhex(before), digest))
         before = digest
-    lines = (folder / name).read_bytes().splitlines(keepends=True)
+    with open(folder / name, "rb") as file:
+        lines = list(file)
     found = [
         f" line {number}"
         for number, (line, (before_it, digest)) in enumerate(zip(lines, pairs, strict=False), 1)

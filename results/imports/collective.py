@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from perwatt.results.imports.figures import UNNAMED, Figure, measured, wrong
 from perwatt.results.record import Check, Communication, Device, Failed, Seconds, Work
+from perwatt.results.reports.units import binary
 
 # The programs of nccl-tests, and what perwatt calls a collective that it has as well.
 NAMES = {
@@ -32,7 +33,6 @@ DTYPES = {
     "uint32": "uint32", "int64": "int64", "uint64": "uint64",
 }  # fmt: skip
 REDUCING = ("all_reduce", "reduce_scatter", "reduce")
-UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 ROUNDED = 0.02  # of a bandwidth that is printed with three digits or fewer
 
 
@@ -44,20 +44,12 @@ class Setting:
     ranks: int
     hosts: tuple[str, ...] = ()
     device: Device = UNNAMED
-    library: str = ""  # nccl, rccl
+    backend: str = ""  # nccl, rccl
     version: str = ""
     iterations: int = 0
     cpu_time: bool = False
     tool: str = ""
     time: str = ""
-
-
-def message(size: int) -> str:
-    """A size in bytes as perwatt's labels have it: ``16 MiB``."""
-    number, unit = float(size), 0
-    while number >= 1024 and unit < len(UNITS) - 1:
-        number, unit = number / 1024, unit + 1
-    return f"{number:.4g} {UNITS[unit]}"
 
 
 def figure(
@@ -93,7 +85,7 @@ def figure(
     done = Figure(
         line,
         kernel,
-        " ".join(filter(None, (DTYPES[dtype], reduction, message(size), words))),
+        " ".join(filter(None, (DTYPES[dtype], reduction, binary(size), words))),
         " ".join(filter(None, (DTYPES[dtype], reduction, words))),
         ("message bytes", float(size)),
         params,
@@ -111,7 +103,7 @@ def figure(
         return replace(done, outcome=Failed(f"{wrong_elements:g} wrong elements of {elements} (#wrong)"))
     check = None if wrong_elements is None else Check(0.0, 0.0, "nccl-tests: no wrong element", elements)
     said = (
-        Communication(setting.library, setting.version, reason="the source does not say") if setting.library else None
+        Communication(setting.backend, setting.version, reason="the source does not say") if setting.backend else None
     )
     work = Work(0, 0, "message", message_bytes=size, bus_factor=factor)
     return replace(done, outcome=measured(work, time_s, timer=how, check=check, collective=said))
