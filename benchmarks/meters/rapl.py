@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from functools import cached_property
 from pathlib import Path
 
 from perwatt.benchmarks.caps.limit import Refusal
@@ -111,9 +112,16 @@ class Rapl(Meter):
     def snapshot(self) -> Snapshot:
         """The limit that holds over seconds, of all packages together, where they tell it."""
         try:
-            return Snapshot(limit_w={"enforced": Packages(str(self.root)).read()})
+            return Snapshot(limit_w={"enforced": self._limits.read()} if self._limits else {})
         except Refusal:
             return Snapshot()
+
+    @cached_property
+    def _limits(self) -> Packages | None:
+        try:
+            return Packages(str(self.root))
+        except Refusal:
+            return None
 
     def read(self) -> Reading:
         """Joules of all zones since they were opened."""

@@ -62,7 +62,7 @@ def _changes(criterion: Criterion, old: Evidence, new: Evidence) -> Iterator[tup
     if criterion.scope == "fleet":
         return
     metric = criterion.metric
-    first, then = (_of(criterion, evidence) for evidence in (old, new))
+    first, then = (evidence.chosen(criterion) for evidence in (old, new))
     first = first[first.set_index(SAME).index.isin(then.set_index(SAME).index)]
     then = then[then.set_index(SAME).index.isin(first.set_index(SAME).index)]
     if then.empty:
@@ -77,12 +77,6 @@ def _changes(criterion: Criterion, old: Evidence, new: Evidence) -> Iterator[tup
         case = f"{row['kernel']} {row['label']}".strip()
         numbers = (_known(before[tuple(row[key] for key in SAME)]), _known(row[metric]))
         yield str(row["subject"]), Change(case, metric, unit, *numbers)
-
-
-def _of(criterion: Criterion, evidence: Evidence) -> pd.DataFrame:
-    rows = evidence.rows[evidence.rows["scope"] == criterion.scope]
-    names = zip(rows["kernel"].astype(str), rows["label"].astype(str), strict=True)
-    return rows[[criterion.takes(kernel, label) for kernel, label in names]]
 
 
 def _known(value: float) -> float | None:

@@ -118,6 +118,11 @@ class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         found = {"at_least": self.at_least, "at_most": self.at_most, "plausible_max": self.plausible_max}
         return {key: limit for key, limit in found.items() if limit is not None}
 
+    @property
+    def rows(self) -> tuple[str, str]:
+        """Which rows it speaks of: those of a scope, the fleet's being its devices', and of a pattern."""
+        return "device" if self.scope == "fleet" else self.scope, self.cases
+
     def takes(self, kernel: str, label: str) -> bool:
         """Whether it speaks of this case."""
         return any(fnmatchcase(name, self.cases) for name in (kernel, f"{kernel} {label}"))

@@ -22,11 +22,13 @@ from perwatt.results.fleet import merge
 from perwatt.results.fleet.layout import FLEET
 from perwatt.results.fleet.rows import test_of
 from perwatt.results.record import Failed, Measured, Record, Seconds
-from perwatt.results.store import RECORDS, decode, latest, load
+from perwatt.results.store import RECORDS, decode, load
 from perwatt.results.uncertainty import budget
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from perwatt.results.accept.criteria import Criterion
 
 INDEXED = {"rate": "rate", "rate_per_watt": "per_joule", "power": "power_w"}
 KEYS = ("scope", "host", "device", "subject", "test", "kernel", "label", "outcome", "reason", "flags")
@@ -45,6 +47,15 @@ class Evidence:
     folder: Path
     positions: Positions = field(default_factory=Positions)
     nodes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def chosen(self, criterion: Criterion) -> pd.DataFrame:
+        """The rows that a criterion speaks of; the fleet's are those of its devices."""
+        rows, scope = self.rows, criterion.rows[0]
+        cases = rows[["kernel", "label"]].drop_duplicates()
+        taken = [criterion.takes(str(k), str(n)) for k, n in zip(cases["kernel"], cases["label"], strict=True)]
+        keys = rows["kernel"].astype(str) + "\n" + rows["label"].astype(str)
+        wanted = (cases["kernel"].astype(str) + "\n" + cases["label"].astype(str))[taken]
+        return rows[(rows["scope"] == scope) & keys.isin(set(wanted))]
 
     def full(self, chosen: pd.DataFrame) -> pd.DataFrame:
         """The chosen rows with everything that their records say."""
@@ -70,13 +81,14 @@ def read(run: Path) -> Evidence:
     import pandas as pd
 
     if not (run / FLEET).is_file():
-        everything = load(run)
-        records = latest(everything)
-        if not records:
+        cases: dict[str, list[Record]] = {}
+        for record in load(run):
+            cases.setdefault(record.case.key, []).append(record)
+        if not cases:
             raise ValueError(f"{run / RECORDS}: found no record; allowed a run that measured something")
-        names = frozenset(r.target.name if r.target else "" for r in records if not r.case.collective)
-        rows = [_over_rounds(_row(record), record, everything) for record in records]
-        return Evidence(pd.DataFrame(rows), {}, names, run)
+        newest = [same[-1] for same in cases.values()]
+        names = frozenset(r.target.name if r.target else "" for r in newest if not r.case.collective)
+        return Evidence(pd.DataFrame(map(_over_rounds, cases.values())), {}, names, run)
     return _merged(merge.load(run), run)
 
 
@@ -142,11 +154,12 @@ def _row(record: Record) -> dict[str, object]:
     }
 
 
-def _over_rounds(row: dict[str, object], last: Record, everything: Sequence[Record]) -> dict[str, object]:
-    """The row of a case of a burn-in: its last round's figures, the worst health of all, and failed if one has."""
-    if last.round is None:
+def _over_rounds(same: Sequence[Record]) -> dict[str, object]:
+    """The row of a case, of which the last record counts; of a burn-in its last round's figures, the worst health of
+    all, and failed if one has."""
+    row = _row(same[-1])
+    if same[-1].round is None:
         return row
-    same = [r for r in everything if r.case.key == last.case.key]
     failed = [r.outcome.error for r in same if isinstance(r.outcome, Failed)]
     row |= health.worst([health.metrics(r) for r in same])
     return {**row, "outcome": "failed", "reason": failed[0]} if failed else row
@@ -165,17 +178,17 @@ def figures(record: Record) -> dict[str, object]:
     faults = [[v for k, v in c.throttled.items() if "thermal" in k or "brake" in k] for c in conditions if c.throttled]
     return {
         "kind": "" if m is None else {"message": "bytes"}.get(m.work.headline, m.work.headline),
-        "rate": _number(record.rate),
-        "rate_per_watt": _number(record.work_per_joule),
-        "power": _number(record.power_w),
-        "busbw": _number(record.busbw),
+        "rate": health.number(record.rate),
+        "rate_per_watt": health.number(record.work_per_joule),
+        "power": health.number(record.power_w),
+        "busbw": health.number(record.busbw),
         "temperature": max((max(t) for c in conditions for t in c.temperature_c.values()), default=math.nan),
         "throttled": max((max(shares, default=0.0) for shares in faults), default=math.nan),
         "ecc": float(sum(sum(c.ecc.values()) for c in conditions)) if any(c.ecc for c in conditions) else math.nan,
-        "spread": _number(record.spread),
+        "spread": health.number(record.spread),
         **health.metrics(record),
         "u_rate": _half(m.seconds) if m else math.nan,
-        "u_energy": _number(energy.relative) if energy else math.nan,
+        "u_energy": health.number(energy.relative) if energy else math.nan,
         "unknown": (m.unmetered or "not metered") if m and energy is None else energy.reason if energy else "",
         "invalid": _named(flags & TIME_INVALID),
         "invalid_energy": _named(flags & ALL_INVALID),
@@ -190,10 +203,6 @@ def _half(seconds: Seconds) -> float:
 
 def _modelled(energies: Iterable[object]) -> bool:
     return any(getattr(e, "source", "") in ("modelled", "replayed") for e in energies)
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 def _named(flags: set[str]) -> str:

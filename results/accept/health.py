@@ -63,13 +63,13 @@ def _of(health: Health) -> dict[str, float]:
     errors = _sum(health.grown(*LINK_ERRORS), health.now("xgmi_error"))
     return {
         "xid": math.nan if health.xid is None else float(sum(n for xid, n in health.xid.items() if xid in HARDWARE)),
-        "ecc_uncorrected": _number(health.grown("ecc_uncorrected")),
-        "remap_pending": _number(health.now("remap_pending", "retire_pending")),
-        "remap_failure": _number(health.now("remap_failure")),
+        "ecc_uncorrected": number(health.grown("ecc_uncorrected")),
+        "remap_pending": number(health.now("remap_pending", "retire_pending")),
+        "remap_failure": number(health.now("remap_failure")),
         "remapped_rows": float(health.counts.get("remapped_uncorrected", (0, math.nan))[1]),
         "link": _link(health),
-        "link_errors": _number(errors),
-        "ras": _number(health.grown(*ras)),
+        "link_errors": number(errors),
+        "ras": number(health.grown(*ras)),
     }
 
 
@@ -87,5 +87,6 @@ def _sum(*values: int | None) -> int | None:
     return sum(known) if known else None
 
 
-def _number(value: float | None) -> float:
+def number(value: float | None) -> float:
+    """NaN for what is not known, as tables have it."""
     return math.nan if value is None else float(value)

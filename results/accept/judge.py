@@ -31,19 +31,28 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
     work than the cases do.
     """
     _hardware(evidence, criteria)
-    chosen = [(criterion, _chosen(evidence, criterion)) for criterion in criteria.criteria]
-    if all(rows.empty for _, rows in chosen):
+    chosen: dict[tuple[str, str], pd.DataFrame] = {}
+    for criterion in criteria.criteria:
+        if criterion.rows not in chosen:
+            chosen[criterion.rows] = evidence.chosen(criterion)
+    if all(rows.empty for rows in chosen.values()):
         names = evidence.rows["kernel"].astype(str) + " " + evidence.rows["label"].astype(str)
         has = ", ".join(names.unique()[:3])
         raise ValueError(f"criteria {criteria.name}: found none that speaks to a case of the run, which has {has}, ...")
     findings = [_absent(_scope(subject), subject, reason) for subject, reason in evidence.missing.items()]
     checks = dict.fromkeys(map(_key, findings), 0)
     compared = sum(criterion.within_fleet is not None for criterion in criteria.criteria)
-    for criterion, found in chosen:
+    read: tuple[tuple[str, str], pd.DataFrame] | None = None  # the last rows whose records were: many ask for the same
+    for criterion in criteria.criteria:
+        found = chosen[criterion.rows]
         if found.empty:
             findings.append(_untested(criterion))
             continue
-        rows = evidence.full(found) if criterion.limits or criterion.metric not in INDEXED else found
+        rows = found
+        if criterion.limits or criterion.metric not in INDEXED:
+            if read is None or read[0] != criterion.rows:
+                read = criterion.rows, evidence.full(found)
+            rows = read[1]
         findings += _lacking(criterion, rows, evidence)
         findings += absolute(criterion, rows)
         if criterion.within_fleet is not None:
@@ -55,7 +64,8 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
         for subject, times in subjects.items():
             key = criterion.scope, str(subject)
             checks[key] = checks.get(key, 0) + times * (bool(criterion.limits) + (criterion.within_fleet is not None))
-    findings = [_switch(finding, findings, evidence) for finding in findings]
+    slow = {f.subject.rpartition(":")[0] for f in findings if f.scope == "device" and f.status == "FAIL"}
+    findings = [_switch(finding, slow, evidence) for finding in findings]
     day = today or datetime.date.today()
     findings = [_waived(finding, criteria, day) for finding in findings]
     verdicts = _verdicts(findings, checks)
@@ -77,17 +87,6 @@ def _on(evidence: Evidence, target: str) -> str:
     return f" on {', '.join(hosts[:3])}{' ...' if len(hosts) > 3 else ''}" if hosts else ""
 
 
-def _chosen(evidence: Evidence, criterion: Criterion) -> pd.DataFrame:
-    """The rows that a criterion speaks of; the fleet's are those of its devices."""
-    rows = evidence.rows
-    scope = "device" if criterion.scope == "fleet" else criterion.scope
-    cases = rows[["kernel", "label"]].drop_duplicates()
-    taken = [criterion.takes(str(k), str(n)) for k, n in zip(cases["kernel"], cases["label"], strict=True)]
-    keys = rows["kernel"].astype(str) + "\n" + rows["label"].astype(str)
-    wanted = (cases["kernel"].astype(str) + "\n" + cases["label"].astype(str))[taken]
-    return rows[(rows["scope"] == scope) & keys.isin(set(wanted))]
-
-
 def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> Iterable[Finding]:
     """Devices of the run without a record of a case that others have."""
     if criterion.scope not in ("device", "node"):
@@ -96,20 +95,20 @@ def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> It
     times = rows["subject"].value_counts().to_dict()
     tests = rows["test"].nunique()
     short = [str(s) for s in everyone if times.get(s, 0) < tests]
+    each = rows.drop_duplicates("test")
+    have = rows[rows["subject"].isin(short)].groupby("subject", observed=True)["test"].agg(set).to_dict()
     for subject in short:
-        have = set(rows.loc[rows["subject"] == subject, "test"])
-        lost = rows[~rows["test"].isin(have)].drop_duplicates("test")
+        lost = each[~each["test"].isin(have.get(subject, set()))]
         for kernel, label in zip(lost["kernel"], lost["label"], strict=True):
             told = _absent(criterion.scope, subject, "others have a record of this case, and it has none")
             yield replace(told, criterion=criterion.name, case=f"{kernel} {label}", metric=criterion.metric)
 
 
-def _switch(finding: Finding, findings: Iterable[Finding], evidence: Evidence) -> Finding:
-    """A switch is not to be blamed where the devices of most nodes behind it are slow themselves."""
+def _switch(finding: Finding, slow: set[str], evidence: Evidence) -> Finding:
+    """A switch is not to be blamed where the devices of most nodes behind it are ``slow`` themselves."""
     if finding.scope != "group" or not finding.cause.startswith(causes.SWITCH[0].partition(":")[0]):
         return finding
     behind = set(evidence.positions.members(finding.subject))
-    slow = {f.subject.rpartition(":")[0] for f in findings if f.scope == "device" and f.status == "FAIL"}
     if 2 * len(behind & slow) <= len(behind):
         return finding
     cause, todo = (text.format(place=finding.subject) for text in causes.SLOW_NODES)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from perwatt.results.accept import health
 from perwatt.results.accept.surroundings import Full
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAIR = "pair\t"
-UNKNOWN = ("rate_per_watt", "power", "temperature", "throttled", "ecc", "spread", "u_rate", "u_energy")
+UNKNOWN = ("rate_per_watt", "power", "temperature", "throttled", "ecc", "spread", "u_rate", "u_energy", *health.METRICS)
 
 
 def in_pairs(rows: pd.DataFrame, full: Full) -> pd.DataFrame:

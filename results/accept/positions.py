@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
 from perwatt.results.fleet.layout import TOPOLOGY
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 # Levels of a topology, the first that is known counts: what shares air, coolant and supply; what hangs on one switch.

@@ -63,5 +63,5 @@ def _of(
         if values:
             of_all = (marked.get((criterion.name, name), {}) for name in (ALL, case))
             own = {subject: status for one in of_all for subject, status in one.items() if subject in values}
-            kind = str(evidence.full(part.head(1))["kind"].iloc[0])
+            kind = str((known if "kind" in known else evidence.full(part.head(1)))["kind"].iloc[0])
             yield Spread(criterion.name, case, criterion.metric, kind, values, own, dict(limits))

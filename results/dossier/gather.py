@@ -12,9 +12,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from perwatt.results.telemetry import PARTS, TELEMETRY
+
 RUN, BEFORE, CRITERIA, TOPOLOGY = "run", "before", "criteria.yaml", "topology.yaml"
-SKIPPED = ("accept", "telemetry.parts")  # made of it anew, or scratch
-TELEMETRY = "telemetry.parquet"
+SKIPPED = ("accept", PARTS)  # made of it anew, or scratch
 
 
 def copy(run: Path, folder: Path, telemetry: bool = True) -> None:
@@ -27,8 +28,7 @@ def copy(run: Path, folder: Path, telemetry: bool = True) -> None:
             continue
         to = folder / path.relative_to(run)
         to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, to)
-        shutil.copystat(path, to)
+        shutil.copy2(path, to)
 
 
 def _files(run: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ records.chain  a line a record: the SHA-256 of the line before it (32 bytes; zer
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from perwatt.results.store import RECORDS, write_atomically
@@ -38,8 +38,10 @@ def broken(folder: Path) -> list[str]:
     found = [f"missing: {name}" for name in sealed if name not in there]
     found += [f"added: {name}" for name in sorted(there - set(sealed))]
     changed = [name for name, digest in sealed.items() if name in there and _digest(folder / name) != digest]
+    with_records = [name for name in changed if name.endswith(RECORDS)] if CHAIN not in changed else []
+    chain = _lines(folder / CHAIN) if with_records else {}
     for name in changed:
-        places = _broken_records(folder, name) if name.endswith(RECORDS) and CHAIN not in changed else []
+        places = _broken_records(folder, name, chain) if name in with_records else []
         found += [f"changed: {name}{place}" for place in places or [""]]
     return found
 
@@ -101,11 +103,11 @@ def _lines(path: Path) -> dict[str, str]:
     return found
 
 
-def _broken_records(folder: Path, name: str) -> list[str]:
+def _broken_records(folder: Path, name: str, chain: Mapping[str, str]) -> list[str]:
     """Which records of a file are not those of the chain; each is tried against the digest that was sealed before it,
     so that one change breaks one place."""
     before, pairs = FIRST.hex(), []
-    for place, digest in _lines(folder / CHAIN).items():
+    for place, digest in chain.items():
         if place.rpartition(":")[0] == name:
             pairs.append((bytes.fromhex(before), digest))
         before = digest

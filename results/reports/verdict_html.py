@@ -18,7 +18,7 @@ from perwatt.results.reports import verdict_plots
 from perwatt.results.reports.document import captioned, document
 from perwatt.results.reports.html_about import environment
 from perwatt.results.reports.html_cases import table
-from perwatt.results.reports.verdicts import SCOPES, changes, status, told, turned
+from perwatt.results.reports.verdicts import SCOPES, changes, maybe, status, told, turned
 
 FINDINGS, PICTURES = 200, 12  # on the page; the others are in findings.csv, and in no picture
 
@@ -71,7 +71,7 @@ def _first(judgement: Judgement) -> str:
             rows.append((escape(title), cells))
     counted = table("Verdicts", "", [s.lower() for s in STATUSES], rows, "counts")
     drawing = verdict_plots.fleet(judgement)
-    picture = f"{captioned(drawing)}" if drawing else ""
+    picture = captioned(drawing) if drawing else ""
     return f'<section class="first">\n<div>{counted}{_legend()}</div>\n{picture}</section>'
 
 
@@ -117,10 +117,9 @@ def _finding(same: Sequence[Finding]) -> list[str]:
     more = f" and {len(same) - 1} more" if len(same) > 1 else ""
     case = f"<small>{escape(first.case + more)}</small>" if first.case else ""
     source = f"<small>{escape(first.source)}</small>" if first.source else ""
-    cause = f"waived by {first.waived}" if first.waived else first.cause
     state = f'<b class="{first.status.lower()}">{escape(status(first))}</b>'
     asked, found = f"{escape(first.criterion)}{case}", f"{escape(told(first))}{source}"
-    return [state, asked, found, escape(cause), escape(first.todo)]
+    return [state, asked, found, escape(maybe(first)), escape(first.todo)]
 
 
 def _values(spreads: Sequence[Spread]) -> str:

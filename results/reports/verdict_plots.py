@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from perwatt.results.accept.spread import Spread
 from perwatt.results.accept.verdict import STATUSES, Judgement, Status
 from perwatt.results.reports import svg
+from perwatt.results.reports.layout import UNITS
 from perwatt.results.reports.plots import Drawing
 from perwatt.results.reports.units import FACTORS, common_prefix, number
 
@@ -27,11 +28,7 @@ COLUMNS = 32
 CELL = 14.0
 DOTS, BINS, NAMED = 300, 48, 4
 HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 190, 46, 10, 34, 40
-UNITS = {
-    ("rate", "flops"): "FLOP/s", ("rate", "bytes"): "B/s", ("rate", "time"): "launch/s", ("busbw", ""): "B/s",
-    ("rate_per_watt", "flops"): "FLOP/s/W", ("rate_per_watt", "bytes"): "B/s/W", ("power", ""): "W",
-    ("temperature", ""): "degC",
-}  # fmt: skip
+OWN_UNITS = {"busbw": "B/s", "power": "W", "temperature": "degC"}  # of metrics that count no work of a kernel
 
 
 def fleet(judgement: Judgement) -> Drawing | None:
@@ -133,7 +130,9 @@ def values(spread: Spread, prefix: str) -> Drawing | None:
     """All devices on one axis: dots, or bars of many; limits as lines; those with a finding named. None of one."""
     if len(spread.values) < 2:
         return None
-    unit = UNITS.get((spread.metric, spread.kind), UNITS.get((spread.metric, ""), ""))
+    work = UNITS.get(spread.kind, "")
+    units = {**OWN_UNITS, "rate": work, "rate_per_watt": f"{work}/W" if work else ""}
+    unit = units.get(spread.metric, "")
     numbers = list(spread.values.values())
     symbol = common_prefix([*numbers, *spread.limits.values()]) if unit not in ("", "degC", "W") else ""
     factor = FACTORS[symbol]

@@ -91,7 +91,7 @@ def markdown(judgement: Judgement) -> str:
                 f.criterion,
                 f.case,
                 told(f),
-                f"waived by {f.waived}" if f.waived else f.cause,
+                maybe(f),
                 f.todo,
             )
             for f in judgement.findings[:MARKDOWN_SHOWN]
@@ -109,7 +109,8 @@ def markdown(judgement: Judgement) -> str:
     return "\n".join([*lines, ""])
 
 
-def _maybe(finding: Finding) -> str:
+def maybe(finding: Finding) -> str:
+    """The plausible cause, or who answers for it."""
     return f"waived by {finding.waived}" if finding.waived else finding.cause
 
 
