@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,11 +18,12 @@ from perwatt.benchmarks import documents, folder, regression
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import only
-from perwatt.results.compare.caps import Limit
-from perwatt.results.compare.comparison import Comparison, Member
 from perwatt.results.compare.pairing import Cases
-from perwatt.results.size.parameter import Parameter
 from perwatt.results.store import write_atomically
+
+if TYPE_CHECKING:
+    from perwatt.results.compare.caps import Limit
+    from perwatt.results.compare.comparison import Comparison, Member
 
 CHOICES = (
     "runs=[A,B,...], reference=RUN, run=RUN, baseline=RUN or store, store=DIR, keep=true, fail_on=worse, "
@@ -140,6 +142,8 @@ def _limit(asked: dict[str, str], cases: Sequence[Cases]) -> Limit | None:
 
 def _effect(text: str) -> tuple[float, str]:
     """The least relative effect that matters, and who says so."""
+    from perwatt.results.size.parameter import Parameter
+
     if not text:
         path = files("perwatt.conf") / "compare" / "effects.yaml"
         try:

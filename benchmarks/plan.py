@@ -95,7 +95,7 @@ class Plan:
         node: Mapping[str, Any],
         ranks: int,
         devices: Sequence[int],
-        caps_w: Sequence[float | None] = (None,),
+        caps_w: Sequence[float | None],
     ) -> Iterator[Planned]:
         for spec in _product(entry, node):
             workload: Workload = build(spec, "perwatt.kernels", f"kernels.{entry}")
@@ -196,7 +196,7 @@ def check(config: Mapping[str, Any], directories: Sequence[Path] = ()) -> Plan:
         for ranks in _axis(node.get("ranks")):
             if ranks is not None and (not isinstance(ranks, int) or isinstance(ranks, bool) or ranks < 1):
                 raise BadRequest(f"kernels.{name}.ranks: {ranks!r} is not a positive whole number or null")
-        labels += [p.case for p in plan._expand(name, node, 2, (0,))]
+        labels += [p.case for p in plan._expand(name, node, 2, (0,), (None,))]
     if only and not any(plan._chosen(case) for case in labels):
         kernels = ", ".join(sorted({c.kernel for c in labels} | {c.entry for c in labels}))
         raise BadRequest(f"only={','.join(only)}: matches no case; kernels here: {kernels}")

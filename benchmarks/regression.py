@@ -39,10 +39,8 @@ class Regression:
         """The stored runs whose software is the baseline's: what differs among them is no change of anybody's."""
         if self.before is None:
             return ()
-        same = [path for path, about in self.stored if about.software == self.before.software]
-        return [
-            Cases(baselines.identity(path).run, read(path)) for path in same if path.resolve() != self.run.resolve()
-        ]
+        same = [(path, about) for path, about in self.stored if about.software == self.before.software]
+        return [Cases(about.run, read(path)) for path, about in same if path.resolve() != self.run.resolve()]
 
     def told(self) -> list[str]:
         """What changed between baseline and run."""
@@ -54,7 +52,7 @@ class Regression:
         """Copy the run into the store."""
         assert self.store is not None
         try:
-            return baselines.keep(self.run, self.store)
+            return baselines.keep(self.run, self.store, self.about)
         except OSError as error:
             raise BadRequest(f"store={self.store}: cannot be written: {error.strerror}") from None
 

@@ -121,9 +121,8 @@ class FleetLeader(GroupLeader):
         with reference(self.run, here, settings, say) as told:
             where = {VARIABLE: str(told.path)} if told else {}
             run, silent_s = self.run.resolve(), launcher.timeout_s
-            stopped = (lambda: self.stop.asked), where
             with collecting(self.run, self._remote, told.utc_ns if told else utc_clock(), say):
-                lost |= watch(launcher, run, here, silent_s, tell, *stopped, self.look_again)
+                lost |= watch(launcher, run, here, silent_s, tell, lambda: self.stop.asked, where, self.look_again)
         lost |= {name: f"{lost[name]}; {why}" for name, why in self.gone.items() if lost[name]}
         return judge(self.run, {name: lost[name] for name in hosts}, settings if told else None)
 

@@ -35,7 +35,7 @@ class Reference(threading.Thread):
         self.path, self._settings = path, settings
         self._server, self._secret = listen_on_network(path, hosts[-1])
         self._server.setblocking(False)
-        self._utc_ns = _ahead_ns(utc_ns)
+        self.utc_ns = utc_clock(utc_ns)
         self._awaited, self._ready = set(hosts), set[str]()
         self._first: float | None = None  # when the first was ready
         self._start_ns: int | None = None
@@ -46,11 +46,7 @@ class Reference(threading.Thread):
 
     def now_ns(self) -> int:
         """The leader's time."""
-        return time.monotonic_ns() + self._utc_ns
-
-    def utc_ns(self, mono_ns: int) -> int:
-        """A moment of this machine's monotonic clock in the leader's time."""
-        return mono_ns + self._utc_ns
+        return self.utc_ns(time.monotonic_ns())
 
     def run(self) -> None:
         """Answer until closed."""
@@ -139,9 +135,9 @@ def _ahead_ns(utc_ns: Callable[[], int], tries: int = 5) -> int:
     return utc - (before_ns + after_ns) // 2
 
 
-def utc_clock() -> Callable[[int], int]:
+def utc_clock(utc_ns: Callable[[], int] = time.time_ns) -> Callable[[int], int]:
     """From this machine's monotonic clock to its UTC as it is now, which goes on evenly: both in ns."""
-    ahead_ns = _ahead_ns(time.time_ns)
+    ahead_ns = _ahead_ns(utc_ns)
     return lambda mono_ns: mono_ns + ahead_ns
 
 

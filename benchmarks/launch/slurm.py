@@ -116,7 +116,8 @@ class Slurm(Launcher):
                 return dict.fromkeys(hosts, f"Slurm begins job {job} anew")
             if state not in RUNS:
                 return dict.fromkeys(hosts, f"Slurm calls job {job} {state}")
-            gone = [host for host in hosts if host not in _names(fields["NodeList"])]
+            held = set(_names(fields["NodeList"]))
+            gone = [host for host in hosts if host not in held]
         except (ValueError, KeyError):  # it does not answer: nothing is known to have gone
             return {}
         return self.absent(gone) if gone else {}

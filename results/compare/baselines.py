@@ -74,11 +74,9 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     ]
 
 
-def keep(run: Path, store: Path) -> Path:
-    """Copy what a baseline needs of ``run`` into ``store``: whole, or not there. A run that is there stays as it is.
-
-    Raises ValueError if the run cannot be read, OSError if the store cannot be written."""
-    about = identity(run)
+def keep(run: Path, store: Path, about: Identity) -> Path:
+    """Copy what a baseline needs of ``run``, which is ``about``, into ``store``: whole, or not there. A run that is
+    there stays as it is. Raises OSError if the store cannot be written."""
     where = store / about.machine / about.run
     if where.is_dir():
         return where

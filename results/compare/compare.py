@@ -68,7 +68,7 @@ def compare(
             }
             drawn[other.name, key] = estimates
             pairs.append(_pair(other.name, key, sample, against, meter, estimates, effect))
-    means = [mean for other in others for mean in _means(other.name, pairs, refused, drawn, effect, reference)]
+    means = [mean for other in others for mean in _means(other.name, pairs, refused, drawn, effect)]
     return Comparison(
         members=tuple(members),
         effect=effect,
@@ -218,7 +218,6 @@ def _means(
     refused: Sequence[Refused],
     drawn: Mapping[tuple[str, str], Estimates],
     effect: float,
-    reference: Cases,
 ) -> list[Mean]:
     """A geometric mean for each kernel of several cases, and for all: only where every case is present in all runs."""
     lost: dict[str, int] = {}

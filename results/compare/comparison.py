@@ -85,6 +85,11 @@ class Comparison(msgspec.Struct, frozen=True):
     notes: tuple[str, ...] = ()
 
     @property
+    def letters(self) -> dict[str, str]:
+        """The letter of each run by its name."""
+        return {member.name: member.letter for member in self.members}
+
+    @property
     def reference(self) -> Member:
         """The run that all others are laid over."""
         return self.members[0]

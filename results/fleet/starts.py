@@ -71,9 +71,12 @@ def starts(run: Path, hosts: Sequence[str] = ()) -> Starts | None:
     late_s, unknown, uncertain, moments = {}, {}, [0.0], set[int]()
     found = samples.nodes(run)
     for host in dict.fromkeys([*found, *hosts]):
+        one: tuple[float, float] | str = "the node never wrote"
         try:
-            one = _late(found[host]) if host in found else "the node never wrote"
-            moments |= {each.leader_ns for each in agreed(found[host])} if host in found else set()
+            if host in found:
+                mine = agreed(found[host])
+                one = _late(found[host], mine)
+                moments |= {each.leader_ns for each in mine}
         except ValueError as error:
             one = str(error)
         if isinstance(one, str):
@@ -86,9 +89,10 @@ def starts(run: Path, hosts: Sequence[str] = ()) -> Starts | None:
     return Starts(late_s, max(uncertain), unknown, tuple(sorted(moments)))
 
 
-def _late(node: Path) -> tuple[float, float] | str:
-    """By how much a node began after the agreed moment and how wrong that may be, in s, or why it is not known."""
-    if not (moments := agreed(node)):
+def _late(node: Path, moments: Sequence[Agreed]) -> tuple[float, float] | str:
+    """By how much a node began after the last of ``moments`` before it, and how wrong that may be, in s, or why it is
+    not known."""
+    if not moments:
         return "it agreed on no moment"
     if (began_ns := _began(node)) is None:
         return "it measured nothing"

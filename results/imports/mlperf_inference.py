@@ -20,7 +20,7 @@ from perwatt.results.traces.attach import attach
 from perwatt.results.traces.spec import LoadWindow, read_spl, read_window
 from perwatt.results.traces.trace import Trace
 
-SUMMARY, DETAIL, ANALYSER = "mlperf_log_summary.txt", "mlperf_log_detail*.txt", "spl.txt"
+DETAIL, ANALYSER = "mlperf_log_detail*.txt", "spl.txt"
 LINE = re.compile(r"^\s*([A-Za-z][A-Za-z0-9 _().]*?)\s*:\s*(.*?)\s*$")
 RATES = {
     "Offline": ("Samples per second",),

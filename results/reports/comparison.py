@@ -46,7 +46,7 @@ def headline(found: Comparison) -> str:
             parts.append(f"{SPOKEN[name]} {words or 'not compared'}")
         told.append(f"{member.letter} against {found.reference.letter}: {'; '.join(parts)}")
     if found.limit is not None:
-        letters = {member.name: member.letter for member in found.members}
+        letters = found.letters
         told += [f"{case.kernel} {case.label}: {answer(case, letters)}" for case in found.limit.cases[:1]]
     return ". ".join(told)
 
@@ -103,7 +103,7 @@ def markdown(found: Comparison) -> str:
 
 def _ratios(found: Comparison) -> Iterator[Section]:
     """A table for each run and kind of work of a kernel."""
-    letters = {member.name: member.letter for member in found.members}
+    letters = found.letters
     for member in found.members[1:]:
         mine = [pair for pair in found.pairs if pair.run == member.name]
         for kernel, unit in dict.fromkeys((pair.kernel, pair.unit) for pair in mine):
@@ -145,7 +145,7 @@ def _of(n: int, total: int) -> str:
 
 
 def _means(found: Comparison) -> Section:
-    letters = {member.name: member.letter for member in found.members}
+    letters = found.letters
     rows: list[tuple[str, ...]] = []
     remarks: list[str] = []
     for mean in found.means:
@@ -165,7 +165,7 @@ def _means(found: Comparison) -> Section:
 
 
 def _scores(found: Comparison) -> Section:
-    letters = {member.name: member.letter for member in found.members}
+    letters = found.letters
     rows = []
     for score in found.scores:
         cells = [f"{letters[score.run]}: {score.name} {score.what}", "/".join(map(str, reversed(score.shapes)))]
@@ -180,7 +180,7 @@ def _scores(found: Comparison) -> Section:
 
 
 def _inputs(found: Comparison) -> Section:
-    letters = {member.name: member.letter for member in found.members}
+    letters = found.letters
     rows = [
         (
             f"{letters[row.run]}: {row.kernel} {row.label}",
@@ -195,7 +195,7 @@ def _inputs(found: Comparison) -> Section:
 
 
 def _beside(found: Comparison) -> Section:
-    letters = {member.name: member.letter for member in found.members}
+    letters = found.letters
     rows = [
         (
             f"{row.kernel} {row.label}",
@@ -213,7 +213,7 @@ def _beside(found: Comparison) -> Section:
 
 
 def _refused(found: Comparison) -> Section:
-    letters = {member.name: member.letter for member in found.members}
+    letters = found.letters
     rows = [(f"{r.kernel} {r.label}", letters[r.run], r.what, _lettered(r.why, found.members)) for r in found.refused]
     return Section("Not compared", ("case", "run", "what", "why"), tuple(rows))
 

@@ -12,7 +12,7 @@ def limited(found: Comparison) -> list[Section]:
     """A table for each case: every hardware at every cap, the best of them marked."""
     if found.limit is None:
         return []
-    letters = {member.name: member.letter for member in found.members}
+    letters = found.letters
     return [_section(case, found.limit, letters) for case in found.limit.cases]
 
 

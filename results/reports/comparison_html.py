@@ -68,7 +68,7 @@ def _pictures(found: Comparison) -> str:
 
 
 def _drawn(found: Comparison) -> Iterator[Drawing]:
-    letters = {member.name: member.letter for member in found.members}
+    letters = found.letters
     for member in found.members[1:]:
         mine = [pair for pair in found.pairs if pair.run == member.name]
         for kernel in dict.fromkeys(pair.kernel for pair in mine):

@@ -10,7 +10,7 @@ from perwatt.results.reports.units import number
 
 ABSENT = "\u2013"
 NOT_KNOWN = "not known"
-UNITS = {"FLOP": "FLOP", "byte": "B", "bus byte": "B", "nothing": ""}
+UNITS = {"FLOP": "FLOP", "byte": "B", "bus byte": "B", "sample": "sample", "nothing": ""}
 
 
 @dataclass(frozen=True)

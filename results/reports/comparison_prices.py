@@ -11,7 +11,7 @@ def priced(found: Comparison) -> list[Section]:
     """A table of every case of every run, with what it rests on."""
     if found.bought is None:
         return []
-    letters = {member.name: member.letter for member in found.members}
+    letters = found.letters
     currency = found.bought.currency
     rows = [
         (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from perwatt.results.reports.drifts import lines
 from perwatt.results.run import Run, read
 from perwatt.results.store import latest
 
@@ -14,11 +13,11 @@ FORMATS = ("console", "html", "markdown", "csv", "json")
 
 def show(run: Path) -> None:
     """Print a run's table on standard output: in colour and as wide as the terminal, plain text elsewhere."""
-    from perwatt.results.reports import console
+    from perwatt.results.reports import console, drifts
 
     found = _read(run, telemetry=False)
     console.show(found.records)
-    print("".join(f"{line}\n" for line in lines(found.rounds)), end="")
+    print("".join(f"{line}\n" for line in drifts.lines(found.rounds)), end="")
 
 
 def _read(run: Path, telemetry: bool) -> Run:
@@ -40,11 +39,11 @@ def render(run: Path, form: str) -> str:
 
         return html.render(found)
     if form == "console":
-        from perwatt.results.reports import console
+        from perwatt.results.reports import console, drifts
 
-        return console.render(found.records) + "".join(f"{line}\n" for line in lines(found.rounds))
-    from perwatt.results.reports import text
+        return console.render(found.records) + "".join(f"{line}\n" for line in drifts.lines(found.rounds))
+    from perwatt.results.reports import drifts, text
 
-    if form == "markdown" and (more := lines(found.rounds)):
+    if form == "markdown" and (more := drifts.lines(found.rounds)):
         return text.markdown(found.records) + "\n```text\n" + "\n".join(more) + "\n```\n"
     return {"markdown": text.markdown, "csv": text.csv, "json": text.json}[form](found.records)

@@ -57,6 +57,14 @@ def test_a_node_is_judged_by_its_pairs_and_one_that_met_a_bad_one_is_not(tmp_pat
     assert {f.subject for f in of_pairs.findings} == {name for name in pairs if "n3" in name}
 
 
+def test_a_node_that_only_its_pairs_tell_of_has_no_health_and_is_not_decided(tmp_path: Path) -> None:
+    evidence = read(whole_fleet(tmp_path / "run", [f"n{i}" for i in range(4)], set()))
+    health = criterion("link_errors", cases="* in pairs", scope="node", at_most=limit(0, "1"))
+    found = judge(evidence, criteria(health), "run")
+    assert {f.status for f in found.findings} == {"INCONCLUSIVE"}
+    assert len(found.findings) == 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("devices_too", "cause"), [(False, "a slow switch"), (True, "the nodes of leaf l1 more than")])
 def test_a_slow_leaf_is_not_blamed_where_its_devices_are_slow(tmp_path: Path, devices_too: bool, cause: str) -> None:

@@ -6,10 +6,12 @@ import msgspec
 import pytest
 from compared_runs import MI300, cases, made, members
 
+from perwatt.results import uncertainty
 from perwatt.results.compare.compare import compare
 from perwatt.results.compare.comparison import Comparison
 from perwatt.results.compare.pairing import Cases
 from perwatt.results.record import Record, Skipped
+from perwatt.results.reports import comparison_parts
 
 
 def laid(a: Cases, b: Cases, **options: str) -> Comparison:
@@ -116,3 +118,7 @@ def test_the_highest_cap_speaks_where_a_case_was_measured_at_several() -> None:
     assert found.pairs[0].cap_w == (700.0, 700.0)
     assert found.pairs[0].ratios["rate"].value == pytest.approx(1, rel=0.02)
     assert sorted(next(iter(a.capped.values()))) == [300.0, 500.0, 700.0]
+
+
+def test_every_kind_of_work_has_a_unit_in_a_comparison() -> None:
+    assert set(uncertainty.UNITS.values()) <= set(comparison_parts.UNITS)
