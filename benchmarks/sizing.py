@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,7 @@ def _write(plain: dict[str, Any], request: Request, sizing: Sizing, others: Sequ
 def _files(where: Path, request: Request, sizing: Sizing, others: Sequence[Sizing]) -> None:
     from perwatt.results.reports import paper, sizing_csv, sizing_html, sizing_json, sizing_xlsx
 
+    page = cache(lambda: sizing_html.render(sizing, others))  # drawn once, for the screen and for paper
     made: tuple[tuple[str, Callable[[], str | bytes]], ...] = (
         ("sizing.json", lambda: sizing_json.render(sizing)),
         ("lines.csv", lambda: sizing_csv.lines(sizing)),
@@ -212,9 +214,9 @@ def _files(where: Path, request: Request, sizing: Sizing, others: Sequence[Sizin
         ("flows.csv", lambda: sizing_csv.flows(sizing)),
         ("eed.csv", lambda: sizing_csv.rows(form(request, sizing))),
         *([("beside.csv", lambda: sizing_csv.beside([sizing, *others]))] if others else []),
-        ("report.html", lambda: sizing_html.render(sizing, others)),
+        ("report.html", page),
         ("sizing.xlsx", lambda: sizing_xlsx.render(sizing, others)),
-        ("report.pdf", lambda: paper.pdf(sizing_html.render(sizing, others))),
+        ("report.pdf", lambda: paper.pdf(page())),
     )
     for file, render in made:
         try:
