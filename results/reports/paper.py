@@ -6,6 +6,7 @@ in before, those of light paper, and the type of the page.
 
 from __future__ import annotations
 
+import gc
 import re
 from pathlib import Path
 
@@ -18,7 +19,12 @@ def pdf(page: str) -> bytes:
         from weasyprint import HTML  # type: ignore[import-untyped, unused-ignore]
     except (ImportError, OSError) as error:
         raise ValueError(f"pdf: WeasyPrint does not load ({error}); pip install 'perwatt[sizing]'") from None
-    made: bytes = HTML(string=on_paper(page), url_fetcher=_nothing).write_pdf()
+    # a page is a great many small objects: without this, each collection on the way walks all that was there before
+    gc.freeze()
+    try:
+        made: bytes = HTML(string=on_paper(page), url_fetcher=_nothing).write_pdf()
+    finally:
+        gc.unfreeze()
     return made
 
 

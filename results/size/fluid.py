@@ -12,6 +12,9 @@ relative humidity the heat that a cubic metre carries changes by less than 0.5 %
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import sys
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
@@ -76,12 +79,26 @@ def psychrometrics() -> Any:
 @lru_cache(maxsize=8)
 def _coolant_table(fluid: str) -> tuple[Floats, Floats, Floats]:
     name, low, high = COOLANTS[fluid]
-    props = library("CoolProp.CoolProp", "sizing").PropsSI
+    props = _coolprop().PropsSI
     grid = np.arange(low, high + STEP_K / 2, STEP_K)
     kelvin = grid + 273.15
     rho = np.asarray(props("D", "T", kelvin, "P", PRESSURE_PA, name), dtype=np.float64)
     cp = np.asarray(props("C", "T", kelvin, "P", PRESSURE_PA, name), dtype=np.float64)
     return grid, rho, cp
+
+
+def _coolprop() -> Any:
+    """CoolProp's core alone: as it is imported, the package around it reads every fluid to list them, for which it
+    takes seconds where the core takes milliseconds."""
+    if "CoolProp" not in sys.modules and (spec := importlib.util.find_spec("CoolProp")) is not None:
+        sys.modules["CoolProp"] = importlib.util.module_from_spec(spec)  # found, and not executed
+        try:
+            return importlib.import_module("CoolProp.CoolProp")
+        except ImportError:  # a release whose core needs the package: said below, if that does not load either
+            pass
+        finally:
+            del sys.modules["CoolProp"]
+    return library("CoolProp.CoolProp", "sizing")
 
 
 @lru_cache(maxsize=32)

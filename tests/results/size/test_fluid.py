@@ -1,11 +1,24 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 
 from perwatt.results.size import fluid
+
+
+@pytest.mark.slow
+def test_the_core_alone_says_what_the_whole_package_says() -> None:
+    pytest.importorskip("CoolProp")
+    code = (
+        "import sys; from perwatt.results.size import fluid; core = fluid._coolprop()\n"
+        "assert 'CoolProp' not in sys.modules\n"
+        "import CoolProp; asked = ('D', 'T', 313.15, 'P', 3e5, 'INCOMP::MPG[0.25]')\n"
+        "assert core.PropsSI(*asked) == CoolProp.CoolProp.PropsSI(*asked); assert 'Water' in CoolProp.__fluids__"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_glycol_at_40_degrees_is_what_vendors_size_with() -> None:
