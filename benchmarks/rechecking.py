@@ -26,7 +26,8 @@ class Rechecker:
         try:
             self._right.append(self._verify())
         except WrongResult as wrong:
-            self._wrong.append(Wrong(window, launches, str(wrong), wrong.wrong, wrong.error, wrong.at))
+            said = (str(wrong), wrong.wrong, wrong.error, wrong.at, wrong.ranks)
+            self._wrong.append(Wrong(window, launches, *said))
         took_s = time.perf_counter() - began
         self._longest_s = max(self._longest_s, took_s)
         return took_s

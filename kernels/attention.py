@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from perwatt.kernels import data, dtypes, reference, reference_attention, sdpa
 from perwatt.kernels.triton.device import table_of
-from perwatt.kernels.workload import Check, Place, Prepared, Size, Work, Workload, choice, positive, rotation
+from perwatt.kernels.workload import Check, Place, Prepared, Size, Work, Workload, anew, choice, positive, rotation
 
 if TYPE_CHECKING:
     import torch
@@ -206,9 +206,9 @@ class Attention(Workload):
         if self.mode == "backward":
             notes.append("backward timed alone: the forward pass ran once before, its saved tensors are kept")
         notes += [how, data.cache_note(count, self.footprint_bytes(), place)]
-        # on operands made anew from the seed, not on what lies in the device's memory since
-        verify = None if self.init == "zeros" else partial(self._check, self, place.device)
-        return Prepared(launch, check, count, "; ".join(n for n in notes if n), verify=verify)
+        told = "; ".join(n for n in notes if n)
+        again = partial(self._check, dataclasses.replace(self, init=tested), place.device)
+        return Prepared(launch, check, count, told, **anew(again, count, self.footprint_bytes(), place))
 
     def tiny(self) -> Attention:
         """The same kind of attention, small: same head dimensions, alignment, grouping and mode."""

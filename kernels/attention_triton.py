@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from perwatt.kernels import data, reference, reference_attention, sdpa
 from perwatt.kernels.triton.attention_configuration import FlashBackwardKeys, FlashBackwardQueries, FlashForward
 from perwatt.kernels.triton.configuration import Table
-from perwatt.kernels.workload import Check, Place, Prepared, Unsupported, rotation
+from perwatt.kernels.workload import Check, Place, Prepared, Unsupported, anew, rotation
 
 if TYPE_CHECKING:
     import torch
@@ -175,9 +175,8 @@ def prepare(spec: Attention, place: Place, table: Table) -> Prepared:
         reference.require_zero(spec.mode, outputs)
     notes = ["backward timed alone: the forward pass ran once before"] if spec.mode == "backward" else []
     notes.append(data.cache_note(count, spec.footprint_bytes(), place))
-    # on operands made anew from the seed, not on what lies in the device's memory since
-    verify = None if spec.init == "zeros" else partial(_check, spec, place.device, table)
-    return Prepared(launch, check, count, "; ".join(n for n in notes if n), verify=verify)
+    again = anew(partial(_check, tested, place.device, table), count, spec.footprint_bytes(), place)
+    return Prepared(launch, check, count, "; ".join(n for n in notes if n), **again)
 
 
 def _check(spec: Attention, device: str, table: Table) -> Check:

@@ -60,31 +60,38 @@ def _table(spec: Decode, index: int) -> list[list[int]]:
     return rows
 
 
-def check(spec: Decode, operands: Operands) -> Check:
-    """Compare the output with float64: every element, or some sequences and key-value heads with all their heads."""
-    tolerance = reference.attention_tolerance(spec.dtype, backward=False)
-    group, seed = spec.heads // spec.groups, data.substream(spec.seed, "rows")
-    row_flops = 4.0 * group * spec.context * (spec.width + spec.width_v)
-    total = spec.batch * spec.groups
-    pairs = reference.sample(total, max(2, int(reference.BUDGET_FLOPS / row_flops)), seed)
-    worst, compared = 0.0, 0
-    for batch, head in (divmod(i, spec.groups) for i in pairs):
-        key, value = (_tokens(spec, operands, batch, x)[:, head] for x in (operands.k, operands.v))
-        value = value[:, : spec.width_v]
-        heads = slice(head * group, (head + 1) * group)
-        # `probabilities` divides by the root of the width
-        q = operands.q[batch, heads].to("cpu").double() * (spec.scale * math.sqrt(spec.width))
+class Reference:
+    """What the output must be, in float64 on the host, to compare with at any time after: every element, or some
+    sequences and key-value heads with all their heads."""
+
+    def __init__(self, spec: Decode, operands: Operands) -> None:
         import torch
 
-        p = reference_attention.probabilities(q.unsqueeze(1), key, torch.zeros(1), 1, False)
-        want, scale = (x.squeeze(1) for x in reference_attention.attend(p, value))
-        what = f"output of sequence {batch} (head, column) "
-        labels = (heads.start, None)
-        got = operands.out[batch, heads]
-        worst = max(worst, reference.compare(what, got.to("cpu"), want, tolerance, scale=scale, index=labels))
-        compared += want.numel()
-    some = "every element" if len(pairs) == total else f"{len(pairs)} of {total} pairs of sequence and key-value head"
-    return Check(worst, tolerance, f"float64 attention on the CPU, {some}", compared)
+        self.tolerance = reference.attention_tolerance(spec.dtype, backward=False)
+        group, seed = spec.heads // spec.groups, data.substream(spec.seed, "rows")
+        row_flops = 4.0 * group * spec.context * (spec.width + spec.width_v)
+        total = spec.batch * spec.groups
+        pairs = reference.sample(total, max(2, int(reference.BUDGET_FLOPS / row_flops)), seed)
+        some = f"{len(pairs)} of {total} pairs of sequence and key-value head"
+        self.how = f"float64 attention on the CPU, {'every element' if len(pairs) == total else some}"
+        self.wanted: list[tuple[int, slice, torch.Tensor, torch.Tensor]] = []
+        for batch, head in (divmod(i, spec.groups) for i in pairs):
+            key, value = (_tokens(spec, operands, batch, x)[:, head] for x in (operands.k, operands.v))
+            heads = slice(head * group, (head + 1) * group)
+            # `probabilities` divides by the root of the width
+            q = operands.q[batch, heads].to("cpu").double() * (spec.scale * math.sqrt(spec.width))
+            p = reference_attention.probabilities(q.unsqueeze(1), key, torch.zeros(1), 1, False)
+            want, scale = (x.squeeze(1) for x in reference_attention.attend(p, value[:, : spec.width_v]))
+            self.wanted.append((batch, heads, want, scale))
+
+    def check(self, out: torch.Tensor) -> Check:
+        """Compare an output (B, H, D_v)."""
+        worst = 0.0
+        for batch, heads, want, scale in self.wanted:
+            what, got = f"output of sequence {batch} (head, column) ", out[batch, heads].to("cpu")
+            labels = (heads.start, None)
+            worst = max(worst, reference.compare(what, got, want, self.tolerance, scale=scale, index=labels))
+        return Check(worst, self.tolerance, self.how, sum(want.numel() for _, _, want, _ in self.wanted))
 
 
 def _tokens(spec: Decode, operands: Operands, batch: int, cache: torch.Tensor | None) -> torch.Tensor:

@@ -79,7 +79,8 @@ class Idle(Workload):
             raise WrongResult(f"idle: {wrong} of {held.numel()} bytes do not hold what was written to them")
         dtypes.synchronize(place.device)
         check = Check(0.0, 0.0, "what is held, read back", held.numel())
-        return Prepared(partial(_rest, self.seconds, held), check, 1, whole=True)
+        why = "to read back what is held would wake the device that is measured at rest"
+        return Prepared(partial(_rest, self.seconds, held), check, 1, whole=True, unverified=why)
 
 
 def _rest(seconds: float, held: object) -> None:

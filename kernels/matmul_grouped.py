@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from perwatt.kernels import data, dtypes, reference
-from perwatt.kernels.reference_grouped import check_groups
+from perwatt.kernels.reference_grouped import GroupsReference
 from perwatt.kernels.triton.device import table_of
 from perwatt.kernels.workload import (
+    Check,
     Place,
     Prepared,
     Size,
@@ -151,8 +152,9 @@ class MatmulGrouped(Workload):
         # zeros tell nothing about a kernel: it is checked on normal values first
         first = self.operands(0, "normal" if self.init == "zeros" else self.init, stored, place.device, allocates)
         tolerance = reference.product_tolerance(self.dtype, self.k, self.output)
-        c = _joined(call(first)(), first)
-        check = check_groups(first.a, first.b, c, self.sizes(), tolerance, seed=data.substream(self.seed, "check"))
+        seed = data.substream(self.seed, "check")
+        want, again = GroupsReference(first.a, first.b, self.sizes(), tolerance, seed=seed), call(first)
+        check = want.check(_joined(again(), first))
         if self.init == "zeros":
             data.refill(first.a, "zeros", 0)
             data.refill(first.b, "zeros", 0)
@@ -167,7 +169,12 @@ class MatmulGrouped(Workload):
         if self.init == "zeros":
             reference.require_zero("C", outputs)
         notes = (note, data.cache_note(count, self.footprint_bytes(), place))
-        return Prepared(launch, check, count, "; ".join(n for n in notes if n))
+
+        def verify() -> Check:
+            c = _joined(again(), first)
+            return reference.zeros("C", [c]) if self.init == "zeros" else want.check(c)
+
+        return Prepared(launch, check, count, "; ".join(n for n in notes if n), verify=verify)
 
     def _backend(self, place: Place) -> tuple[Callable[[Operands], Callable[[], object]], torch.dtype, str, bool]:
         """What makes a launch of operands, their storage format, a note, and whether a launch allocates its output."""

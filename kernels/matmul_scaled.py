@@ -126,19 +126,26 @@ class MatmulScaled(Workload):
 
         # zeros tell nothing about a kernel: it is checked on normal values first
         first = self.operands(0, "normal" if self.init == "zeros" else self.init, place.device, allocates)
-        check = self._check(first, _result(call(first)(), first))
+        want = self._reference(first)
+        check = want.check(_result(call(first)(), first)[None])[0]
         if self.init == "zeros":
             first = self.operands(0, "zeros", place.device, allocates)
         count = rotation(self.footprint_bytes(), place)
         sets = [first, *(self.operands(i, self.init, place.device, allocates) for i in range(1, count))]
-        launch = data.rotating([call(s) for s in sets])
+        calls = [call(s) for s in sets]
+        launch = data.rotating(calls)
         if allocates:
             launch = data.keeping(launch, count)
         outputs = [_result(launch(), s) for s in sets]
         reference.require_finite("C", outputs)
         if self.init == "zeros":
             reference.require_zero("C", outputs)
-        return Prepared(launch, check, count, data.cache_note(count, self.footprint_bytes(), place))
+
+        def verify() -> Check:
+            c = _result(calls[0](), first)
+            return reference.zeros("C", [c]) if self.init == "zeros" else want.check(c[None])[0]
+
+        return Prepared(launch, check, count, data.cache_note(count, self.footprint_bytes(), place), verify=verify)
 
     def _backend(self, place: Place) -> Callable[[Operands], Callable[[], object]]:
         """What makes a launch of operands."""
@@ -166,14 +173,14 @@ class MatmulScaled(Workload):
         b = scaled.fill(n, k, self.dtype, init, data.substream(self.seed, index, "b"), device)
         return Operands(a, b, data.poison((0,) if allocates else (m, n), self.out_dtype, device))
 
-    def _check(self, operands: Operands, c: torch.Tensor) -> Check:
-        """Against the product of the decoded values, which float32 holds exactly; tensor cores add them up as fp8."""
+    def _reference(self, operands: Operands) -> reference.ProductReference:
+        """The product of the decoded values, which float32 holds exactly; tensor cores add them up as fp8."""
         import torch
 
         tolerance = reference.product_tolerance("fp8_e4m3", self.shape[2], self.out_dtype)
         a, b = (x.decode(torch.float32) for x in operands[:2])
         seed = data.substream(self.seed, "rows")
-        return reference.check_product(a[None], b.t()[None], c[None], tolerance, seed=seed)[0]
+        return reference.ProductReference(a[None], b.t()[None], tolerance, seed=seed)
 
 
 def _program(operands: Operands, config: Configuration, table: Table) -> Program:

@@ -116,8 +116,10 @@ class Memory(Workload):
         tested = "normal" if self.init == "zeros" else self.init
         first = self._operands(0, tested, place.device, config)
         self._call(tested, first, config)()
-        check = self._check(first, place.device, elsewhere=place.type != "cpu", config=config)
+        compare = self._keep(first, config)
+        check = compare() if self.op == "read" else self._check(first, place.device, elsewhere=place.type != "cpu")
         if self.init == "zeros":
+            compare = partial(reference.zeros, self.op, first[:1])
             for source in first[1:]:
                 data.refill(source, "zeros", 0)
         count = rotation(self.footprint_bytes(), place)
@@ -129,8 +131,14 @@ class Memory(Workload):
         reference.require_finite(self.op, outputs)
         if self.init == "zeros":
             reference.require_zero(self.op, outputs)
+        again = self._call(self.init, first, config)
+
+        def verify() -> Check:
+            again()
+            return compare()
+
         note = data.cache_note(count, self.footprint_bytes(), place)
-        return Prepared(launch, check, count, note, verify=self._verifier(first, self._call(tested, first, config)))
+        return Prepared(launch, check, count, note, verify=verify)
 
     def programs(self, place: Place) -> tuple[Program, ...]:
         """The one kernel; none with ``backend: torch``."""
@@ -191,15 +199,11 @@ class Memory(Workload):
         tiny = Memory(op=self.op, array_bytes=1024, dtype=self.dtype)
         return tiny._call("normal", tiny._operands(0, "normal", device))()
 
-    def _check(
-        self, arrays: tuple[torch.Tensor, ...], device: str, *, elsewhere: bool, config: Stream | None = None
-    ) -> Check:
-        """Compare every element. A copy must be exact; the others are rounded once or twice.
+    def _check(self, arrays: tuple[torch.Tensor, ...], device: str, *, elsewhere: bool) -> Check:
+        """Compare every element, of what is no sum. A copy must be exact; the others are rounded once or twice.
 
         On the CPU; of arrays beyond 2**26 elements that lie elsewhere only 64 pieces, and all of them where they lie.
         """
-        if self.op == "read":
-            return self._check_sums(arrays[0], arrays[1], self._summed_at_once(config))
         tolerance = 0.0 if self.op in _EXACT else 4 * dtypes.unit_roundoff(self.dtype)
         parts = [slice(i, min(i + _CHUNK, self.elements)) for i in range(0, self.elements, _CHUNK)]
         if not elsewhere or self.elements <= _CPU_MOST:
@@ -215,17 +219,17 @@ class Memory(Workload):
         worst = max(worst, *(self._compare(arrays, part, device, tolerance) for part in parts))
         return Check(worst, tolerance, "float64 on the device, every element; on the CPU, 64 pieces", self.elements)
 
-    def _verifier(self, first: tuple[torch.Tensor, ...], again: Callable[[], object]) -> Callable[[], Check] | None:
-        """Compares pieces of the first set's result with what they must be, kept on the host; a sum offers none."""
-        if self.op == "read" or self.init == "zeros":
-            return None
+    def _keep(self, first: tuple[torch.Tensor, ...], config: Stream | None) -> Callable[[], Check]:
+        """Compares the first set's result with what it must be, kept on the host: every sum, or pieces."""
+        if self.op == "read":
+            length = self._summed_at_once(config)
+            return partial(self._compare_sums, first[0], *self._sums(first[1], length), length)
         tolerance = 0.0 if self.op in _EXACT else 4 * dtypes.unit_roundoff(self.dtype)
         starts = range(0, self.elements, _PIECE)
         kept = [starts[i] for i in reference.sample(len(starts), _PIECES, self.seed)]
         want = [self._wanted(first, slice(start, start + _PIECE), "cpu") for start in kept]
 
-        def verify() -> Check:
-            again()
+        def compare() -> Check:
             worst = 0.0
             for start, part in zip(kept, want, strict=True):
                 got = first[0][start : start + _PIECE]
@@ -233,7 +237,7 @@ class Memory(Workload):
             compared = sum(map(len, want))
             return Check(worst, tolerance, f"float64 on the CPU, {len(kept)} pieces", compared)
 
-        return verify
+        return compare
 
     def _wanted(self, arrays: tuple[torch.Tensor, ...], part: slice, device: str) -> torch.Tensor:
         """That part of the result in float64."""
@@ -251,25 +255,24 @@ class Memory(Workload):
         want = self._wanted(arrays, part, device)
         return reference.compare(self.op, arrays[0][part], want, tolerance, index=(part.start,))
 
-    def _check_sums(self, a: torch.Tensor, b: torch.Tensor, length: int) -> Check:
-        """Compare each sum of ``length`` elements with float64 on the CPU.
-
-        In units of the root of the sum of the squares, so that an element of the usual size that is left out of n
-        stands out as one part in the root of n. Sums are made in trees or lanes: eight deviations of a random walk of
-        at most 2**10 roundings.
-        """
+    def _sums(self, b: torch.Tensor, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Each sum of ``length`` elements in float64 on the CPU, and the root of the sum of the squares, so that an
+        element of the usual size that is left out of n stands out as one part in the root of n."""
         import torch
 
-        tolerance = 8 * dtypes.unit_roundoff(self._summed) * math.sqrt(min(length, 1 << 10))
         sums, squares = [], []
         for first in range(0, self.elements, length):
             parts = torch.split(b[first : first + length], _CHUNK)
             pairs = [(x.sum(), x.square().sum()) for x in (part.to("cpu", torch.float64) for part in parts)]
             sums.append(torch.stack([s for s, _ in pairs]).sum())
             squares.append(torch.stack([q for _, q in pairs]).sum())
-        want, scale = torch.stack(sums), torch.stack(squares).sqrt()
+        return torch.stack(sums), torch.stack(squares).sqrt()
+
+    def _compare_sums(self, a: torch.Tensor, want: torch.Tensor, scale: torch.Tensor, length: int) -> Check:
+        """Sums are made in trees or lanes: eight deviations of a random walk of at most 2**10 roundings."""
+        tolerance = 8 * dtypes.unit_roundoff(self._summed) * math.sqrt(min(length, 1 << 10))
         worst = reference.compare("read", a.reshape(-1), want, tolerance, scale=scale)
-        return Check(worst, tolerance, f"float64 on the CPU, every sum ({len(sums)}) of all elements", self.elements)
+        return Check(worst, tolerance, f"float64 on the CPU, every sum ({len(want)}) of all elements", self.elements)
 
 
 def _written(init: str) -> float:

@@ -7,10 +7,11 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from perwatt.kernels import data, reference, reference_attention
-from perwatt.kernels.workload import Check, Place, Prepared, rotation
+from perwatt.kernels.workload import Check, Place, Prepared, anew, rotation
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +70,8 @@ def prepare(spec: AttentionVarlen, place: Place, call: Call, notes: list[str]) -
     if spec.mode == "backward":
         notes.append("backward timed alone: the forward pass ran once before")
     notes.append(data.cache_note(count, spec.footprint_bytes(), place))
-    return Prepared(launch, check, count, "; ".join(n for n in notes if n))
+    again = anew(partial(_check, tested, place.device, call), count, spec.footprint_bytes(), place)
+    return Prepared(launch, check, count, "; ".join(n for n in notes if n), **again)
 
 
 def _check(spec: AttentionVarlen, device: str, call: Call) -> Check:

@@ -118,14 +118,22 @@ def require_finite(what: str, outputs: Sequence[torch.Tensor]) -> None:
         least = None if output.dtype.is_floating_point else torch.iinfo(output.dtype).min
         bad = sum(int(((~part.isfinite()) if least is None else part == least).sum()) for part in _parts(output))
         if bad:
-            raise WrongResult(f"{what}: {bad} of {output.numel()} elements of output buffer {number} are not finite")
+            said = f"{what}: {bad} of {output.numel()} elements of output buffer {number} are not finite"
+            raise WrongResult(said, bad)
 
 
 def require_zero(what: str, outputs: Sequence[torch.Tensor]) -> None:
     """WrongResult unless every element of every output is exactly 0."""
     for number, output in enumerate(outputs):
         if bad := sum(int(part.count_nonzero()) for part in _parts(output)):
-            raise WrongResult(f"{what}: {bad} elements of output buffer {number} are not 0 though all operands are")
+            said = f"{what}: {bad} elements of output buffer {number} are not 0 though all operands are"
+            raise WrongResult(said, bad)
+
+
+def zeros(what: str, outputs: Sequence[torch.Tensor]) -> Check:
+    """The comparison of what operands that are all 0 give."""
+    require_zero(what, outputs)
+    return Check(0.0, 0.0, "operands all 0: exactly 0, every element", sum(x.numel() for x in outputs))
 
 
 def _parts(output: torch.Tensor) -> Sequence[torch.Tensor]:
@@ -143,13 +151,6 @@ def float64_product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     width = max(1, CHUNK // b.shape[0])
     parts = [left @ part.to("cpu", torch.float64) for part in torch.split(b, width, dim=1)]
     return torch.cat(parts, dim=1)
-
-
-def check_product(
-    a: torch.Tensor, b: torch.Tensor, c: torch.Tensor, tolerance: float, *, seed: int = 0, budget: float = BUDGET_FLOPS
-) -> tuple[Check, float]:
-    """Compare c (B, M, N) once with a (B, M, K) times b (B, K, N), as :class:`ProductReference` does."""
-    return ProductReference(a, b, tolerance, seed=seed, budget=budget).check(c)
 
 
 class ProductReference:

@@ -145,8 +145,15 @@ class Step(Workload):
         sets = [maker.operands(index) for index in range(count)]
         launch = data.keeping(data.rotating([launcher(ops) for ops in sets]), count)
         for _ in sets:
-            self.require_right(cast("Sequence[torch.Tensor]", launch()))
-        return Prepared(launch, check, count, "; ".join(filter(None, self.notes(maker, count, place))))
+            self.require_right(_several(launch()))
+        told = "; ".join(filter(None, self.notes(maker, count, place)))
+        return Prepared(launch, check, count, told, verify=lambda: self.again(_several(launch()), place))
+
+    def again(self, results: Sequence[torch.Tensor], place: Place) -> Check:
+        """The results of one more launch looked through, and the small instance compared with float64 once more."""
+        self.require_right(results)
+        check = self.small().compared(place)
+        return dataclasses.replace(check, reference=f"{check.reference}; of the step itself that it is finite")
 
     def checked(self, place: Place) -> Check:
         """What can be said before the memory is taken: that it suffices, that the step works and is right."""
@@ -234,6 +241,10 @@ class Step(Workload):
             "normal" if self.init == "zeros" else self.init,
             self.seed,
         )
+
+
+def _several(results: object) -> Sequence[torch.Tensor]:
+    return cast("Sequence[torch.Tensor]", results)
 
 
 def _run_once(spec: Step, place: Place) -> object:

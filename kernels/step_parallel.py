@@ -14,7 +14,7 @@ from perwatt.kernels import data
 from perwatt.kernels.collectives import agree
 from perwatt.kernels.step import Step
 from perwatt.kernels.step_operands import Operands, launcher
-from perwatt.kernels.step_sync import KINDS, launches
+from perwatt.kernels.step_sync import KINDS, Sync, launches
 from perwatt.kernels.workload import Check, Place, Prepared, Work, choice, rotation
 
 
@@ -56,6 +56,7 @@ class StepParallel(Step):
         count = agree.least(rotation(self.footprint_bytes(place.ranks), place), place)
         maker = self.maker(place)
         sets = agree.together(place, lambda: [maker.operands(index) for index in range(count)])
+        syncs: list[Sync] = []
         if self.sync == "none":
             calls: list[Any] = [launcher(ops) for ops in sets]
         else:
@@ -66,7 +67,18 @@ class StepParallel(Step):
         agree.together(place, lambda: self._launched(sets, calls))
         notes = [*self.notes(maker, count, place), self._synchronised(place)]
         launch = data.keeping(data.rotating(calls), count)
-        return Prepared(launch, self._with(check), count, "; ".join(filter(None, notes)))
+        told = "; ".join(filter(None, notes))
+        return Prepared(launch, self._with(check), count, told, verify=lambda: self._again(launch, syncs, place))
+
+    def _again(self, launch: Any, syncs: list[Sync], place: Place) -> Check:
+        """As on one device, on every rank; then the exchange on the first set, which is left as it was."""
+        if not syncs:
+            return agree.together(place, lambda: self.again(launch(), place))
+        first = syncs[0]
+        check = agree.together(place, lambda: self.again((first.launch(), *first.gradients), place))
+        agree.together(place, lambda: first.check_gradients(self.dtype))
+        agree.together(place, first.check_gathered)
+        return self._with(check)
 
     def _launched(self, sets: list[Operands], calls: list[Any]) -> None:
         for ops, call in zip(sets, calls, strict=True):

@@ -32,13 +32,18 @@ class WrongResult(Exception):
     """The kernel ran and its output differs from the reference by more than the tolerance of its dtype.
 
     ``wrong``: how many of the compared elements; ``error``: the largest, in the comparison's units; ``at``: where it
-    lies. Each None or empty where the comparison does not tell."""
+    lies. Each None or empty where the comparison does not tell. ``ranks``: of a collective those that found it."""
 
     def __init__(
-        self, message: str, wrong: int | None = None, error: float | None = None, at: tuple[int, ...] = ()
+        self,
+        message: str,
+        wrong: int | None = None,
+        error: float | None = None,
+        at: tuple[int, ...] = (),
+        ranks: tuple[int, ...] = (),
     ) -> None:
         super().__init__(message)
-        self.wrong, self.error, self.at = wrong, error, at
+        self.wrong, self.error, self.at, self.ranks = wrong, error, at, ranks
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,9 @@ class Prepared(NamedTuple):
     ``work`` is that of one launch where only preparation can tell it: it stands in place of ``Workload.work``. A launch
     that is ``whole`` waits for the device itself, or rests: it has ended when it returns, and is timed by the host's
     clock. ``verify`` compares what the same kernel makes now with the reference of the preparation, which does not
-    depend on anything that the device made since; it raises WrongResult as ``prepare`` does, is called between windows,
-    and is None where a kernel offers none.
+    depend on anything that the device made since; it raises WrongResult as ``prepare`` does, of a collective the same
+    on every rank, and is called between windows, by all ranks. It is None where a kernel offers none, and
+    ``unverified`` then says why.
     """
 
     launch: Callable[[], object]
@@ -94,6 +100,7 @@ class Prepared(NamedTuple):
     work: Work | None = None
     whole: bool = False
     verify: Callable[[], Check] | None = None
+    unverified: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,6 +187,15 @@ def rotation(footprint_bytes: int, place: Place) -> int:
     if place.memory_bytes:
         wanted = min(wanted, place.memory_bytes // 2 // max(1, footprint_bytes))
     return max(1, min(wanted, 512))
+
+
+def anew(check: Callable[[], Check], count: int, footprint_bytes: int, place: Place) -> dict[str, Any]:
+    """``verify`` of what is Prepared, for a ``check`` that makes operands of its own from the seed, not from what lies
+    in the device's memory since. None if beside ``count`` sets there is no room for two more: operands, and what they
+    give."""
+    if place.memory_bytes is None or (count + 2) * footprint_bytes <= place.memory_bytes:
+        return {"verify": check}
+    return {"unverified": "there is no memory for operands beside those that are timed"}
 
 
 def choice(kernel: str, key: str, value: object, allowed: tuple[object, ...]) -> None:

@@ -13,7 +13,8 @@ WRONG_OUTPUT = "wrong_output"  # the flag of a record with an output that was wr
 class Wrong(msgspec.Struct, frozen=True):
     """A comparison that failed: ``after_window`` (from 0) and ``after_launches`` since the case began, warm-up
     included; how many ``elements`` of those compared were wrong, the largest error and where it lies, None or empty
-    where the comparison does not tell; ``what`` in words."""
+    where the comparison does not tell; ``what`` in words. Of a collective it is the verdict of all ranks, and ``ranks``
+    are those that found it, the count being that of the first of them."""
 
     after_window: int
     after_launches: int
@@ -21,6 +22,7 @@ class Wrong(msgspec.Struct, frozen=True):
     elements: int | None = None
     max_error: float | None = None
     at: tuple[int, ...] = ()
+    ranks: tuple[int, ...] = ()
 
 
 class Rechecks(msgspec.Struct, frozen=True):

@@ -166,7 +166,7 @@ class Collective(Workload):
 
     def prepare_async(self, place: Place, beside: Callable[[], object]) -> Prepared:
         """The same, but that the launch only starts the collective and returns its handle, whose ``wait`` has to be
-        called. ``beside`` is called while the one runs whose values are checked."""
+        called. ``beside`` is called while one runs whose values are checked, in the preparation and again later."""
         return self._prepare(place, beside)
 
     def _prepare(self, place: Place, beside: Callable[[], object] | None = None) -> Prepared:
@@ -190,7 +190,15 @@ class Collective(Workload):
         agree.together(place, lambda: self._fill(sets, spare, place))
         bind = self.bind if beside is None else self.begin
         calls = [_restoring(bind(one, place), one.target, spare, life) for one in sets]
-        return Prepared(data.rotating(calls), check, count, note(place, life))
+        verify = partial(
+            agree.again,
+            place,
+            fresh=lambda: self._mark(sets[0], place),
+            launch=lambda: self._launch(sets[0], place, beside),
+            check=lambda: self._check(sets[0], place),
+            restore=lambda: self._fill(sets[:1], spare, place),
+        )
+        return Prepared(data.rotating(calls), check, count, note(place, life), verify=verify)
 
     def _allocate(self, place: Place, count: int, life: int | None) -> tuple[list[Buffers], torch.Tensor | None]:
         """``count`` sets, the first with the values of the check, and room for a copy of a target if it needs one."""
@@ -201,11 +209,17 @@ class Collective(Workload):
         stored = torch.uint8 if self.dtype in dtypes.FP8 else dtypes.torch_dtype(self.dtype)
         new = partial(torch.zeros, dtype=stored, device=place.device)
         sets = [self.buffers(*self.shape(place.ranks), place.rank, new) for _ in range(count)]
-        if (table := self.table(place.rank, place.ranks)) is not None:
-            pattern.write(sets[0].source, table)
+        self._mark(sets[0], place)
         spare = torch.empty_like(sets[0].target) if life else None
-        dtypes.synchronize(place.device)
         return sets, spare
+
+    def _mark(self, buffers: Buffers, place: Place) -> None:
+        """Give a set the values of the check, and 0 wherever something has yet to be written."""
+        for buffer in reversed(buffers):  # they may overlap
+            buffer.zero_()
+        if (table := self.table(place.rank, place.ranks)) is not None:
+            pattern.write(buffers.source, table)
+        dtypes.synchronize(place.device)
 
     def begin(self, buffers: Buffers, place: Place) -> Callable[[], Any]:
         """The collective as a call that only starts it and returns a handle with ``wait``."""
@@ -216,13 +230,19 @@ class Collective(Workload):
         """Launch once; Unsupported with the backend's reason if it refuses the operation, the dtype or the request."""
         what = f"{self.name} in {' '.join(filter(None, (self.dtype, self.reduction)))}"
         with refusable(what, self.requested):
-            call: Callable[[], Any] = self.bind(buffers, place) if beside is None else self.begin(buffers, place)
-            with request.environment(self.requested):  # the communicator is made by its first use
-                handle = call()
-            if beside is not None:
+            self._launch(buffers, place, beside)
+
+    def _launch(self, buffers: Buffers, place: Place, beside: Callable[[], object] | None) -> None:
+        """Launch once and wait, ``beside`` meanwhile."""
+        call: Callable[[], Any] = self.bind(buffers, place) if beside is None else self.begin(buffers, place)
+        with request.environment(self.requested):  # the communicator is made by its first use
+            handle = call()
+        if beside is not None:
+            try:
                 beside()
+            finally:
                 handle.wait()
-            dtypes.synchronize(place.device)
+        dtypes.synchronize(place.device)
 
     def _check(self, buffers: Buffers, place: Place) -> Check:
         """Compare the target with what the ranks' patterns make of it; WrongResult if it differs."""

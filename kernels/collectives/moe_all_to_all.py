@@ -121,7 +121,16 @@ class MoeAllToAll(Workload):
         agree.together(place, lambda: self._attempt(sets[0], place), by_all=True)
         check = agree.together(place, lambda: self._check(sets[0], place))
         agree.together(place, lambda: self._fill(sets, place))
-        return Prepared(data.rotating([self.bind(one, place) for one in sets]), check, count, note(place, None))
+        launch = data.rotating([self.bind(one, place) for one in sets])
+        verify = partial(
+            agree.again,
+            place,
+            fresh=lambda: self._mark(sets[0], place),
+            launch=lambda: self._launch(sets[0], place),
+            check=lambda: self._check(sets[0], place),
+            restore=lambda: self._fill(sets[:1], place),
+        )
+        return Prepared(launch, check, count, note(place, None), verify=verify)
 
     def bind(self, buffers: Buffers, place: Place) -> Callable[[], object]:
         """torch.distributed.all_to_all_single with split sizes, in rows of ``hidden`` elements."""
@@ -153,16 +162,25 @@ class MoeAllToAll(Workload):
         splits = self.splits(place.ranks)
         sent, received = sum(splits[place.rank]), sum(row[place.rank] for row in splits)
         sets = [Buffers(new(sent * self.hidden), new(received * self.hidden)) for _ in range(count)]
-        if sent:
-            pattern.write(sets[0].source, pattern.moved_table(place.rank))
-        dtypes.synchronize(place.device)
+        self._mark(sets[0], place)
         return sets
+
+    def _mark(self, buffers: Buffers, place: Place) -> None:
+        """Give a set the values of the check, and 0 wherever something has yet to be written."""
+        buffers.target.zero_()
+        if buffers.source.numel():
+            pattern.write(buffers.source, pattern.moved_table(place.rank))
+        dtypes.synchronize(place.device)
 
     def _attempt(self, buffers: Buffers, place: Place) -> None:
         """Launch once; Unsupported with the backend's reason if it refuses the operation or the dtype."""
         with refusable(f"{self.name} in {self.dtype}"):
-            self.bind(buffers, place)()
-            dtypes.synchronize(place.device)
+            self._launch(buffers, place)
+
+    def _launch(self, buffers: Buffers, place: Place) -> None:
+        """Launch once and wait."""
+        self.bind(buffers, place)()
+        dtypes.synchronize(place.device)
 
     def _check(self, buffers: Buffers, place: Place) -> Check:
         """Compare what was received with what every rank had for this one; a rank may receive nothing."""

@@ -17,6 +17,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from perwatt.kernels import data, dtypes, reference
@@ -28,7 +29,7 @@ from perwatt.kernels.collectives.collective import Collective
 from perwatt.kernels.collectives.message import format_bytes, parse_bytes
 from perwatt.kernels.collectives.reduce_scatter import ReduceScatter
 from perwatt.kernels.matmul import Matmul
-from perwatt.kernels.workload import Place, Prepared, Size, Work, Workload, choice, positive
+from perwatt.kernels.workload import Check, Place, Prepared, Size, Work, Workload, choice, positive
 
 if TYPE_CHECKING:
     import torch
@@ -129,29 +130,35 @@ class Overlap(Workload):
         if self.part != "communication":
             product = agree.together(place, lambda: self.product.prepare(_half(place)))
         if self.part == "compute":
-            return product
+            assert product.verify
+            # found wrong by one rank, it is wrong for all: they go on together
+            return product._replace(verify=partial(agree.together, place, product.verify))
         if self.part == "communication":
             return _awaited(self.message.prepare_async(_half(place), lambda: None), lambda: None)
         watched = _Watched(product, place, self._tolerance())
         message = self.message.prepare_async(_half(place), watched.beside)
-        agree.together(place, watched.compare)
+        agree.together(place, watched.compare)  # from here on what runs beside is compared with float64
         both = _awaited(message, product.launch)
-        check = dataclasses.replace(
-            product.check,
-            reference=f"{product.check.reference}; beside it {message.check.reference}",
-            compared=product.check.compared + message.check.compared,
-        )
-        return Prepared(both.launch, check, max(product.buffers, message.buffers), _notes(product, message))
+        count, check = max(product.buffers, message.buffers), _of_both(product.check, message.check)
+
+        def verify() -> Check:
+            assert message.verify
+            exchanged = message.verify()
+            return _of_both(watched.found, exchanged)
+
+        return Prepared(both.launch, check, count, _notes(product, message), verify=verify)
 
     def _tolerance(self) -> float:
         return reference.product_tolerance(self.dtype, self.product.shape[2], self.product.output)
 
 
 class _Watched:
-    """The product of one set of operands, made alone and once more while the collective runs."""
+    """The product of one set of operands, made alone and once more while the collective runs; later, compared with its
+    own reference whenever it is made beside one again."""
 
     def __init__(self, product: Prepared, place: Place, tolerance: float) -> None:
         self._launch, self._place, self._tolerance = product.launch, place, tolerance
+        self._verify, self._compared, self.found = product.verify, False, product.check
         output = cast("torch.Tensor", self._launch())
         self._alone = output.clone()
         for _ in range(product.buffers - 1):  # round to the same set again
@@ -162,7 +169,11 @@ class _Watched:
 
     def beside(self) -> None:
         """The product that runs beside the collective."""
-        self._beside = cast("torch.Tensor", self._launch())
+        if self._compared:
+            assert self._verify
+            self.found = self._verify()
+        else:
+            self._beside = cast("torch.Tensor", self._launch())
 
     def compare(self) -> None:
         """Raise WrongResult if the two differ by more than the product's own tolerance."""
@@ -174,6 +185,13 @@ class _Watched:
         for want, got in zip(alone, beside, strict=True):
             reference.compare("C beside the collective", got, want.double(), self._tolerance, scale=scale)
         del self._alone, self._beside
+        self._compared = True
+
+
+def _of_both(product: Check, message: Check) -> Check:
+    """In the units of the product: what is exchanged is compared exactly."""
+    told = f"{product.reference}; beside it {message.reference}"
+    return dataclasses.replace(product, reference=told, compared=product.compared + message.compared)
 
 
 def _half(place: Place) -> Place:

@@ -15,6 +15,7 @@ at most five, and six times the unit roundoff is allowed. Integers up to 3 keep 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -132,10 +133,14 @@ def compare(output: torch.Tensor, pieces: list[Piece], op: str, ranks: int, allo
                 error = error / want.abs()
             wrong = ~(error <= allowed)  # so that NaN is wrong
             if bool(wrong.any()):
-                index = int(wrong.nonzero()[0])
+                index, count = int(wrong.nonzero()[0]), int(wrong.sum())
+                at, largest = piece.start + first + index, float(error.nan_to_num(math.inf).max())
                 raise WrongResult(
-                    f"{int(wrong.sum())} of {stop - first} elements from {piece.start + first} on are wrong; "
-                    f"element {piece.start + first + index} is {float(got[index]):g}, not {float(want[index]):g}"
+                    f"{count} of {stop - first} elements from {piece.start + first} on are wrong; "
+                    f"element {at} is {float(got[index]):g}, not {float(want[index]):g}",
+                    count,
+                    largest,
+                    (at,),
                 )
             worst, compared = max(worst, float(error.max())), compared + stop - first
     return worst, compared

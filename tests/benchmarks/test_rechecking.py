@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
+from faults import Faulty
 from records import measured, record
+from step_models import TINY, step
 
 from perwatt.benchmarks.ending import Tally
 from perwatt.benchmarks.measure import Measurer
-from perwatt.benchmarks.measurement import Measurement
+from perwatt.benchmarks.measurement import Agreed, Exchange, Measurement
 from perwatt.benchmarks.profile import Profile
 from perwatt.benchmarks.rechecking import Rechecker
 from perwatt.benchmarks.sampler import Sampler
@@ -18,9 +25,14 @@ from perwatt.benchmarks.stopping import Duration
 from perwatt.benchmarks.timers import HostTimer
 from perwatt.kernels import reference
 from perwatt.kernels.attention import Attention
+from perwatt.kernels.attention_varlen import AttentionVarlen
+from perwatt.kernels.decode import Decode
 from perwatt.kernels.fma_spin import FmaSpin
+from perwatt.kernels.idle import Idle
 from perwatt.kernels.matmul import Matmul
+from perwatt.kernels.matmul_grouped import MatmulGrouped
 from perwatt.kernels.memory import Memory
+from perwatt.kernels.virus import Virus
 from perwatt.kernels.workload import Check, Place, Prepared, Workload, WrongResult
 from perwatt.results.recheck import WRONG_OUTPUT
 
@@ -94,6 +106,47 @@ def test_no_comparison_lies_in_a_window() -> None:
     assert between
 
 
+class Group:
+    """Threads that agree as ranks do: each waits for the others, and all have as much to say."""
+
+    def __init__(self, ranks: int) -> None:
+        self.barrier, self.said = threading.Barrier(ranks, timeout=10), [[0.0]] * ranks
+
+    def of(self, rank: int) -> Exchange:
+        def exchange(seconds: list[float], stop: bool, ready: bool) -> Agreed:
+            self.said[rank] = [*seconds, ready]
+            self.barrier.wait()
+            assert len({len(said) for said in self.said}) == 1, "ranks are not at the same place"
+            slowest = [max(each) for each in zip(*self.said, strict=True)][:-1]
+            agreed = Agreed(slowest, math.fsum(slowest), False, all(said[-1] for said in self.said))
+            self.barrier.wait()
+            return agreed
+
+        return exchange
+
+
+def test_ranks_stay_in_step_though_one_takes_longer_to_compare() -> None:
+    group, kernels = Group(2), [Flipping(after=10**9), Flipping(after=10**9)]
+
+    def late() -> Check:
+        time.sleep(0.02)
+        return kernels[1].verify()
+
+    profile = Profile("t", 0.05, 3, 0.03, 0, True, recheck=1)
+
+    def rank(number: int) -> Measurement:
+        rechecker = Rechecker(late if number else kernels[0].verify, 1)
+        launch, rule = kernels[number].launch, lambda: Duration(0.03)
+        options: dict[str, Any] = {"exchange": group.of(number), "one_by_one": True, "rechecker": rechecker}
+        return Measurer(launch, HostTimer(), Sampler([]), profile, rule, **options).run()
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = (one.result() for one in [pool.submit(rank, number) for number in range(2)])
+    assert first.repetition == second.repetition
+    assert first.slowest == second.slowest
+    assert [len(kernel.verified) for kernel in kernels] == [3, 3]
+
+
 def test_without_an_interval_or_a_reference_nothing_is_compared() -> None:
     kernel = Flipping(after=0)
     for rechecker in (Rechecker(kernel.verify, 0), Rechecker(None, 1)):
@@ -103,23 +156,89 @@ def test_without_an_interval_or_a_reference_nothing_is_compared() -> None:
     assert [every_second.after(n, 0) > 0 for n in range(4)] == [False, True, False, True]
 
 
-KERNELS: list[Workload] = [
-    Matmul(m=64, n=48, k=32, dtype="fp32"),
-    Matmul(m=64, n=48, k=32, dtype="fp32", batch=3),
-    Memory(op="triad", array_bytes=4096),
-    Memory(op="write", array_bytes=4096),
-    Attention(batch=1, heads=2, seq_q=32, head_dim=16, dtype="fp32", mode="forward"),
+PRODUCT = r"aten\.(add|b)?mm|grouped_mm"
+ATTENTION = r"scaled_dot_product|aten\.bmm"
+VIRUS: dict[str, Any] = {"backend": "torch", "dtype": "fp32", "buffer_bytes": "64KiB"}
+STEP = step(TINY, layers=1)
+SMALL: dict[str, Any] = {"batch": 2, "heads": 2, "head_dim": 16, "dtype": "fp32"}
+# Each kernel that a CPU has, and operations of which one element is wrong.
+KERNELS: list[tuple[Workload, str]] = [
+    (Matmul(m=64, n=48, k=32, dtype="fp32"), PRODUCT),
+    (Matmul(m=64, n=48, k=32, dtype="fp32", batch=3), PRODUCT),
+    (Matmul(m=64, dtype="fp32", init="zeros"), PRODUCT),
+    (MatmulGrouped(groups=3, tokens=40, n=24, k=32, skew=1.0), PRODUCT),
+    (MatmulGrouped(groups=3, tokens=40, n=24, k=32, init="zeros"), PRODUCT),
+    (Memory(op="triad", array_bytes=4096), r"aten\.add"),
+    (Memory(op="scale", array_bytes=4096), r"aten\.mul"),
+    (Memory(op="copy", array_bytes=4096), r"aten\.copy_"),
+    (Memory(op="write", array_bytes=4096), r"aten\.fill_"),
+    (Memory(op="read", array_bytes=4096), r"sum.IntList_out"),
+    (Memory(op="read", array_bytes=4096, init="zeros"), r"sum.IntList_out"),
+    (Memory(op="write", array_bytes=4096, init="zeros"), r"aten\.fill_"),
+    (Attention(seq_q=32, **SMALL), ATTENTION),
+    (Attention(seq_q=32, mode="forward_backward", **SMALL), r"attention.*backward"),
+    (Attention(seq_q=32, init="zeros", **SMALL), ATTENTION),
+    (AttentionVarlen(seq=32, **SMALL), ATTENTION),
+    (AttentionVarlen(seq=32, mode="backward", **SMALL), r"attention.*backward"),
+    (Decode(context=48, page=8, **SMALL), ATTENTION),
+    (Decode(context=48, page=8, init="zeros", **SMALL), ATTENTION),
+    (Decode("mla", 2, 2, context=48, page=8, dtype="fp32"), ATTENTION),
+    (STEP, PRODUCT),
+    (dataclasses.replace(STEP, mode="prefill"), PRODUCT),
+    (dataclasses.replace(STEP, mode="decode"), PRODUCT),
+    (Virus(**VIRUS), PRODUCT),
+    (Virus(**VIRUS), r"aten\.add\.out"),
+    (Virus(**VIRUS), r"aten\.exp2"),
+    (Virus(**VIRUS, duty=0.5, period_s=0.1), r"aten\.exp2"),
 ]
 
 
-@pytest.mark.parametrize("kernel", KERNELS, ids=lambda k: f"{k.name} {k.label()}")
-def test_kernels_offer_a_comparison_that_holds(kernel: Workload) -> None:
+@pytest.mark.parametrize(("kernel", "operations"), KERNELS, ids=lambda x: x if isinstance(x, str) else _id(x))
+def test_what_a_device_computes_wrongly_is_found(kernel: Workload, operations: str) -> None:
     prepared = kernel.prepare(Place("cpu"))
-    prepared.launch()
     assert prepared.verify is not None
-    again = prepared.verify()
-    assert again.max_error == pytest.approx(prepared.check.max_error, abs=prepared.check.tolerance)
-    assert again.compared > 0
+    rechecker = Rechecker(prepared.verify, 1)
+    for window in range(3):
+        prepared.launch()
+        with Faulty(operations if window == 1 else "(?!)") as fault:
+            rechecker.after(window, window + 1)
+        assert bool(fault.hits) == (window == 1)
+    prepared.launch()
+    found = rechecker.result(prepared.check)
+    assert found is not None
+    assert (found.checks, [wrong.after_window for wrong in found.wrong]) == (3, [1])
+    assert found.compared > 0
+    assert found.max_error is not None
+    assert found.max_error <= found.tolerance
+    assert found.wrong[0].elements
+
+
+def _id(kernel: Workload) -> str:
+    return f"{kernel.name} {kernel.label()}"
+
+
+def test_a_step_whose_results_are_not_finite_is_wrong_though_a_small_one_is_right() -> None:
+    prepared = STEP.prepare(Place("cpu"))
+    assert prepared.verify is not None
+    assert "finite" in prepared.verify().reference
+    with Faulty(PRODUCT, off=math.nan, most=1), pytest.raises(WrongResult, match="not finite"):
+        prepared.verify()
+
+
+def test_without_room_for_operands_of_its_own_it_says_so() -> None:
+    """Attention is compared on operands beside those that are timed."""
+    for kernel in (Attention(seq_q=32, **SMALL), AttentionVarlen(seq=32, **SMALL)):
+        footprint = kernel.footprint_bytes()
+        assert kernel.prepare(Place("cpu", memory_bytes=3 * footprint)).verify
+        prepared = kernel.prepare(Place("cpu", memory_bytes=3 * footprint - 1))
+        assert prepared.verify is None
+        assert "no memory" in prepared.unverified
+
+
+def test_rest_is_not_woken() -> None:
+    prepared = Idle(resident_bytes="1MiB").prepare(Place("cpu"))
+    assert prepared.verify is None
+    assert "at rest" in prepared.unverified
 
 
 def test_an_operand_that_changed_in_memory_is_no_new_truth(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,11 +285,6 @@ def test_the_spinning_loop_compares_every_lane() -> None:
     prepared: Prepared = FmaSpin(dtype="fp32", threads=1).prepare(Place("cpu"))
     assert prepared.verify is not None
     assert prepared.verify().max_error == prepared.check.max_error
-
-
-def test_zeros_offer_none() -> None:
-    for kernel in (Matmul(m=32, init="zeros", dtype="fp32"), Memory(init="zeros", array_bytes=4096)):
-        assert kernel.prepare(Place("cpu")).verify is None
 
 
 def test_a_run_with_a_wrong_output_has_failed_and_kept_its_record() -> None:

@@ -196,6 +196,24 @@ def test_a_wrong_product_is_found(cpu: Place, monkeypatch: pytest.MonkeyPatch, n
         MatmulScaled(m=64, n=64, k=64, dtype="mxfp4").prepare(cpu)
 
 
+@pytest.mark.parametrize("init", ["normal", "zeros"])
+@pytest.mark.parametrize("name", scaled.NAMES)
+def test_a_product_that_goes_wrong_later_is_found(
+    cpu: Place, monkeypatch: pytest.MonkeyPatch, name: str, init: str
+) -> None:
+    off = torch.zeros(())
+    monkeypatch.setattr(functional, "scaled_mm", library(lambda c: c[3, 5].add_(off)))
+    prepared = MatmulScaled(m=64, dtype=name, init=init).prepare(cpu)
+    assert prepared.verify is not None
+    assert prepared.verify().compared == 64 * 64
+    off.fill_(8.0)
+    with pytest.raises(WrongResult, match="C") as wrong:
+        prepared.verify()
+    assert wrong.value.wrong == 1
+    off.zero_()
+    assert prepared.verify().max_error <= prepared.check.tolerance
+
+
 @pytest.mark.parametrize("name", scaled.NAMES)
 def test_a_cpu_refuses_in_the_words_of_the_library(cpu: Place, name: str) -> None:
     with pytest.raises(Unsupported, match=rf"{name} matmul_scaled on cpu: .*CPU does not support swizzle"):

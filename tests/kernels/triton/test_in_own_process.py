@@ -19,7 +19,10 @@ from conftest import require
 HERE = Path(__file__).parent
 OTHERS = list(filter(None, os.environ.get("PERWATT_TRITONS", "").split(":")))
 INTERPRETED = sorted(HERE.glob("interpreted_*.py"))
-LONG = ("interpreted_attention", "interpreted_flash_backward", "interpreted_flash_forward")
+LONG = (
+    *("interpreted_attention", "interpreted_flash_backward", "interpreted_flash_forward"),
+    "interpreted_rechecked",
+)
 MUTATED = [path for path in INTERPRETED if "mutants" in path.read_text()]
 COMPILED = sorted(HERE.glob("compiled_*.py"))
 ONE_OF_EACH = "sm_80 or sm_90 or sm_100 or gfx950"
