@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -30,7 +31,7 @@ class PowerLimit(ABC):
 
 def limits(kind: str, devices: Sequence[Mapping[str, Any]], root: str) -> list[PowerLimit]:
     """The power limits of ``devices``, which have ``index`` and, where it is known, ``uuid``. ``kind``: torch's type;
-    ``root``: where powercap is mounted. Raises :class:`Refusal` where one cannot be found."""
+    ``root``: where the kernel has those that are files. Raises :class:`Refusal` where one cannot be found."""
     if kind == "cpu":
         from perwatt.benchmarks.caps.rapl import Packages
 
@@ -39,4 +40,18 @@ def limits(kind: str, devices: Sequence[Mapping[str, Any]], root: str) -> list[P
         from perwatt.benchmarks.caps.boards import board
 
         return [board(int(device["index"]), str(device.get("uuid", ""))) for device in devices]
-    raise Refusal(f"device {kind}: its power limit cannot be set here; choices: cuda (NVIDIA, ROCm), cpu")
+    if kind == "xpu":
+        from perwatt.benchmarks.caps.xe import Card
+
+        return [Card(int(device["index"]), root) for device in devices]
+    raise Refusal(f"device {kind}: its power limit cannot be set here; choices: cuda (NVIDIA, ROCm), xpu, cpu")
+
+
+def written(file: Path, watts: float) -> None:
+    """Set a limit that the kernel has as a file, in microwatts. Raises :class:`Refusal`."""
+    try:
+        file.write_text(str(round(watts * 1e6)))
+    except PermissionError:
+        raise Refusal(f"{file}: setting it needs root") from None
+    except OSError as error:
+        raise Refusal(f"{file}: {error.strerror}") from None

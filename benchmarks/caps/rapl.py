@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from perwatt.benchmarks.caps.limit import PowerLimit, Refusal
+from perwatt.benchmarks.caps.limit import PowerLimit, Refusal, written
 
 LONG_TERM = "long_term"
 
@@ -34,14 +34,8 @@ class Packages(PowerLimit):
 
     def write(self, watts: float) -> None:
         """Set it: the same for each package."""
-        each = round(watts * 1e6 / len(self._files))
         for file in self._files:
-            try:
-                file.write_text(str(each))
-            except PermissionError:
-                raise Refusal(f"{file}: setting it needs root") from None
-            except OSError as error:
-                raise Refusal(f"{file}: {error.strerror}") from None
+            written(file, watts / len(self._files))
 
 
 def _constraint(zone: Path) -> Path | None:

@@ -32,6 +32,11 @@ class Sweep:
     levels: int = 6
     tolerance_w: float = 2.0
     powercap_root: str = "/sys/class/powercap"
+    drm_root: str = "/sys/class/drm"
+
+    def root(self, kind: str) -> str:
+        """Where the kernel has the power limits of devices of torch's type ``kind``."""
+        return self.drm_root if kind == "xpu" else self.powercap_root
 
 
 def from_config(config: Mapping[str, Any]) -> Sweep | None:
@@ -63,7 +68,7 @@ def found(sweep: Sweep, kind: str, devices: Sequence[Mapping[str, Any]]) -> tupl
     """The devices' limits, and the caps to measure at, from the highest. Raises BadRequest for caps that a device does
     not allow, and where a limit cannot be read."""
     try:
-        all_limits = limits(kind, devices, sweep.powercap_root)
+        all_limits = limits(kind, devices, sweep.root(kind))
         now = [limit.read() for limit in all_limits]
     except Refusal as refusal:
         raise BadRequest(f"sweep=power_cap: {refusal}") from None
@@ -121,7 +126,7 @@ class Setter(Unchanged):
                 self._before_w = [limit.read() for limit in self._limits]
             names = [limit.name for limit in self._limits]
             write_atomically(kept, json.dumps({"devices": names, "before_w": self._before_w}) + "\n")
-            self._guard = guard.start(self._kind, self._devices, self._sweep.powercap_root, self._before_w, kept)
+            self._guard = guard.start(self._kind, self._devices, self._sweep.root(self._kind), self._before_w, kept)
         except Refusal as refusal:
             raise BadRequest(f"sweep=power_cap: {refusal}") from None
         return self

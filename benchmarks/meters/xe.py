@@ -22,7 +22,7 @@ REMEDY = "load the driver xe (Linux 6.8 or newer), or i915 for a discrete card; 
 ACCESS = "as root: chmod a+r the energy*_input files of the card's hwmon folder"
 
 
-def _told(path: Path) -> str | None:
+def told(path: Path) -> str | None:
     """A file's text, None where it cannot be read."""
     try:
         return path.read_text().strip()
@@ -30,12 +30,25 @@ def _told(path: Path) -> str | None:
         return None
 
 
-def _scaled(path: Path, unit: float) -> float | None:
+def scaled(path: Path, unit: float) -> float | None:
     """A file's number in the base unit, None where it cannot be read or is no number."""
     try:
-        return int(_told(path) or "") * unit
+        return int(told(path) or "") * unit
     except ValueError:
         return None
+
+
+def cards(root: Path) -> list[tuple[Path, Path]]:
+    """The cards below ``root`` that have such sensors, each with the folder of these, by number: card10 follows card9,
+    and card0-DP-1 is a socket."""
+    found = []
+    numbered = [path for path in root.glob("card*") if re.fullmatch(r"card\d+", path.name)]
+    for card in sorted(numbered, key=lambda path: int(path.name[4:])):
+        for hwmon in sorted((card / "device" / "hwmon").glob("hwmon*")):
+            if told(hwmon / "name") in DRIVERS and any((hwmon / name).exists() for name in BOUNDARIES):
+                found.append((card, hwmon))
+                break
+    return found
 
 
 class Xe(Meter):
@@ -59,19 +72,19 @@ class Xe(Meter):
         """Find the card and read it once. Raises :class:`Unavailable`."""
         if part.type != "xpu" and self.board is None:
             raise Unavailable("the device under test is not an Intel GPU", "meter.xe.board=0 meters one all the same")
-        cards = self._cards()
-        if not cards:
+        found = cards(self.root)
+        if not found:
             raise Unavailable(f"no card under {self.root} has sensors of xe or i915", REMEDY)
         index = part.index if self.board is None else self.board
-        if index >= len(cards):
-            raise Unavailable(f"{len(cards)} cards have sensors of xe or i915; there is no card {index}")
-        card, self._hwmon = cards[index]
+        if index >= len(found):
+            raise Unavailable(f"{len(found)} cards have sensors of xe or i915; there is no card {index}")
+        card, self._hwmon = found[index]
         self._zero_uj, self._last_uj, self._lost = 0, -1, False
         name = self._find()
         self._zero_uj = self._last_uj
         package = (card / "device").resolve().name.partition(".")[0] if (card / "device").is_symlink() else card.name
         boundary = BOUNDARIES[name]
-        facts = {"driver": _told(self._hwmon / "name"), "card": card.name, "file": name}
+        facts = {"driver": told(self._hwmon / "name"), "card": card.name, "file": name}
         return Capabilities(
             name="xe",
             kind="energy",
@@ -82,21 +95,10 @@ class Xe(Meter):
             quantum=1e-6,
             accuracy_class="D",
             detail="" if self.root == Path("/sys/class/drm") else f"root {self.root}",
-            limit_w=_scaled(self._hwmon / "power1_max", 1e-6) if boundary == "gpu" else None,
+            limit_w=scaled(self._hwmon / "power1_max", 1e-6) if boundary == "gpu" else None,
             instrument=f"hwmon:{package}:{boundary}",
             facts={key: value for key, value in facts.items() if value},
         )
-
-    def _cards(self) -> list[tuple[Path, Path]]:
-        """The cards that have such sensors, by number: card10 follows card9, and card0-DP-1 is a socket."""
-        cards = [path for path in self.root.glob("card*") if re.fullmatch(r"card\d+", path.name)]
-        found = []
-        for card in sorted(cards, key=lambda path: int(path.name[4:])):
-            for hwmon in sorted((card / "device" / "hwmon").glob("hwmon*")):
-                if _told(hwmon / "name") in DRIVERS and any((hwmon / name).exists() for name in BOUNDARIES):
-                    found.append((card, hwmon))
-                    break
-        return found
 
     def _find(self) -> str:
         """The widest counter that answers. Raises :class:`Unavailable` with what the first of them said."""
@@ -138,12 +140,12 @@ class Xe(Meter):
     def snapshot(self) -> Snapshot | None:
         """Temperatures and limits, as far as the driver tells them."""
         degrees = {
-            "gpu": _scaled(self._hwmon / "temp2_input", 1e-3),
-            "memory": _scaled(self._hwmon / "temp3_input", 1e-3),
+            "gpu": scaled(self._hwmon / "temp2_input", 1e-3),
+            "memory": scaled(self._hwmon / "temp3_input", 1e-3),
         }
         limits = {
-            "enforced": _scaled(self._hwmon / "power1_max", 1e-6),
-            "default": _scaled(self._hwmon / "power1_rated_max", 1e-6),
+            "enforced": scaled(self._hwmon / "power1_max", 1e-6),
+            "default": scaled(self._hwmon / "power1_rated_max", 1e-6),
         }
         return Snapshot(
             temperature_c={name: value for name, value in degrees.items() if value is not None},

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Perwatt
+from powercap import BEFORE_W, draws, limit_w, package
 
 from perwatt.benchmarks.caps.limit import PowerLimit, Refusal
 from perwatt.benchmarks.caps.rapl import Packages
@@ -22,43 +23,16 @@ from perwatt.benchmarks.config import BadRequest, composed
 from perwatt.benchmarks.plan import check
 from perwatt.results.store import load
 
-BEFORE_W = 165.0
-DRAWS = """
-import os, sys, time
-zone = sys.argv[1]
-joules, last = 0.0, time.monotonic()
-while True:
-    now = time.monotonic()
-    joules += (now - last) * int(open(zone + '/constraint_0_power_limit_uw').read() or 0) * 1e-6
-    last = now
-    open(zone + '/energy_uj.new', 'w').write(str(int(joules * 1e6)))
-    os.replace(zone + '/energy_uj.new', zone + '/energy_uj')
-    time.sleep(0.001)
-"""
-
 
 @pytest.fixture
 def powercap(tmp_path: Path) -> Path:
-    """A package that may be set to 165 W and draws what it may."""
-    zone = tmp_path / "powercap" / "intel-rapl:0"
-    zone.mkdir(parents=True)
-    told = {"name": "package-0", "max_energy_range_uj": 262143328850, "energy_uj": 1, "constraint_0_name": "long_term"}
-    told |= {"constraint_0_power_limit_uw": int(BEFORE_W * 1e6), "constraint_0_max_power_uw": 165000000}
-    for name, value in told.items():
-        (zone / name).write_text(f"{value}\n")
-    return zone.parent
+    return package(tmp_path / "powercap")
 
 
 @pytest.fixture
 def drawing(powercap: Path) -> Iterator[Path]:
-    writer = subprocess.Popen([sys.executable, "-c", DRAWS, str(powercap / "intel-rapl:0")])
-    yield powercap
-    writer.kill()
-    writer.wait()
-
-
-def limit_w(powercap: Path) -> float:
-    return int((powercap / "intel-rapl:0" / "constraint_0_power_limit_uw").read_text()) * 1e-6
+    with draws(powercap):
+        yield powercap
 
 
 def request(powercap: Path, *more: str) -> list[str]:
@@ -112,6 +86,21 @@ def test_without_leave_it_is_a_dry_run(powercap: Path, tmp_path: Path, perwatt: 
     assert "now 165 W" in done.out
     assert done.out.count("fp32 64x64x64") == 2
     assert limit_w(powercap) == BEFORE_W
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("caps", "told", "cases"),
+    [("[90,150]", "power limits 150, 90 W", 2), ("null", "power limits 6 from the most to the least allowed", 6)],
+)
+def test_of_several_machines_each_node_sets_its_own(
+    tmp_path: Path, perwatt: Perwatt, caps: str, told: str, cases: int
+) -> None:
+    asked = ("suite=matmul", "kernels.matmul.dtype=fp32", "kernels.matmul.m=64", "device=cpu", "sweep=power_cap")
+    done = perwatt("run", *asked, f"sweep.caps_w={caps}", "launcher=ssh", "launcher.hosts=[a,b]")
+    assert done.code == 0, done.err
+    assert f"{told}, one after the other, on each node; groups at those that are set now" in done.out
+    assert done.last["cases"] == cases
     assert not (tmp_path / "results").exists()
 
 
@@ -179,7 +168,6 @@ def test_two_packages_share_a_cap_and_a_tree_without_limits_is_refused(powercap:
         ("sweep.caps_w=300", "allowed a list of watts"),
         ("sweep.levels=1", "allowed 2 to 100"),
         ("sweep.tolerance_w=0", "allowed watts above 0"),
-        ("launcher=slurm", "one machine at a time"),
     ],
 )
 def test_what_is_wrong_is_one_line(asked: str, said: str) -> None:

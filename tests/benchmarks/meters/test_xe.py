@@ -11,25 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from intel_cards import card
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from perwatt.benchmarks.meters.meter import Part, Unavailable
 from perwatt.benchmarks.meters.xe import Xe
 
 START_UJ = 5_000_000_000
-
-
-def card(root: Path, number: int, driver: str = "xe", **files: object) -> Path:
-    """A card with sensors; returns their folder. Files as ``energy1_input=0``."""
-    device = root.parent / "devices" / f"0000:{0x30 + number:02x}:00.0"
-    hwmon = device / "hwmon" / f"hwmon{number + 3}"
-    hwmon.mkdir(parents=True)
-    (root / f"card{number}").mkdir(parents=True)
-    (root / f"card{number}" / "device").symlink_to(device)
-    (root / f"card{number}-DP-1").mkdir()
-    for name, value in {"name": driver, **files}.items():
-        (hwmon / name).write_text(f"{value}\n")
-    return hwmon
 
 
 @pytest.fixture
