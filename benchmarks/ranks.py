@@ -9,6 +9,7 @@ import msgspec
 
 from perwatt.benchmarks.pace import together
 from perwatt.benchmarks.task import Answer
+from perwatt.results.recheck import Rechecks
 from perwatt.results.record import Conditions, Energy, Failed, Measured, Outcome, Repetition, Skipped
 
 PER_DEVICE = ("gpu", "module")
@@ -38,8 +39,24 @@ def reduce(answers: Sequence[Answer]) -> tuple[Outcome, tuple[str, ...]]:
     pace = together([a.pace for a in in_order], [a.flags for a in in_order])
     # each device once: ranks that share one have read the same
     health = tuple({h.package: h for m in measured for h in m.health}.values())
-    whole = msgspec.structs.replace(first, repetitions=repetitions, unmetered=unmetered, pace=pace, health=health)
+    whole = msgspec.structs.replace(
+        first,
+        repetitions=repetitions,
+        unmetered=unmetered,
+        pace=pace,
+        health=health,
+        rechecks=_rechecked([m.rechecks for m in measured if m.rechecks is not None]),
+    )
     return whole, flags
+
+
+def _rechecked(found: Sequence[Rechecks]) -> Rechecks | None:
+    """The comparisons that the ranks made together: each has the same verdicts, errors and times of its own."""
+    if not found:
+        return None
+    errors = [one.max_error for one in found if one.max_error is not None]
+    longest_s = max(one.longest_s for one in found)
+    return msgspec.structs.replace(found[0], max_error=max(errors, default=None), longest_s=longest_s)
 
 
 def _merge(same: Sequence[Repetition]) -> Repetition:

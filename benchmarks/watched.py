@@ -23,8 +23,12 @@ import msgspec
 from perwatt.benchmarks.channel import Line, Message
 from perwatt.benchmarks.launch.job import Launcher
 from perwatt.benchmarks.task import Answer, Task
+from perwatt.results.record import Measured
 
 PREPARE_PATIENCE = 10
+# phases in which a kernel may be imported from a slow disk, a large result checked, or written to one; "" is before a
+# rank's first word on a task
+LONG = ("", "prepare", "compare", "write")
 GRACE_S = 5.0  # for the other ranks to answer once one has failed, before the group is given up
 
 
@@ -142,8 +146,10 @@ class Watched(ABC):
                     tell(message)
                 elif message["event"] == "answer":
                     answers[member.rank] = msgspec.convert(message["answer"], Answer)
-                    # not every rank need notice: the others may be waiting for this one for ever
-                    failed_at = failed_at or time.monotonic()
+                    # not every rank need notice: the others may be waiting for this one for ever. One that has
+                    # measured keeps nobody waiting: who is not done yet writes its samples, however slowly
+                    if not isinstance(answers[member.rank].outcome, Measured):
+                        failed_at = failed_at or time.monotonic()
             self._check(answers, failed_at)
         return [answers[rank] for rank in sorted(answers)]
 
@@ -180,14 +186,14 @@ class Watched(ABC):
             return
         now, limit = time.monotonic(), self.launcher.timeout_s
         if failed_at is not None and now - failed_at > GRACE_S:
-            first = next(iter(answers.values()))
-            error = getattr(first.outcome, "error", None) or getattr(first.outcome, "reason", "it had finished")
+            first = next(a for a in answers.values() if not isinstance(a.outcome, Measured))
+            error = getattr(first.outcome, "error", None) or getattr(first.outcome, "reason", "")
             raise Lost(f"rank {first.rank}: {error}; the others waited for it", first.rank, self.log(first.rank))
         if silent := [m for m in waiting if now - m.heard > limit]:
             rank = silent[0].rank
             raise Lost(f"rank {rank} hung: silent for {limit:g} s", rank, self._trace(silent[0]))
-        # a lone rank may check a large result for long; in a group the others wait for it
-        patience = limit * (PREPARE_PATIENCE if self.ranks == 1 and waiting[0].state[0] == "prepare" else 1)
+        # a lone rank may take long for it; in a group the others wait for it
+        patience = limit * (PREPARE_PATIENCE if self.ranks == 1 and waiting[0].state[0] in LONG else 1)
         if all(now - m.moved > patience for m in waiting):
             # all wait; the one that entered the fewest launches is the one that they wait for
             last = min(waiting, key=lambda m: m.entered)

@@ -6,6 +6,7 @@ The script is one of those that ``gloo_ranks.py`` leads: it writes n-r.json for 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,7 +21,9 @@ Outcomes = list[dict[str, Any]]
 def outcomes_of(script: Path, folder: Path, sizes: Sequence[int]) -> dict[int, Outcomes]:
     """For each number of ranks, the outcomes by scenario of every rank."""
     command = [sys.executable, str(script), str(folder), *map(str, sizes)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    search = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]))
+    env = {**os.environ, "PYTHONPATH": search}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stdout + done.stderr
     return {n: [json.loads((folder / f"{n}-{rank}.json").read_text()) for rank in range(n)] for n in sizes}
 

@@ -46,6 +46,7 @@ class Fleet:
         self.run, self.behaviour = create(tmp_path, "fleet"), behaviour
         self.asked: list[tuple[str, ...]] = []
         self.lost: dict[str, str] = {}
+        self.facts: dict[str, dict[str, Any]] = {}  # of a node that differs
         played = self
 
         class Crew:
@@ -84,9 +85,9 @@ class Fleet:
         patch.setattr(groups, "Joined", Joined)
         patch.setattr(fleet, "watch", watch)
 
-    @staticmethod
-    def _measure(node: Path, host: str) -> None:
-        facts = {"kind": "cpu", "devices": [{"name": "test CPU"}], "torch": "2", "packages": {}}
+    def _measure(self, node: Path, host: str) -> None:
+        facts = {"kind": "cpu", "devices": [{"name": "test CPU"}], "torch": "2", "kernel": "6.1", "packages": {}}
+        facts |= self.facts.get(host, {})
         (node / "environment.json").write_text(json.dumps(facts))
         (node / "records.jsonl").write_bytes(
             msgspec.json.encode(msgspec.structs.replace(record("a"), host=host)) + b"\n"

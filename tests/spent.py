@@ -58,14 +58,14 @@ def resident(pid: int) -> int:
     return pages * os.sysconf("SC_PAGESIZE") + sum(resident(int(child)) for child in children)
 
 
-def watched(command: Sequence[str]) -> Spent:
-    """Run a program to its end. Raises CalledProcessError if it fails."""
+def watched(command: Sequence[str], code: int = 0) -> Spent:
+    """Run a program to its end. Raises CalledProcessError if that is another than ``code``."""
     began, all_before, mine_before = time.monotonic(), busy_s(), spent_s()
     process, peak = subprocess.Popen(command), 0
     while process.poll() is None:
         peak = max(peak, resident(process.pid))
         time.sleep(0.05)
     took, mine = time.monotonic() - began, spent_s() - mine_before
-    if process.returncode:
+    if process.returncode != code:
         raise subprocess.CalledProcessError(process.returncode, command)
     return Spent(took, mine, busy_s() - all_before - mine, peak)

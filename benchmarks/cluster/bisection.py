@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+from perwatt.results.accept.groups import How
 
 Group = tuple[str, ...]
 _Search = Generator[list[Group], None, None]
@@ -25,7 +26,7 @@ class Finding:
     (``undecided``), or whose halves passed and which then passed itself (``not again``)."""
 
     hosts: Group
-    how: Literal["alone", "only together", "not again", "undecided"]
+    how: How
 
 
 class _Undecided(Exception):

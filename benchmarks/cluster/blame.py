@@ -8,11 +8,11 @@ from typing import Any
 
 from perwatt.benchmarks.cluster.culprits import Culprits
 from perwatt.benchmarks.cluster.links import Links, slow
-from perwatt.benchmarks.cluster.screening import Screened
+from perwatt.results.accept.groups import ALONE_ONLY, blames
+from perwatt.results.accept.screened import Screened
 from perwatt.results.reports.operators import Node, Status
 
 SCREENED: dict[str, Status] = {"passed": "PASS", "failed": "FAIL", "missing": "MISSING"}
-UNTESTED = "it was tested with no other node"
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,9 @@ class Blame:
                 say(verdict.names[0], "FAIL" if verdict.outcome == "blamed" else "INCONCLUSIVE", verdict.reason)
         for culprit in self.culprits:
             for finding in culprit.findings:
-                if finding.how == "alone":
+                if (told := blames(culprit.case, culprit.error, finding)) is not None:
                     for host in finding.hosts:
-                        say(host, "FAIL", f"{culprit.case} fails wherever it is ({culprit.error})")
-                elif finding.how != "not again":
-                    what = "fails only with these together" if finding.how == "only together" else "could not be halved"
-                    for host in finding.hosts:
-                        say(host, "INCONCLUSIVE", f"{culprit.case} {what}: {', '.join(finding.hosts)}")
+                        say(host, *told)
         return found
 
     def lines(self) -> list[str]:
@@ -107,7 +103,7 @@ def nodes(
     for name in hosts:
         status, reasons = SCREENED[screened[name].status], tuple(filter(None, (screened[name].reason,)))
         if status == "PASS" and len(hosts) > 1 and name not in together:
-            status, reasons = "INCONCLUSIVE", (UNTESTED,)
+            status, reasons = "INCONCLUSIVE", (ALONE_ONLY,)
         elif status == "PASS":
             told = against.get(name, {})
             status = "FAIL" if "FAIL" in told else "INCONCLUSIVE" if told else status

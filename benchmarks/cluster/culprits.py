@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from perwatt.benchmarks.cluster.bisection import Bisection, Finding, Group
 from perwatt.benchmarks.cluster.groups import GroupLeader, Test, disjoint
 from perwatt.benchmarks.plan import Planned
-from perwatt.results.record import Case, Failed, Measured, Over
+from perwatt.results.record import Case, Over, Skipped
 from perwatt.results.store import latest
 
 NAMED = 4  # hosts of a part that its label names one by one
@@ -25,13 +25,13 @@ class Culprits:
 
 
 def failures(leader: GroupLeader, tests: Sequence[Test]) -> list[tuple[Over, Case, str]]:
-    """The groups that failed a case, the smallest first, each with the first case that it failed."""
+    """The groups that failed a case, or had a wrong output in one, the smallest first, each with the first of them."""
     keys = {p.case.key: test.over for test in tests for p in test.cases}
     found: dict[Over, tuple[Over, Case, str]] = {}
     for record in latest(leader.store.records):
-        if record.case.key in keys and isinstance(record.outcome, Failed):
+        if record.case.key in keys and (failure := record.failure) is not None:
             over = keys[record.case.key]
-            found.setdefault(over, (over, record.case, record.outcome.error))
+            found.setdefault(over, (over, record.case, failure))
     return sorted(found.values(), key=lambda one: len(one[0].hosts))
 
 
@@ -55,8 +55,7 @@ def search(leader: GroupLeader, failed: tuple[Over, Case, str], good: Sequence[s
         records = leader.outcomes(tests.values())
         for group, test in tests.items():
             if (record := records.get(test.over)) is not None:
-                outcome = record.outcome
-                passed[group] = isinstance(outcome, Measured) if isinstance(outcome, Measured | Failed) else None
+                passed[group] = None if isinstance(record.outcome, Skipped) else record.failure is None
         bisection.answer(passed)
     return Culprits(over, f"{case.kernel} {case.label}", error, bisection.findings)
 

@@ -6,28 +6,31 @@ What lies where in its folder is :mod:`perwatt.results.fleet.layout`'s to say.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import shutil
 import sys
 from collections.abc import Sequence
 
+import msgspec
 from omegaconf import OmegaConf
 
 from perwatt.benchmarks import folder
+from perwatt.benchmarks.caps.sweep import KEPT
 from perwatt.benchmarks.cluster import clocks, culprits, links
 from perwatt.benchmarks.cluster.blame import Blame, nodes
 from perwatt.benchmarks.cluster.collecting import checked, collecting
 from perwatt.benchmarks.cluster.groups import GroupLeader, Test, disjoint
 from perwatt.benchmarks.cluster.reference import VARIABLE, reference, utc_clock
-from perwatt.benchmarks.cluster.screening import Screened, ended, judge, watch
+from perwatt.benchmarks.cluster.screening import CUT_SHORT, ended, judge, watch
 from perwatt.benchmarks.cluster.topology import Topology, found
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.crew import SCRATCH
 from perwatt.benchmarks.ending import Interrupted
 from perwatt.benchmarks.environment import host
+from perwatt.results.accept.screened import Screened
 from perwatt.results.fleet import merge, remote, stated
 from perwatt.results.fleet.layout import FLEET, GROUPS, NODES, SCREENING, TOPOLOGY
+from perwatt.results.fleet.nodesets import some
 from perwatt.results.record import Over, Skipped
 from perwatt.results.reports import operators
 from perwatt.results.run import CONFIG, ENVIRONMENT
@@ -51,9 +54,7 @@ class FleetLeader(GroupLeader):
         for name in operators.NAMES:  # of an earlier try: they hold once all is tested
             (self.run / name).unlink(missing_ok=True)
         screened = self._screen(hosts, here)
-        write_atomically(
-            self.run / SCREENING, json.dumps({h: dataclasses.asdict(s) for h, s in screened.items()}, indent=2)
-        )
+        write_atomically(self.run / SCREENING, json.dumps(msgspec.to_builtins(screened), indent=2))
         self.tally.lost_nodes = sum(one.status != "passed" for one in screened.values())
         # in the launcher's order, by which it numbers ranks; then those that are in another allocation
         passed = [h for h in dict.fromkeys([*here, *hosts]) if screened[h].status == "passed"]
@@ -61,6 +62,9 @@ class FleetLeader(GroupLeader):
         for name, one in screened.items():
             if one.reason:
                 say(f"{'WARNING' if one.status == 'passed' else one.status.upper()} {name}: {one.reason}")
+        if len(passed) < 2 and any(screened[h].reason.startswith(CUT_SHORT) for h in here):
+            # an allocation that ends stops a node before its leader, which has nothing to do without it
+            self.stop.ask("its nodes were interrupted")
         if self.stop.asked:
             raise Interrupted
         try:
@@ -124,6 +128,8 @@ class FleetLeader(GroupLeader):
             with collecting(self.run, self._remote, told.utc_ns if told else utc_clock(), say):
                 lost |= watch(launcher, run, here, silent_s, tell, lambda: self.stop.asked, where, self.look_again)
         lost |= {name: f"{lost[name]}; {why}" for name, why in self.gone.items() if lost[name]}
+        if capped := [name for name in hosts if (self.run / NODES / name / KEPT).exists()]:
+            say(f"WARNING {some(capped)}: power limits were not put back; perwatt run resume={self.run} does it")
         return judge(self.run, {name: lost[name] for name in hosts}, settings if told else None)
 
     def _alone(self) -> str:

@@ -11,7 +11,7 @@ from perwatt.benchmarks.cluster.pairs import Pair, Round
 from perwatt.benchmarks.cluster.retest import Verdict
 from perwatt.benchmarks.cluster.suspects import Suspects
 from perwatt.benchmarks.plan import Planned
-from perwatt.results.record import Failed, Over
+from perwatt.results.record import Over
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def measure(
 def _rates(
     leader: GroupLeader, kind: str, rounds: Iterable[Round], case: Planned, present: Sequence[str]
 ) -> dict[Pair, float | None]:
-    """The rate of each pair that was tested; of one that was skipped nothing is known."""
+    """The rate of each pair that was tested, None if it failed or had a wrong output; of what was skipped nothing is
+    known."""
     tests = []
     for pairs in rounds:
         ordered = [leader.in_order(pair) for pair in pairs]
@@ -58,10 +59,10 @@ def _rates(
     rates: dict[Pair, float | None] = {}
     for over, record in found.items():
         a, b = over.hosts
-        if record.measured is not None and record.rate is not None:
-            rates[a, b] = record.rate
-        elif isinstance(record.outcome, Failed):
+        if record.failure is not None:
             rates[a, b] = None
+        elif record.rate is not None:
+            rates[a, b] = record.rate
     return rates
 
 

@@ -22,7 +22,11 @@ from perwatt.benchmarks.launch.ssh import HOST
 from perwatt.results.fleet.layout import ALIVE, NODES
 from perwatt.results.store import write_atomically
 
-STOP = "stop"  # beside the nodes' folder: the leader asks every node to stop; no launcher carries a signal everywhere
+# Beside the nodes' folder, named anew for each try of the leader: while the file is there, the nodes of that try go on.
+# So one is told to stop that is asked to (no launcher carries a signal everywhere), and one that was given up and lives
+# again. It is written once: what a network file system remembers of a file may be old.
+TRY = ".try-"
+VARIABLE = "PERWATT_TRY"  # where it lies
 BEAT_S = 2.0
 # By which name this machine was asked for, where the launcher says so.
 _NAMES = (HOST, "SLURMD_NODENAME")
@@ -39,22 +43,28 @@ def this_host(known: Sequence[str]) -> str:
 
 
 class SignOfLife(threading.Thread):
-    """Writes to ``path``, every so often, that this node lives; at last, how its run ended. Passes on that the leader
-    asks to stop, by the file ``stop``, as a batch system would."""
+    """Writes to ``path``, every so often, that this node lives; at last, how its run ended. Once the file of its
+    ``own`` try has gone, it stops the node as a batch system would."""
 
-    def __init__(self, path: Path, stop: Path) -> None:
+    def __init__(self, path: Path, own: Path) -> None:
         super().__init__(name="sign of life", daemon=True)
-        self._path, self._stop_file, self._over = path, stop, threading.Event()
-        self._beat = 0
+        self._path, self._own, self._over = path, own, threading.Event()
+        self._beat, self._asked = 0, False
 
     def run(self) -> None:
         """Beat until told that it is over. A file system that is full or gone silences the node: that is seen."""
-        asked = False
+        told = False
         while not self._over.wait(BEAT_S if self._beat else 0):
             self._write()
-            if not asked and self._stop_file.exists():
-                asked = True
+            listens = signal.getsignal(signal.SIGTERM) != self.ask
+            if not told and listens and (self._asked or not self._goes_on()):
+                told = True
                 os.kill(os.getpid(), signal.SIGTERM)
+
+    def ask(self, *_: object) -> None:
+        """Handles SIGTERM while no run does: one that has yet to begin is told as soon as it does, one that is over has
+        its last words."""
+        self._asked = True
 
     def end(self, code: int) -> None:
         """The run has ended with this exit code."""
@@ -62,11 +72,21 @@ class SignOfLife(threading.Thread):
         self.join()
         self._write(exit=code)
 
+    def _goes_on(self) -> bool:
+        try:
+            self._own.read_bytes()  # not whether it exists, which may be remembered
+        except FileNotFoundError:
+            return False
+        except OSError:  # nothing is known
+            pass
+        return True
+
     def _write(self, **more: Any) -> None:
         self._beat += 1
         clock = {"mono_ns": time.monotonic_ns(), "utc_ns": time.time_ns()}
+        told = {"beat": self._beat, "pid": os.getpid(), "try": self._own.name, **clock, **more}
         try:
-            write_atomically(self._path, json.dumps({"beat": self._beat, "pid": os.getpid(), **clock, **more}) + "\n")
+            write_atomically(self._path, json.dumps(told) + "\n")
         except OSError as error:
             print(f"{self._path}: {error}", file=sys.stderr, flush=True)
 
@@ -77,7 +97,8 @@ def main(arguments: Sequence[str]) -> int:
 
     nodes = Path(arguments[0]) / NODES
     here = nodes / this_host([path.name for path in nodes.iterdir()])
-    life = SignOfLife(here / ALIVE, nodes.parent / STOP)
+    life = SignOfLife(here / ALIVE, Path(os.environ[VARIABLE]))
+    signal.signal(signal.SIGTERM, life.ask)
     life.start()
     clock = comparer(here)
     code = 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -17,33 +18,26 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from perwatt.benchmarks.cluster.clocks import Clocks
-from perwatt.benchmarks.cluster.node import STOP
+from perwatt.benchmarks.cluster.node import TRY, VARIABLE
 from perwatt.benchmarks.launch.allocation import LEFT, seconds_left
 from perwatt.benchmarks.launch.job import Job, Launcher
 from perwatt.benchmarks.launch.start import start
+from perwatt.results.accept.screened import Screened
+from perwatt.results.fleet import versions
 from perwatt.results.fleet.clocks import Compared, compared
 from perwatt.results.fleet.layout import ALIVE, NODES
-from perwatt.results.record import Failed
+from perwatt.results.fleet.nodesets import some
+from perwatt.results.rounds import each_round
 from perwatt.results.run import ENVIRONMENT
-from perwatt.results.store import latest, load
+from perwatt.results.store import load
 
 POLL_S = 0.5
-INTERRUPTED = 130
+INTERRUPTED, CUT_SHORT = 130, "it was interrupted"
 LAST_WORDS_S = 10.0  # for what a node wrote last to be seen here, once its process has ended
 NODE = "perwatt.benchmarks.cluster.node"
-
-Status = Literal["passed", "failed", "missing"]
-
-
-@dataclass(frozen=True)
-class Screened:
-    """How a node came through: ``reason`` says why it did not pass; of one that did, what is to be known of it."""
-
-    status: Status
-    reason: str = ""
 
 
 @dataclass
@@ -81,13 +75,16 @@ def watch(
     interrupted or fell silent, or the launcher ended: it may be the allocation that has gone.
     """
     log = run / NODES / "launcher.log"
-    job = alone(run, hosts, environment)
+    own = run / f"{TRY}{secrets.token_hex(4)}"
+    job = alone(run, hosts, {**(environment or {}), VARIABLE: str(own)})
     job.log_dir.mkdir(exist_ok=True)
     command = launcher.command(job)
     seen = {host: _Watched(heard=time.monotonic()) for host in hosts}
     for host in hosts:
         (run / NODES / host / ALIVE).unlink(missing_ok=True)  # an earlier try's
-    (run / STOP).unlink(missing_ok=True)
+    for earlier in run.glob(f"{TRY}*"):  # of a leader that was killed
+        earlier.unlink(missing_ok=True)
+    own.touch()
     with open(log, "ab") as out:
         process = start(command, out)
     try:
@@ -96,7 +93,7 @@ def watch(
         while waiting := [host for host, one in seen.items() if one.exit is None]:
             now = time.monotonic()
             for host in waiting:
-                _look(run / NODES / host / ALIVE, seen[host], now)
+                _look(run / NODES / host / ALIVE, seen[host], now, own.name)
             silent = [host for host in waiting if now - seen[host].heard > silent_s]
             found = len(silent) + (process.poll() is not None) + sum(one.exit == INTERRUPTED for one in seen.values())
             if found > doubts and not asked:
@@ -104,17 +101,19 @@ def watch(
                 doubt()
             if stopped() and not asked:
                 asked = True
-                (run / STOP).touch()
+                own.unlink(missing_ok=True)
             if process.poll() is not None:
                 ended_at = ended_at or now
                 if now - ended_at > LAST_WORDS_S:
                     break
             if len(silent) == len(waiting):
                 break
-            quiet = f"; silent: {_some(silent)}" if silent else ""
+            quiet = f"; silent: {some(silent)}" if silent else ""
             tell(f"{len(hosts) - len(waiting)} of {len(hosts)} nodes done{quiet}")
             time.sleep(POLL_S)
     finally:
+        with contextlib.suppress(OSError):
+            own.unlink()  # who was given up stops
         _end(process)
     full = _full(run)
     return {
@@ -142,24 +141,23 @@ def _full(run: Path) -> str:
     return ""
 
 
-def _look(path: Path, watched: _Watched, now: float) -> None:
+def _look(path: Path, watched: _Watched, now: float, own: str = "") -> None:
+    """``own``: the try whose words count, if not every try's do: one that was given up may write its last ones late."""
     with contextlib.suppress(OSError, ValueError):
         text = path.read_text()
         if text != watched.text:
             found = json.loads(text)
+            if own and found.get("try", own) != own:
+                return
             watched.text, watched.heard, watched.exit = text, now, found.get("exit")
 
 
 def _why(watched: _Watched, code: int | None, silent_s: float) -> str:
     if watched.exit is not None:
-        return "it was interrupted" if watched.exit == INTERRUPTED else ""
+        return CUT_SHORT if watched.exit == INTERRUPTED else ""
     if not watched.text:
         return "it never said that it had started"
     return f"its run never ended: silent for {silent_s:g} s, or its process died (launcher: exit status {code})"
-
-
-def _some(hosts: Sequence[str], most: int = 5) -> str:
-    return ", ".join(hosts[:most]) + (f" and {len(hosts) - most} more" if len(hosts) > most else "")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -190,21 +188,28 @@ def _judged(
     if why:
         return Screened("missing", why)
     if not facts:
-        return Screened("failed", f"it measured nothing: see {node.parent.parent / 'logs'}")
-    count, names = len(facts["devices"]), ", ".join(sorted(set(facts["devices"])))
+        return Screened("failed", f"it measured nothing: see {node.parent.parent / 'logs'}", "its records")
     if facts["devices"] != usual["devices"]:
-        return Screened("failed", f"{count} devices ({names}), most nodes have {len(usual['devices'])}")
+        told = f"{_counted(facts['devices'])}, most nodes have {_counted(usual['devices'])}"
+        return Screened("failed", told, "its machine")
     if differs := sorted(k for k, v in usual["software"].items() if facts["software"].get(k) != v):
         told = ", ".join(f"{k} {facts['software'].get(k)} (most: {usual['software'][k]})" for k in differs)
-        return Screened("failed", f"other software than most nodes: {told}")
-    records = latest(load(node))
-    for record in records:
-        if isinstance(record.outcome, Failed):
-            return Screened("failed", f"{record.case.kernel} {record.case.label}: {record.outcome.error}")
+        return Screened("failed", f"other software than most nodes: {told}", "its machine")
+    records = load(node)
+    # a case that was measured anew is judged by that, in each round; an output that was wrong stays wrong
+    for record in (*each_round(records), *filter(lambda r: r.measured, records)):
+        if record.failure is not None:
+            when = f" (round {record.round.number})" if record.round else ""
+            told = f"{record.case.kernel} {record.case.label}: {record.failure}{when}"
+            return Screened("failed", told, "its records")
     # collectives alone leave nothing to a node of one device
     if not records or not any(record.measured or record.case.collective for record in records):
-        return Screened("failed", "it measured nothing")
+        return Screened("failed", "it measured nothing", "its records")
     return _timed(node, clocks) if clocks else Screened("passed")
+
+
+def _counted(devices: Sequence[str]) -> str:
+    return f"{len(devices)} device{'' if len(devices) == 1 else 's'} ({', '.join(sorted(set(devices)))})"
 
 
 def _timed(node: Path, clocks: Clocks) -> Screened:
@@ -213,19 +218,20 @@ def _timed(node: Path, clocks: Clocks) -> Screened:
         verdict, told = clocks.judge(compared(node))
     except ValueError as error:
         verdict, told = clocks.judge(Compared(error=str(error)))
-    return Screened("failed" if verdict == "fail" else "passed", told)
+    return Screened("failed" if verdict == "fail" else "passed", told, "its clock" if told else "")
 
 
 def _facts(node: Path) -> dict[str, Any]:
     """What the node has; empty if it never got as far as looking."""
     try:
-        found = json.loads((node / ENVIRONMENT).read_text())
-    except (OSError, ValueError):
+        found = versions.read(node / ENVIRONMENT)
+    except ValueError:
         return {}
-    software = {"kernel": found.get("kernel"), **found.get("packages", {})}
-    software |= {m["name"]: m["driver"] for m in found.get("meters", []) if m.get("driver")}
-    software |= {f"{m['name']} vbios": m["vbios"] for m in found.get("meters", []) if m.get("vbios")}
-    return {"devices": tuple(d["name"] for d in found.get("devices", [])), "software": software}
+    if found is None:
+        return {}
+    software = {"kernel": None, **found.versions["kernel"], **found.versions["packages"], **found.versions["driver"]}
+    software |= {f"{name} vbios": vbios for name, vbios in found.versions["vbios"].items()}
+    return {"devices": found.devices, "software": software}
 
 
 def _most_common(found: Sequence[Any]) -> Any:

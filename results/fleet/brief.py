@@ -38,9 +38,14 @@ class Device(msgspec.Struct, frozen=True, gc=False):
 
 
 class Seconds(msgspec.Struct, frozen=True, gc=False):
-    """Of the seconds a launch their median."""
+    """Of the seconds a launch their median, how well it is known, and how they spread."""
 
+    samples: int
     median: float
+    p5: float
+    p95: float
+    ci_low: float
+    ci_high: float
 
 
 class Energy(msgspec.Struct, frozen=True, gc=False):
@@ -50,14 +55,24 @@ class Energy(msgspec.Struct, frozen=True, gc=False):
     boundary: str
     source: record.Source
     energy_j: float
+    flags: tuple[str, ...] = ()
+
+
+class Conditions(msgspec.Struct, frozen=True, gc=False):
+    """Heat, what it took, and errors of the memory."""
+
+    throttled: dict[str, float] = {}
+    temperature_c: dict[str, tuple[float, float]] = {}
+    ecc: dict[str, int] = {}
 
 
 class Repetition(msgspec.Struct, frozen=True, gc=False):
-    """A window, its work and its energies."""
+    """A window, its work, its energies, and the state of the device."""
 
     window_s: float
     iterations: int
     energies: tuple[Energy, ...] = ()
+    conditions: Conditions | None = None
 
 
 class Measured(msgspec.Struct, frozen=True, tag="measured", gc=False):
@@ -66,6 +81,12 @@ class Measured(msgspec.Struct, frozen=True, tag="measured", gc=False):
     work: record.Work
     seconds: Seconds
     repetitions: tuple[Repetition, ...]
+
+
+class Round(msgspec.Struct, frozen=True, gc=False):
+    """Which round of a burn-in."""
+
+    number: int
 
 
 class Brief(msgspec.Struct, frozen=True, gc=False):
@@ -78,6 +99,7 @@ class Brief(msgspec.Struct, frozen=True, gc=False):
     device: Device
     outcome: Measured | record.Skipped | record.Failed
     flags: tuple[str, ...] = ()
+    round: Round | None = None
 
 
 _decoder = msgspec.json.Decoder(Brief)

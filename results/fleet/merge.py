@@ -1,15 +1,17 @@
 """The files of a fleet's nodes made one: ``RUN/merged/``, derived, the same bytes for the same records.
 
-    index.parquet     one row a record (:class:`perwatt.results.fleet.rows.Row`)
+    index.parquet     one row a record (:class:`perwatt.results.fleet.rows.Row`), of a burn-in those of all rounds
     cases.parquet     each test over all devices: count, median, MAD, percentiles, least and most with its device
     devices.parquet   each device: cases measured, failed, skipped, missing
     merged.json       what is MISSING, and which lines could not be read
 
-A damaged line is reported by file and number and everything else is merged. ``merged.json`` is written last.
+The summaries count each case once, by its newest record. A damaged line is reported by file and number and everything
+else is merged. ``merged.json`` is written last.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import multiprocessing
@@ -54,7 +56,17 @@ class Fleet:
         """One row a record."""
         import pandas as pd
 
-        return pd.read_parquet(self.folder / INDEX)
+        with whole(self.folder / INDEX):
+            return pd.read_parquet(self.folder / INDEX)
+
+    def columns(self, names: Sequence[str], categories: Sequence[str]) -> pd.DataFrame:
+        """Some columns of the index, of which ``categories`` are told by number: quicker, and smaller, than as text."""
+        import pyarrow.parquet as pq
+
+        with whole(self.folder / INDEX):
+            table = pq.read_table(self.folder / INDEX, columns=list(names), read_dictionary=list(categories))
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
 
 
 def merge(run: Path, others: Sequence[Path] = (), jobs: int | None = None) -> Path:
@@ -80,9 +92,10 @@ def merge(run: Path, others: Sequence[Path] = (), jobs: int | None = None) -> Pa
                 damaged.extend(found.damaged)
 
     write_atomically(out / INDEX, index)
-    columns = ["scope", "host", "device", "uuid", "test", "kernel", "label", "ranks", "outcome", "rate", "per_joule"]
-    strings = [name for name in columns if name not in ("device", "ranks", "rate", "per_joule")]
+    strings = ["scope", "host", "uuid", "test", "kernel", "label", "outcome"]
+    columns = [*strings, "device", "ranks", "rate", "per_joule", "last"]
     table = pq.read_table(out / INDEX, columns=columns, read_dictionary=strings)
+    table = table.filter(table["last"])
     for name, frame in ((CASES, cases(table)), (DEVICES, known := devices(table))):
         write_atomically(out / name, lambda file, frame=frame: frame.to_parquet(file, index=False))  # type: ignore[misc]
     lost = missing(run, asked, known, lines)
@@ -91,17 +104,35 @@ def merge(run: Path, others: Sequence[Path] = (), jobs: int | None = None) -> Pa
 
 
 def load(run: Path) -> Fleet:
-    """The merged fleet of ``run``. Raises ValueError if it has not been merged."""
+    """The merged fleet of ``run``. Raises ValueError if it has not been merged, or by a perwatt of another index."""
     import pandas as pd
     import pyarrow.parquet as pq
 
     out = run / MERGED
     if not (out / SUMMARY).is_file():
         raise ValueError(f"{run}: not merged yet: perwatt merge run={run}")
-    told = json.loads((out / SUMMARY).read_text())
-    tests, found = (pd.read_parquet(out / name) for name in (CASES, DEVICES))
-    records = pq.read_metadata(out / INDEX).num_rows
-    return Fleet(out, records, tests, found, tuple(told["missing"]), tuple(told["damaged"]))
+    with whole(out / SUMMARY):
+        told = json.loads((out / SUMMARY).read_text())
+        missing, damaged = tuple(map(str, told["missing"])), tuple(map(str, told["damaged"]))
+    with whole(out / CASES):
+        tests = pd.read_parquet(out / CASES)
+    with whole(out / DEVICES):
+        found = pd.read_parquet(out / DEVICES)
+    with whole(out / INDEX):
+        index = pq.read_metadata(out / INDEX)
+    if index.schema.names != schema().names:
+        raise ValueError(f"{run}: merged by a perwatt whose index is another: perwatt merge run={run}")
+    return Fleet(out, index.num_rows, tests, found, missing, damaged)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Raises ValueError of one line if what was merged cannot be read any more. pyarrow's errors are of these kinds."""
+    try:
+        yield
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"{path}: not as it was merged ({reason}): perwatt merge run={path.parent.parent}") from None
 
 
 def _asked(run: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ a name (tried: ``scontrol show hostnames``). Names that do not end in a digit ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from perwatt.results.optional import library
@@ -22,6 +22,11 @@ def checked(host: str) -> str:
     if len(host) > LONGEST or not HOST.fullmatch(host):
         raise ValueError(f"host: found {host[:80]!r}; allowed letters, digits, '_', '-' and '.' between labels")
     return host
+
+
+def some(hosts: Sequence[str], most: int = 5) -> str:
+    """The first of them, and how many more there are: ``n1, n2 and 7 more``."""
+    return ", ".join(hosts[:most]) + (f" and {len(hosts) - most} more" if len(hosts) > most else "")
 
 
 def fold(hosts: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from perwatt.results.energy import GAP_PERIODS
 from perwatt.results.fleet import clocks, samples
 from perwatt.results.fleet.following import Floats, Mask, correlations, followed, step
 from perwatt.results.fleet.layout import MERGED, METERS, REMOTE
+from perwatt.results.fleet.nodesets import some
 from perwatt.results.fleet.power import choose
 from perwatt.results.fleet.starts import agreed
 from perwatt.results.store import write_atomically
@@ -28,6 +29,7 @@ FOUND = "remote.json"
 REACH_S = 30.0  # round the load's step
 MOST_POINTS = 1024  # of a run, for whom a meter goes along with
 COURSE_POINTS = 1000
+NAMED = 4  # nodes behind a meter
 PAUSE_S = 1.0  # between samples of a node: the load of its first case is over
 
 
@@ -253,19 +255,15 @@ def _line(of: Followed) -> str:
     """What is said of one meter; the first word is what to look for."""
     found = "" if of.delay_s is None else f"{of.delay_s:.3g} s after the load"
     should = "" if of.expected_s is None else f", characterised with {of.expected_s:.3g} s (± {of.allowed_s:.2g} s)"
-    behind = f"{of.meter} of {_named(of.nodes)}"
+    behind = f"{of.meter} of {some(of.nodes, NAMED)}"
     match of.verdict:
         case "ok":
             return f"METER {behind}: " + (of.reason or f"steps {found}{should}")
         case "other":
-            return f"METER FOLLOWS ANOTHER {behind}: goes along with {_named(of.instead)} instead: {of.reason}"
+            return f"METER FOLLOWS ANOTHER {behind}: goes along with {some(of.instead, NAMED)} instead: {of.reason}"
         case "late" | "early":
             return f"METER {of.verdict.upper()} {behind}: steps {found}{should}"
         case "no_step" | "no_load":
             return f"METER DOES NOT FOLLOW {behind}: {of.reason}"
         case _:
             return f"METER UNDECIDED {behind}: " + "; ".join(filter(None, (of.reason, found and f"steps {found}")))
-
-
-def _named(nodes: Sequence[str], most: int = 4) -> str:
-    return ", ".join(nodes[:most]) + (f" and {len(nodes) - most} more" if len(nodes) > most else "")

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from perwatt.results.fleet.layout import MERGED, START
+from perwatt.results.fleet.nodesets import some
 from perwatt.results.fleet.power import devices
 from perwatt.results.fleet.starts import starts
 from perwatt.results.fleet.summed import Summed, summed
@@ -81,11 +82,11 @@ def _lines(of: Summed) -> list[str]:
             told = f"up {ramp.up_w_s / 1e3:.4g} kW/s, down {ramp.down_w_s / 1e3:.4g} kW/s"
         lines.append(f"  over {ramp.window_s:g} s: {told}")
     if of.unsynchronised:
-        lines.append(f"  clocks as they are, nobody compared them: {_some(of.unsynchronised)}")
+        lines.append(f"  clocks as they are, nobody compared them: {some(of.unsynchronised)}")
     if of.cut_short:
         first_ns = int(of.frame["t_ns"].iloc[0]) - of.step_s * 5e8
         each = [f"{host} (to {(end_ns - first_ns) * 1e-9:.4g} s)" for host, end_ns in of.cut_short.items()]
-        lines.append(f"  killed or still at work, counted until their last readings: {_some(each)}")
+        lines.append(f"  killed or still at work, counted until their last readings: {some(each)}")
     lines += [f"NO POWER {name}: {why}" for name, why in of.missing.items()]
     return lines
 
@@ -108,8 +109,4 @@ def began(run: Path, hosts: Sequence[str]) -> list[str]:
     by_why: dict[str, list[str]] = {}
     for host, why in of.unknown.items():
         by_why.setdefault(why, []).append(host)
-    return lines + [f"START unknown, {why}: {_some(hosts)}" for why, hosts in by_why.items()]
-
-
-def _some(hosts: Sequence[str], most: int = 5) -> str:
-    return ", ".join(hosts[:most]) + (f" and {len(hosts) - most} more" if len(hosts) > most else "")
+    return lines + [f"START unknown, {why}: {some(hosts)}" for why, hosts in by_why.items()]

@@ -87,6 +87,7 @@ def test_a_killed_rank_is_lost_by_name_and_signal(crew: Crew, tmp_path: Path) ->
 
 
 @pytest.mark.slow
+@pytest.mark.alone  # 2 s without progress count as hung
 def test_a_stuck_rank_is_lost_and_says_where_it_was(
     crew: Crew, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,6 +102,37 @@ def test_a_stuck_rank_is_lost_and_says_where_it_was(
     assert "timers.py" in lost.value.log  # the launch is inside the library; this is who called it
     crew.close(kill=True)
     assert not alive(pid)
+
+
+SLOW = """
+import time
+from perwatt.kernels.matmul import Matmul
+
+prepare = Matmul.prepare
+
+def slowly(self, place):
+    prepared = prepare(self, place)
+    return prepared._replace(verify=lambda: (time.sleep(4), prepared.verify())[1])
+
+Matmul.prepare = slowly
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.alone  # 2 s without progress count as hung
+def test_a_rank_that_compares_for_long_has_not_hung(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SLOW)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    asked = task(tmp_path)
+    asked.profile["recheck"] = 1
+    with Crew(Inline(timeout_s=20), 1, "cpu") as crew:
+        crew.start()
+        crew.ready()
+        crew.launcher.timeout_s = 2
+        (answer,) = crew.run(asked)
+    assert isinstance(answer.outcome, Measured)
+    assert answer.outcome.rechecks is not None
+    assert answer.outcome.rechecks.longest_s > 4
 
 
 def test_asked_to_stop_it_keeps_what_it_has(crew: Crew, tmp_path: Path) -> None:

@@ -61,6 +61,15 @@ class Cluster:
         shutil.rmtree(self.path, ignore_errors=True)
 
 
+def over(cluster: Cluster, launcher: str, *nodes: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """To measure these nodes with a launcher: what stands before ``perwatt run``, and what it is given."""
+    names, config = ",".join(nodes), cluster.path / "ssh" / "config"
+    if launcher == "slurm":
+        return ("salloc", "--quiet", "--no-kill", f"--nodelist={names}"), ("launcher=slurm",)
+    options = f"-F,{config}" if launcher == "ssh" else f"--mca,plm_rsh_args,'-F {config}'"
+    return (), (f"launcher={launcher}", f"launcher.hosts=[{names}]", f"launcher.options=[{options}]")
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     require("root", os.geteuid() == 0)

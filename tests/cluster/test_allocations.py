@@ -4,6 +4,7 @@ run goes on in another allocation, and what was measured is neither lost nor dou
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,47 @@ def test_a_time_limit_that_comes_earlier_than_was_known(cluster: Cluster, tmp_pa
         unmeasured = [r for r in latest(load(run / "nodes" / name)) if "interrupted" in r.flags]
         assert unmeasured
         assert all(r.measured or isinstance(r.outcome, Skipped) for r in unmeasured)
-    again = cluster.on("head", "salloc", "--quiet", "--no-kill", "-N2", "perwatt", "run", f"resume={run}", cwd=tmp_path)
+    same = ("salloc", "--quiet", "--no-kill", "--nodelist=n0,n1")  # they may be ending the job before
+    again = cluster.on("head", *same, "perwatt", "run", f"resume={run}", cwd=tmp_path)
     assert again.code == 0, again.err
     for name in before:
         whole = kept(run / "nodes" / name)
         assert len(set(whole)) == len(whole) == 16 + 2
     assert len(kept(run)) == 2
+
+
+def test_a_run_stops_ahead_of_its_time_limit_and_the_rest_is_measured_in_another_allocation(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    # longer than the minute, of which a fifth is kept for writing things down
+    arguments = ("kernels.matmul_cpu.m=[64,80,96,112,128,144,160,176,192,208]", "profile.window_s=5", "launcher=slurm")
+    one = "kernels.all_reduce.message_bytes=64KiB"
+    before = ("salloc", "--no-kill", "--nodelist=n0,n1")
+    done = cluster.on("head", *before, "--time=1", "perwatt", "run", *SHORT, *arguments, one, cwd=tmp_path)
+    assert done.code == 130, done.err
+    (job,) = re.findall(r"Granted job allocation (\d+)", done.err)
+    told = cluster.on("head", "scontrol", "show", "job", job, cwd=tmp_path).out
+    assert "TimeLimit=00:01:00" in told
+    assert "MISSING n0: it was interrupted" in done.err
+    assert "MISSING n1: it was interrupted" in done.err
+    assert "JobState=TIMEOUT" not in told
+    (took_s,) = re.findall(r"RunTime=00:00:(\d\d)", told)  # of a minute
+    print("of the minute", took_s, "s were used")
+    run = begun(tmp_path)
+    first = {name: (lines(run / "nodes" / name), kept(run / "nodes" / name)) for name in ("n0", "n1")}
+    for name, (_, whole) in first.items():
+        left = [r for r in latest(load(run / "nodes" / name)) if r.case.key not in whole]
+        assert len({*whole}) == len(whole) >= 3
+        assert len(whole) + len(left) == 10 + 1  # a node alone skips the collective
+        never = [r.outcome for r in left if not r.measured]
+        assert never
+        # the node by itself, or its leader, which counts from a little earlier
+        why = ("not measured: the allocation ends ", "not measured: it was stopped by SIGTERM")
+        assert all(isinstance(outcome, Skipped) and outcome.reason.startswith(why) for outcome in never)
+    again = cluster.on("head", *before, "perwatt", "run", f"resume={run}", cwd=tmp_path)
+    assert again.code == 0, again.err
+    for name, (had, whole) in first.items():
+        assert lines(run / "nodes" / name)[: len(had)] == had
+        assert kept(run / "nodes" / name)[: len(whole)] == whole
+        assert len({*kept(run / "nodes" / name)}) == len(kept(run / "nodes" / name)) == 10 + 1
+    assert len(kept(run)) == 1

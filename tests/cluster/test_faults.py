@@ -7,7 +7,7 @@ import contextlib
 from pathlib import Path
 
 import pytest
-from cluster.conftest import Cluster, begun, in_background, ranks, records, wait_for
+from cluster.conftest import Cluster, begun, in_background, over, ranks, records, wait_for
 
 from perwatt.results.record import Failed
 from perwatt.results.store import load
@@ -65,8 +65,7 @@ def test_a_full_file_system_is_named_and_what_was_measured_is_kept(cluster: Clus
         "profile.window_s=0.5",
         "kernels.matmul.m=[64,128,256]",
     )
-    config = cluster.path / "ssh" / "config"
-    ssh = ("launcher=ssh", "launcher.hosts=[n0,n2]", f"launcher.options=[-F,{config}]")
+    _, ssh = over(cluster, "ssh", "n0", "n2")
     future = in_background(cluster, tmp_path, "perwatt", "run", *SHORT, *arguments, SIZES, *ssh, where)
     wait_for(lambda: list(cluster.small.glob("runs/*/config.yaml")))
     folder = next((cluster.small / "runs").iterdir())

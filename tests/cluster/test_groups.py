@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 from pathlib import Path
 
 import pytest
-from cluster.conftest import Cluster, begun, ranks, records, wait_for
+from cluster.conftest import Cluster, begun, over, ranks, records, wait_for
 
+from perwatt.results.fleet.nodesets import expand
 from perwatt.results.record import Failed
 from perwatt.results.store import load
 
@@ -22,23 +25,33 @@ SHORT = (
 )
 
 
-def test_the_node_behind_a_slow_link_is_found_and_no_other(cluster: Cluster, tmp_path: Path) -> None:
-    shaped = ("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", "20mbit", "burst", "64kb", "latency", "50ms")
-    assert cluster.on("n2", *shaped, cwd=tmp_path).code == 0
-    before = ("salloc", "--quiet", "--no-kill", "-N4")
-    done = cluster.on("head", *before, "perwatt", "run", *SHORT, "launcher=slurm", cwd=tmp_path)
+# under Slurm every pair of four; with three nodes there are two good partners for the suspect as well
+@pytest.mark.parametrize(
+    ("launcher", "nodes"),
+    [("slurm", ("n0", "n1", "n2", "n3")), ("ssh", ("n1", "n2", "n3")), ("mpi", ("n1", "n2", "n3"))],
+)
+def test_the_node_behind_a_slow_link_is_found_and_no_other(
+    cluster: Cluster, tmp_path: Path, launcher: str, nodes: tuple[str, ...]
+) -> None:
+    tbf = ("root", "tbf", "rate", "20mbit", "burst", "64kb", "latency", "50ms")
+    assert cluster.on("n2", "tc", "qdisc", "replace", "dev", "eth0", *tbf, cwd=tmp_path).code == 0
+    before, given = over(cluster, launcher, *nodes)
+    done = cluster.on("head", *before, "perwatt", "run", *SHORT, *given, cwd=tmp_path)
     assert done.code == 1, done.err
     run = tmp_path / done.last["run"]
     told = json.loads((run / "groups.json").read_text())
     assert [v["names"] for v in told["verdicts"] if v["outcome"] == "blamed"] == [["n2"]], told
-    assert (run / "passing_nodes.txt").read_text() == "n[0-1,3]\n"
+    good = {*nodes} - {"n2"}
+    assert {*expand((run / "passing_nodes.txt").read_text().strip())} == good
     assert (run / "failing_nodes.txt").read_text() == "n2\n"
     groups = [r for r in load(run) if r.case.over]
     # two ranks, and in each iteration one of them is the slower
     assert all(r.measured and r.measured.pace and sum(r.measured.pace.slowest) >= 0.999 for r in groups)
-    kinds = [r.case.over.kind for r in groups if r.case.over]
+    tested = [(r.case.over.kind, frozenset(r.case.over.hosts)) for r in groups if r.case.over]
     # every pair once, then the suspect with two partners that are known to be good
-    assert sorted(kinds) == ["pair"] * 6 + ["retest"] * 2
+    assert sorted(kind for kind, _ in tested) == ["pair"] * math.comb(len(nodes), 2) + ["retest"] * 2
+    assert {hosts for kind, hosts in tested if kind == "pair"} == set(map(frozenset, combinations(nodes, 2)))
+    assert all("n2" in hosts for kind, hosts in tested if kind == "retest")
 
 
 def test_a_rank_that_dies_costs_its_pair_and_the_others_stand(cluster: Cluster, tmp_path: Path) -> None:

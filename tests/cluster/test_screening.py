@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Timer
 
 import pytest
-from cluster.conftest import Cluster
+from cluster.conftest import Cluster, over
 
 from perwatt.results.fleet.clocks import compared
 from perwatt.results.fleet.starts import starts
@@ -21,13 +22,21 @@ SHORT = (
     *("profile.repetitions=2", "profile.window_s=0.1", "profile.warmup_s=0.1"),
     "groups.pairs=false",
 )
+NODES = ("n0", "n1", "n2", "n3")
 
 
-def run(cluster: Cluster, folder: Path, *arguments: str, preload: str = "") -> tuple[int, str, Path]:
-    """``perwatt run`` on the head, inside an allocation of all nodes for Slurm; its exit code, stderr and folder."""
-    before = ["salloc", "--quiet", "--no-kill", "-N4"] if "launcher=slurm" in arguments else []
-    before += ["env", f"LD_PRELOAD={preload}"] if preload else []
-    done = cluster.on("head", *before, "perwatt", "run", *SHORT, *arguments, cwd=folder)
+def run(
+    cluster: Cluster,
+    folder: Path,
+    *arguments: str,
+    launcher: str = "slurm",
+    nodes: Sequence[str] = NODES,
+    preload: str = "",
+) -> tuple[int, str, Path]:
+    """``perwatt run`` on the head, over these nodes; its exit code, stderr and folder."""
+    before, given = over(cluster, launcher, *nodes)
+    before += ("env", f"LD_PRELOAD={preload}") if preload else ()
+    done = cluster.on("head", *before, "perwatt", "run", *SHORT, *given, *arguments, cwd=folder)
     found = sorted((folder / "results" / "runs").iterdir())
     assert found, done.err
     return done.code, done.err, found[-1]
@@ -55,7 +64,7 @@ def test_four_nodes_one_with_a_wrong_clock_alone_and_together_under_slurm(cluste
     shim = tmp_path / "ahead.so"
     gcc = ["gcc", "-shared", "-fPIC", "-O1", "-x", "c", "-", "-o", str(shim), "-ldl"]
     subprocess.run(gcc, input=AHEAD, text=True, check=True)
-    code, err, folder = run(cluster, tmp_path, "launcher=slurm", "clocks.beyond=warn", preload=str(shim))
+    code, err, folder = run(cluster, tmp_path, "clocks.beyond=warn", preload=str(shim))
     assert code == 0, err
     assert [line.split(" s ahead")[0] for line in err.splitlines() if line.startswith("WARNING")] == [
         "WARNING n3: no clock sync: 7"
@@ -102,11 +111,7 @@ def test_what_slurm_refuses_is_one_line(cluster: Cluster, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("launcher", ["ssh", "mpi"])
 def test_the_same_suite_over_ssh_and_mpirun(cluster: Cluster, tmp_path: Path, launcher: str) -> None:
-    config = cluster.path / "ssh" / "config"
-    options = f"[-F,{config}]" if launcher == "ssh" else f"[--mca,plm_rsh_args,'-F {config}']"
-    code, err, folder = run(
-        cluster, tmp_path, f"launcher={launcher}", "launcher.hosts=[n1,n2]", f"launcher.options={options}"
-    )
+    code, err, folder = run(cluster, tmp_path, launcher=launcher, nodes=("n1", "n2"))
     assert code == 0, err
     assert set(json.loads((folder / "screening.json").read_text())) == {"n1", "n2"}
     assert all(record.measured and record.case.ranks == 2 for record in load(folder))
@@ -123,7 +128,7 @@ def test_a_node_that_loses_its_power_is_named_and_the_others_go_on(cluster: Clus
 
     timer = Timer(0, cut)
     timer.start()
-    code, err, folder = run(cluster, tmp_path, "launcher=slurm", "launcher.timeout_s=20")
+    code, err, folder = run(cluster, tmp_path, "launcher.timeout_s=20")
     timer.join()
     assert code == 1, err
     assert "MISSING n2: its run never ended" in err

@@ -70,6 +70,7 @@ MessageTimeout=2
 TCPTimeout=1
 SlurmctldTimeout=30
 KillWait=5
+UnkillableStepTimeout=300
 MinJobAge=3600
 SchedulerParameters=sched_interval=1,bf_interval=1,requeue_setup_env_fail
 $(for i in $(seq 0 $L); do echo "NodeName=n$i NodeAddr=$(addr "$i") CPUs=16 RealMemory=8000 Gres=gpu:h100:$G State=UNKNOWN"; done)
@@ -88,6 +89,6 @@ for k in $(seq 600); do [ "$("$D/on" head sinfo -h -t idle -o %D 2>/dev/null)" =
 ssh-keygen -q -t ed25519 -N '' -f "$D/ssh/id"; ssh-keygen -q -t ed25519 -N '' -f "$D/ssh/host"
 cp "$D/ssh/id.pub" "$D/ssh/authorized_keys"; chmod 700 "$D/ssh"
 printf 'HostKey %s\nAuthorizedKeysFile %s\nStrictModes no\nPermitRootLogin prohibit-password\nUsePAM no\nPasswordAuthentication no\nPidFile none\n' "$D/ssh/host" "$D/ssh/authorized_keys" > "$D/ssh/sshd_config"
-printf 'Host n* head\n  User root\n  IdentityFile %s\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n  ControlMaster no\n' "$D/ssh/id" > "$D/ssh/config"
-for i in $(seq 0 $L); do "$D/on" "n$i" sh -c "mkdir -p /run/sshd; /usr/sbin/sshd -f $D/ssh/sshd_config"; done
+printf 'Host n* head 10.78.*\n  User root\n  IdentityFile %s\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n  ControlMaster no\n' "$D/ssh/id" > "$D/ssh/config"
+for m in head $(seq -f n%g 0 $L); do "$D/on" "$m" sh -c "mkdir -p /run/sshd; /usr/sbin/sshd -f $D/ssh/sshd_config"; done
 "$D/on" head sinfo -h -t idle -o '%D %T'

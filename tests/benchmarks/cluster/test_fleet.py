@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from simulated_fleet import Fleet
 
+from perwatt.benchmarks.caps.sweep import KEPT
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.launch.mpi import Mpi
 from perwatt.results.fleet import merge
@@ -49,6 +50,19 @@ def test_leaves_then_all_then_every_pair_once_and_everybody_passes(
     assert told["schedule"] == "every pair"
     assert (told["verdicts"], told["failed_groups"], len(told["links"])) == ([], [], 15)
     assert set(merge.load(fleet.run).index["scope"]) == {"node", "group"}
+
+
+def test_nodes_that_were_interrupted_interrupt_the_run_where_nobody_is_left_for_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = Fleet(tmp_path, monkeypatch, 3, sound)
+    fleet.lost = dict.fromkeys(("n0", "n1"), "it was interrupted")
+    assert fleet.lead().exit_code(allow_failed=False) == 130
+    fleet.lost = {"n0": "it was interrupted"}
+    assert fleet.lead().exit_code(allow_failed=False) == 1
+    assert fleet.asked == [("n1", "n2")]
+    fleet.lost = {}
+    assert fleet.lead().exit_code(allow_failed=False) == 0
 
 
 def test_a_slow_node_is_tested_again_with_good_partners_and_drained(
@@ -137,6 +151,17 @@ def test_a_node_that_starts_in_no_pair_is_given_up_and_pairs_explain_what_failed
     skipped = [r for r in load(fleet.run) if r.measured is None and not isinstance(r.outcome, Failed)]
     assert len(skipped) == 5
     assert fleet.told()["failed_groups"] == []
+
+
+def test_power_limits_that_a_killed_node_left_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = Fleet(tmp_path, monkeypatch, 3, sound)
+    for host in ("n0", "n2"):
+        (fleet.run / "nodes" / host).mkdir(parents=True)
+        (fleet.run / "nodes" / host / KEPT).write_text("{}")
+    fleet.lead()
+    assert "WARNING n0, n2: power limits were not put back; perwatt run resume=" in capsys.readouterr().err
 
 
 def test_nodes_that_fail_alone_are_in_no_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -10,12 +11,14 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from acceptances import devices, fleet_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import case, energy, measured, record
 
 from perwatt.results.fleet.merge import MERGED, load, merge
 from perwatt.results.record import Failed, Record, Skipped
+from perwatt.results.rounds import Round
 
 
 def write(path: Path, records: list[Record], torn: bytes = b"") -> None:
@@ -37,15 +40,24 @@ def one(key: str, device: int = 0, time: str = "2026-01-01T00:00:00Z", median: f
     )
 
 
+def in_round(one: Record, number: int) -> Record:
+    """The same in a round of a burn-in; of 0 in none."""
+    return msgspec.structs.replace(one, round=Round(number, 1.0) if number else None)
+
+
 def bytes_of(run: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in sorted((run / MERGED).iterdir())}
 
 
 RECORDS = st.builds(
-    one,
-    st.sampled_from(["a", "b", "c"]),
-    time=st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "2026-01-02T00:00:00Z"]),
-    median=st.sampled_from([0.01, 0.02, 0.04]),
+    in_round,
+    st.builds(
+        one,
+        st.sampled_from(["a", "b", "c"]),
+        time=st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", "2026-01-02T00:00:00Z"]),
+        median=st.sampled_from([0.01, 0.02, 0.04]),
+    ),
+    st.sampled_from([0, 1, 9, 10]),
 )
 
 
@@ -67,14 +79,23 @@ def test_order_truncation_and_duplication_change_nothing(records: list[Record], 
         merge(run)
         assert bytes_of(run) == first
         index = load(run).index
-        best: dict[str, tuple[str, bytes]] = {}
-        for r in records:
-            mine = (r.time_utc, msgspec.json.encode(r))
-            best[r.case.key] = max(best.get(r.case.key, mine), mine)
-        assert sorted(index["case"]) == sorted(best)
-        for row in index.itertuples():
-            raw = (run / row.file).read_bytes()[row.offset :]
-            assert raw.split(b"\n")[0] == best[row.case][1]
+        found = [
+            (row.case, row.round, row.last, (run / row.file).read_bytes()[row.offset :].split(b"\n")[0])
+            for row in index.itertuples()
+        ]
+        assert found == kept(records)
+        assert load(run).devices["measured"].sum() == load(run).cases["devices"].sum() == len({r[0] for r in found})
+
+
+def kept(records: list[Record]) -> list[tuple[str, int, bool, bytes]]:
+    """Of each case the newest, and those of all rounds before it if that is of one."""
+    out = []
+    for key in sorted({r.case.key for r in records}):
+        same = [r for r in records if r.case.key == key]
+        mine = sorted({(r.time_utc, r.round.number if r.round else 0, msgspec.json.encode(r)) for r in same})
+        before = [one for one in mine[:-1] if one[1] and mine[-1][1]]
+        out += [(key, number, False, line) for _, number, line in before] + [(key, mine[-1][1], True, mine[-1][2])]
+    return out
 
 
 @pytest.mark.slow
@@ -88,6 +109,13 @@ def test_two_allocations_merge_the_same_either_way(left: list[Record], right: li
         same = [c for c in load(a).index.columns if c not in ("file", "offset")]
         assert load(a).index[same].equals(load(b).index[same])
         assert load(a).cases.equals(load(b).cases)
+
+
+def test_rounds_within_one_second_are_in_their_order(tmp_path: Path) -> None:
+    rounds = [in_round(one("k", median=0.01 * number), number) for number in (10, 9, 2)]
+    index = load(merge(fleet(tmp_path, {"n1": rounds})).parent).index
+    assert list(index["round"]) == [2, 9, 10]
+    assert list(index["last"]) == [False, False, True]
 
 
 def test_whoever_has_no_record_is_named_with_a_reason(tmp_path: Path) -> None:
@@ -156,3 +184,21 @@ def test_many_hosts_by_two_processes_are_what_one_makes(tmp_path: Path) -> None:
     alone = bytes_of(run)
     merge(run, jobs=2)
     assert bytes_of(run) == alone
+
+
+@pytest.mark.parametrize("name", ["merged.json", "index.parquet", "cases.parquet", "devices.parquet"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", "spoiled"])
+def test_what_was_merged_and_is_damaged_is_told_in_one_line(tmp_path: Path, name: str, damage: str) -> None:
+    path = fleet_of(tmp_path / "run", {"n1": devices(8, 3)}) / "merged" / name
+    data = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        middle = len(data) // 2
+        spoiled = {"empty": b"", "cut": data[:middle], "spoiled": bytes(middle) + data[middle:]}
+        path.write_bytes(spoiled[damage])
+    said = "not merged yet" if (name, damage) == ("merged.json", "gone") else f"{path}: not as it was merged "
+    with pytest.raises(ValueError, match=re.escape(said)) as told:
+        _ = load(tmp_path / "run").index
+    assert str(told.value).endswith(f": perwatt merge run={tmp_path / 'run'}")
+    assert "\n" not in str(told.value)

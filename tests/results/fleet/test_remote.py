@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import Page
 from power_files import UTC_NS, write_node
 
 from perwatt.results.fleet import remote
 from perwatt.results.fleet.following import Step, correlations, followed, step
 from perwatt.results.fleet.remote import Meter
+from perwatt.results.reports.html_remote import meters
 from perwatt.results.telemetry import fold, write_part
 
 START_S = 40.0  # of the load, after the moment at which all series begin
@@ -91,6 +94,12 @@ def test_meters_that_follow_late_early_and_others_are_told_apart(tmp_path: Path)
     assert lines[4] == "METER DOES NOT FOLLOW flat of n4: it does not step with the load"
     assert "never characterised" in lines[5]
     assert lines[7] == "METER UNDECIDED gone of n0: no answer in 2 s"
+    text = Page(meters(tmp_path)).text
+    assert "4 of 8 do not." in text
+    assert re.search(r"swapped follows another n3 .* goes along with n4; correlation 0\.9", text)
+    assert re.search(r"late late n1 [56]\.?\d* s 500 ms ± ", text)
+    assert re.search(r"gone undecided n0 .* no answer in 2 s", text)
+    assert text.index("swapped") < text.index("gone") < text.index("right")
 
 
 def test_of_nodes_that_do_all_the_same_nobody_is_accused(tmp_path: Path) -> None:
@@ -127,6 +136,10 @@ def test_without_meters_of_the_nodes_the_step_is_seen_all_the_same(tmp_path: Pat
 
 def test_no_meters_no_file_and_a_bad_one_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "merged").mkdir()
+    assert meters(tmp_path) == ""
+    (tmp_path / "merged" / "remote.json").write_text("[{}]")
+    with pytest.raises(ValueError, match=r"remote.json: not readable as meters .*; perwatt merge run="):
+        meters(tmp_path)
     (tmp_path / "merged" / "remote.json").write_text("[]")
     assert remote.state(tmp_path) == []
     assert not (tmp_path / "merged" / "remote.json").exists()
