@@ -9,8 +9,10 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import yaml
 from records import energy, measured, record
 
+from perwatt.benchmarks.cli import main
 from perwatt.results.accept.criteria import Criteria, from_plain
 from perwatt.results.record import Device, Measured, Record, Target
 from perwatt.results.store import Store
@@ -94,3 +96,20 @@ def limit(value: float, unit: str) -> dict[str, Any]:
 def criteria(*found: dict[str, Any], **changes: Any) -> Criteria:
     """Criteria of these."""
     return from_plain({"name": "test", "criteria": list(found), **changes}, "test.yaml")
+
+
+def asked(folder: Path, **more: Any) -> str:
+    """Criteria that speak of devices alone."""
+    (folder / "mine.yaml").write_text(yaml.safe_dump({"name": "mine", "criteria": [criterion(cases="*")], **more}))
+    return f"criteria={folder / 'mine.yaml'}"
+
+
+def judged(run: Path, *arguments: str, **more: Any) -> tuple[int, dict[str, Any]]:
+    """What ``perwatt accept`` ends with, and its verdict.json."""
+    code = main(["accept", f"run={run}", asked(run.parent, **more), *arguments])
+    return code, json.loads((run / "accept" / "verdict.json").read_text())
+
+
+def of(told: dict[str, Any], scope: str) -> dict[str, str]:
+    """What the verdict of each of a scope is."""
+    return {v["subject"]: v["status"] for v in told["verdicts"] if v["scope"] == scope}

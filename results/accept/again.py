@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from perwatt.results.accept.criteria import METRICS, Criteria, Criterion
-from perwatt.results.accept.evidence import INDEXED, Evidence
+from perwatt.results.accept.evidence import KNOWN, Evidence
 from perwatt.results.accept.positions import Positions
+from perwatt.results.accept.said import newest
 from perwatt.results.accept.verdict import Again, Change, Judgement, Status
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ def combined(runs: Sequence[Evidence]) -> Evidence:
     it; who has a record in one of them is missing in none."""
     import pandas as pd
 
-    rows = pd.concat([_absolute(run) for run in runs], ignore_index=True)
-    rows = rows.drop_duplicates(SAME, keep="last").reset_index(drop=True)
+    rows = pd.concat([_absolute(run.rows, run) for run in runs], ignore_index=True)
+    rows = rows.drop_duplicates(SAME, keep="last")
+    earlier = _earlier(runs, rows.index)
+    rows = rows.reset_index(drop=True)
     known = set(rows["subject"].unique()) | set(rows["host"].unique())
     missing = {who: why for run in runs for who, why in run.missing.items() if who not in known}
     levels: dict[str, dict[str, str]] = {}
@@ -32,7 +35,10 @@ def combined(runs: Sequence[Evidence]) -> Evidence:
         for level, names in run.positions.levels.items():
             levels.setdefault(level, {}).update(names)
     targets = frozenset(target for run in runs for target in run.targets)
-    return Evidence(rows, missing, targets, runs[-1].folder, Positions(levels))
+    said = newest(run.said for run in runs)
+    machines = {host: path for run in runs for host, path in run.machines.items()}
+    where = Positions(levels)
+    return Evidence(rows, missing, targets, runs[-1].folder, where, said=said, machines=machines, earlier=earlier)
 
 
 def with_again(judgement: Judgement, new: Evidence, old: Evidence, before: Judgement, criteria: Criteria) -> Judgement:
@@ -45,16 +51,33 @@ def with_again(judgement: Judgement, new: Evidence, old: Evidence, before: Judge
             if change not in found:  # several criteria may ask for one value
                 found.append(change)
     now: dict[tuple[str, str], Status] = {(v.scope, v.subject): v.status for v in judgement.verdicts}
+    for told in old.said.told:
+        if told.of <= new.said.tested:  # their verdicts have no values
+            values.setdefault((told.finding.scope, told.finding.subject), [])
     again = [Again(*key, was.get(key), now[key], tuple(found)) for key, found in values.items() if key in now]
     return replace(judgement, again=tuple(again))
 
 
-def _absolute(run: Evidence) -> pd.DataFrame:
-    """The rows, their files by whole paths; of a run that was read as a whole none."""
-    if "file" not in run.rows:
-        return run.rows.assign(file="", offset=0)
-    paths = {name: str(run.folder.resolve() / name) if name else "" for name in run.rows["file"].unique()}
-    return run.rows.assign(file=run.rows["file"].map(paths))
+def _absolute(rows: pd.DataFrame, run: Evidence) -> pd.DataFrame:
+    """Rows of ``run``, their files by whole paths; of a run that was read as a whole none."""
+    if "file" not in rows:
+        return rows.assign(file="", offset=0)
+    paths = {name: str(run.folder.resolve() / name) if name else "" for name in rows["file"].unique()}
+    return rows.assign(file=rows["file"].map(paths))
+
+
+def _earlier(runs: Sequence[Evidence], kept: pd.Index[int]) -> pd.DataFrame | None:
+    """The earlier rounds of the rows that are ``kept`` of all runs' together, by their place in it."""
+    import pandas as pd
+
+    before, out = 0, []
+    for run in runs:
+        if run.earlier is not None:
+            of = kept.get_indexer(pd.Index(run.earlier["of"].to_numpy() + before))
+            out.append(_absolute(run.earlier.assign(of=of), run))
+        before += len(run.rows)
+    found = pd.concat(out, ignore_index=True) if out else None
+    return None if found is None else found[found["of"] >= 0]
 
 
 def _changes(criterion: Criterion, old: Evidence, new: Evidence) -> Iterator[tuple[str, Change]]:
@@ -67,9 +90,9 @@ def _changes(criterion: Criterion, old: Evidence, new: Evidence) -> Iterator[tup
     then = then[then.set_index(SAME).index.isin(first.set_index(SAME).index)]
     if then.empty:
         return
-    if metric not in INDEXED:
+    if metric not in KNOWN:
         first, then = old.full(first), new.full(then)
-    kinds = new.full(then.drop_duplicates("test")).set_index("test")["kind"].to_dict()
+    kinds = then.drop_duplicates("test").set_index("test")["kind"].to_dict()
     before = first.set_index(SAME)[metric].to_dict()
     units = METRICS[metric].units
     for row in then.to_dict("records"):

@@ -1,7 +1,7 @@
 """Criteria made of a fleet itself: what its good devices show, less what they may differ by, to be reviewed first.
 
 That is the effect that matters, or what one of 1,000 good ones is off by if that is more, or the furthest of those that
-are good in their fleet, at their position.
+are good in their fleet, at their position. A node that the run failed itself, alone or with others, is not one of them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import datetime
 import glob
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -49,9 +50,8 @@ def make(evidence: Evidence, rules: Rules, name: str, run: str, today: datetime.
     """The criteria as a YAML has them. Raises ValueError for a fleet that is too small, or too sick, to say."""
     within = [_within(metric, rules, today) for metric in JUDGED]
     devices, off = _sound(evidence, rules, from_plain({"name": name, "criteria": within}, run), run, today)
-    found = [
-        one for scope, metrics in OF_SCOPE.items() for one in _of(evidence, scope, metrics, rules, off, run, today)
-    ]
+    good = replace(evidence, rows=evidence.rows[~evidence.rows["host"].isin(_failed(evidence)).to_numpy()])
+    found = [one for scope, metrics in OF_SCOPE.items() for one in _of(good, scope, metrics, rules, off, run, today)]
     told = {criterion["metric"] for criterion in found}
     return {
         "name": name,
@@ -81,10 +81,18 @@ def _sound(evidence: Evidence, rules: Rules, within: Criteria, run: str, today: 
         )
     judged = judge(evidence, within, run, today)
     off = {f.subject for f in judged.findings if f.scope == "device" and f.status == "FAIL"}
+    failed = _failed(evidence)
+    off |= {device for device in devices if device.rpartition(":")[0] in failed}
     if len(off) > len(devices) * rules.most_off.value / 100:
-        found = f"found {len(off)} of {len(devices)} devices off their fleet"
+        where = "off their fleet" + " or on nodes that it failed" * bool(failed)
+        found = f"found {len(off)} of {len(devices)} devices {where}"
         raise ValueError(f"{run}: {found}; allowed {rules.most_off.value:g} %: repair them and measure again first")
     return len(devices), off
+
+
+def _failed(evidence: Evidence) -> set[str]:
+    """The nodes that their run failed itself."""
+    return {f.subject for f in evidence.said.findings if f.scope == "node" and f.status == "FAIL"}
 
 
 def _of(
@@ -99,7 +107,7 @@ def _of(
     """A criterion for each metric of each case that enough of this scope have measured."""
     rows = evidence.rows[(evidence.rows["scope"] == scope) & (evidence.rows["outcome"] == "measured")]
     for (kernel, label), part in rows.groupby(["kernel", "label"], sort=False, observed=True):
-        known = part if all(metric in part for metric in metrics) and "kind" in part else evidence.full(part)
+        known = part if scope == "node" else evidence.full(part)  # what per watt may be quoted, the records say
         case, kind = f"{kernel} {label}".strip(), str(known["kind"].iloc[0])
         for metric in metrics:
             values = _values(known, metric)

@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from perwatt.results.accept.falling import FALL
+
 Hint = tuple[str, str]
 
 TOO_GOOD: Hint = (
@@ -56,6 +58,14 @@ NETWORK: Hint = (
 UNMETERED: Hint = ("no meter that encloses it was read", "perwatt doctor says what enables one; measure again")
 INVALID: Hint = ("the window does not hold what it should", "remove the disturbance; measure again")
 STRADDLES: Hint = ("the limit lies within the uncertainty", "measure longer, or beside a better meter")
+FADES: Hint = (
+    "it got slower as it went on: heat that builds up, or a clock or power limit that came later",
+    "look at its rates and temperatures over the rounds in perwatt report; run the burn-in again after what they show",
+)
+BRIEF: Hint = (
+    "too few rounds to tell a fall from noise",
+    "perwatt run suite=burnin with a longer duration",
+)
 ABSENT: Hint = ("it was never tested", "perwatt run resume= finishes a run; then merge and judge again")
 
 HOT_K = 5.0  # over its peers; less is the difference of two sensors
@@ -93,6 +103,8 @@ def of(metric: str, scope: str, around: Around) -> Hint:
         return _with(COLD_PLATE, _evidence(around))
     if metric in ("power", "rate_per_watt") and around.power_off > DRAWS:
         return _with(THIRSTY, _evidence(around))
+    if metric == FALL:
+        return _with(FADES, _evidence(around))
     return _with(LOW_LIMIT if metric == "rate" and around.power_off < -DRAWS else ITSELF, _evidence(around))
 
 

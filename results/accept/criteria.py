@@ -5,11 +5,14 @@ criteria:
   - name: bf16 matmul                 # told in every verdict
     cases: "matmul bf16*"             # a pattern of 'kernel label', as `perwatt run only=` takes it
     metric: rate                      # see METRICS
-    scope: device                     # device, node (its collectives), group (of nodes), fleet (the median device)
+    scope: device                     # device, node (its collectives), group (of nodes), fleet (the median device);
+                                      # or several, as far as the run has them: scopes: [device, node]
     severity: fail                    # or warn: told, and no reason to refuse
     at_least: {value: 600, unit: TFLOP/s, source: "...", date: 2026-01-31}
     plausible_max: {value: 990, unit: TFLOP/s, source: "...", date: 2026-01-31}
     within_fleet: {effect: 3, unit: "%", source: "...", date: 2026-01-31}
+same:                                 # what nodes of the same devices must have alike: what most of them have counts
+  - {name: same versions, of: [driver, vbios, firmware, kernel, packages], severity: warn}
 waivers:
   - {subject: "n001:3", criterion: bf16 matmul, who: "...", why: "...", until: 2026-12-31}
 """
@@ -19,16 +22,18 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import msgspec
 
+from perwatt.results.fleet.versions import KINDS
+from perwatt.results.fleet.versions import Kind as Version
 from perwatt.results.reports.units import FACTORS
 
 Metric = Literal[
-    "rate", "rate_per_watt", "power", "busbw", "temperature", "throttled", "ecc", "spread",
+    "rate", "rate_per_watt", "power", "busbw", "temperature", "throttled", "ecc", "spread", "rate_fall",
     "sdc", "xid", "ecc_uncorrected", "remap_pending", "remap_failure", "remapped_rows", "link", "link_errors", "ras",
 ]  # fmt: skip
 Scope = Literal["device", "node", "group", "fleet"]
@@ -37,13 +42,15 @@ Scope = Literal["device", "node", "group", "fleet"]
 @dataclass(frozen=True)
 class Kind:
     """What a metric is: its units without prefix (each with what it counts, empty for anything), the range outside of
-    which no value can lie (SI), and whether a high value is the good one."""
+    which no value can lie (SI), whether a high value is the good one, and whether one that is better than the rest of
+    the fleet is suspect as well."""
 
     units: dict[str, str]
     least: float
     most: float
     high_is_good: bool = False
     prefixes: bool = True
+    too_good: bool = True
 
 
 _SHARE = Kind({"1": "", "%": ""}, 0.0, 1.0, prefixes=False)
@@ -61,6 +68,7 @@ METRICS: dict[str, Kind] = {
     "throttled": _SHARE,
     "ecc": Kind({"1": ""}, 0.0, 1e9, prefixes=False),
     "spread": Kind({"1": "", "%": ""}, 0.0, 100.0, prefixes=False),
+    "rate_fall": replace(_SHARE, too_good=False),  # one that holds its rate is good
     **dict.fromkeys(
         ("sdc", "xid", "ecc_uncorrected", "remap_pending", "remap_failure", "remapped_rows", "link_errors", "ras"),
         Kind({"1": ""}, 0.0, 1e9, prefixes=False),
@@ -68,7 +76,8 @@ METRICS: dict[str, Kind] = {
     "link": Kind({"1": "", "%": ""}, 0.0, 1.0, True, prefixes=False),
 }
 # Effects that are no share of the usual value.
-ABSOLUTE = {"temperature": {"K": 1.0}, "throttled": {"1": 1.0, "%": 0.01}}
+_OF_ALL = {"1": 1.0, "%": 0.01}
+ABSOLUTE = {"temperature": {"K": 1.0}, "throttled": _OF_ALL, "rate_fall": _OF_ALL}
 
 
 class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,12 +108,13 @@ class Baseline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One line of a contract: which cases, which metric of them, and its limits."""
+    """One line of a contract: which cases, which metric of them, and its limits; of several ``scopes`` one of each."""
 
     name: str
     cases: str
     metric: Metric
     scope: Scope = "device"
+    scopes: tuple[Scope, ...] = ()
     severity: Literal["fail", "warn"] = "fail"
     at_least: Limit | None = None
     at_most: Limit | None = None
@@ -119,13 +129,28 @@ class Criterion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return {key: limit for key, limit in found.items() if limit is not None}
 
     @property
-    def rows(self) -> tuple[str, str]:
-        """Which rows it speaks of: those of a scope, the fleet's being its devices', and of a pattern."""
-        return "device" if self.scope == "fleet" else self.scope, self.cases
+    def each(self) -> tuple[Criterion, ...]:
+        """Itself, or one of each of several scopes."""
+        return tuple(msgspec.structs.replace(self, scope=scope) for scope in self.scopes) or (self,)
+
+    @property
+    def rows(self) -> tuple[str, str, bool]:
+        """Which rows it speaks of: those of a scope, the fleet's being its devices', and of a pattern; and whether also
+        of what was made of several records, which have rates alone: not if it is of scopes as far as they are there."""
+        made = not self.scopes or self.metric in ("rate", "busbw")
+        return "device" if self.scope == "fleet" else self.scope, self.cases, made
 
     def takes(self, kernel: str, label: str) -> bool:
         """Whether it speaks of this case."""
         return any(fnmatchcase(name, self.cases) for name in (kernel, f"{kernel} {label}"))
+
+
+class Same(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Versions that all nodes of the same devices must have alike, by what most of them have."""
+
+    name: str
+    of: tuple[Version, ...]
+    severity: Literal["fail", "warn"] = "fail"
 
 
 class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -152,11 +177,13 @@ class Criteria(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     status: str = ""
     targets: tuple[str, ...] = ()
     false_alarms: float = 0.5
+    same: tuple[Same, ...] = ()
     waivers: tuple[Waiver, ...] = ()
 
 
 _PARTS: dict[str, type[msgspec.Struct]] = {
     "criteria": Criterion,
+    "same": Same,
     "waivers": Waiver,
     "within_fleet": Band,
     "measured": Baseline,
@@ -174,11 +201,15 @@ def from_plain(plain: Any, where: str) -> Criteria:
         raise ValueError(f"{where}: criteria: found none; allowed one or more")
     if not 0 < found.false_alarms < 1:
         raise ValueError(f"{where}: false_alarms: found {found.false_alarms}; allowed above 0 and below 1")
-    names = [criterion.name for criterion in found.criteria]
+    names = [criterion.name for criterion in found.criteria] + [one.name for one in found.same]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"{where}: criteria: found {twice[0]!r} twice; allowed each name once")
+    found = msgspec.structs.replace(found, criteria=tuple(one for c in found.criteria for one in c.each))
     for criterion in found.criteria:
         _check(criterion, f"{where}: {criterion.name}")
+    for one in found.same:
+        if not one.of:
+            raise ValueError(f"{where}: {one.name}: of: found none; allowed {', '.join(KINDS)}")
     for waiver in found.waivers:
         _day(waiver.until, f"{where}: waivers: {waiver.subject}: until")
     return found

@@ -1,28 +1,34 @@
 """What criteria are held against: one row a case and device, node or group, from a run's records or a merged fleet.
 
-A fleet's index has rate, work per joule and power of every record. Whatever else a criterion asks for is read from the
-records themselves, which the index locates, and only for the rows that it speaks of.
+A fleet's index has the metrics of every record. What it lacks, how well energies are known and what drivers told of the
+health of a device, is read from the records themselves, which the index locates, and only for the rows that a criterion
+speaks of. The rounds of a burn-in are one row (:mod:`perwatt.results.accept.soaked`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from perwatt.results.accept import health, positions
+from perwatt.results import derived
+from perwatt.results.accept import groups, health, indexed, positions, screened, soaked, xids
+from perwatt.results.accept.falling import FALL
+from perwatt.results.accept.limits import PER_ENERGY
 from perwatt.results.accept.pairs import in_pairs
 from perwatt.results.accept.positions import Positions
+from perwatt.results.accept.said import Said
 from perwatt.results.flags import ALL_INVALID, TIME_INVALID
 from perwatt.results.fleet import merge
-from perwatt.results.fleet.layout import FLEET
+from perwatt.results.fleet.layout import FLEET, NODES
 from perwatt.results.fleet.rows import test_of
-from perwatt.results.record import Failed, Measured, Record, Seconds
-from perwatt.results.store import RECORDS, decode, load
+from perwatt.results.record import Measured, Record
+from perwatt.results.run import ENVIRONMENT
+from perwatt.results.store import RECORDS, load
 from perwatt.results.uncertainty import budget
 
 if TYPE_CHECKING:
@@ -30,7 +36,8 @@ if TYPE_CHECKING:
 
     from perwatt.results.accept.criteria import Criterion
 
-INDEXED = {"rate": "rate", "rate_per_watt": "per_joule", "power": "power_w"}
+FIGURES = ("rate", "rate_per_watt", "power", "busbw", "temperature", "throttled", "ecc", "spread")
+KNOWN = (*FIGURES, FALL)  # of every row, with no need to read its record
 KEYS = ("scope", "host", "device", "subject", "test", "kernel", "label", "outcome", "reason", "flags")
 
 
@@ -39,7 +46,9 @@ class Evidence:
     """``rows``: the columns of :data:`KEYS`, then those of :func:`figures` as far as they are known. ``missing``: by
     device or host the reason why it has no record. ``targets``: the hardware of the devices, as far as it was read;
     empty text for what is none of them. ``folder``: where the files that the rows name lie. ``positions``: where the
-    hosts stand. ``nodes``: of a fleet those of each target."""
+    hosts stand. ``nodes``: of a fleet those of each target. ``said``: what the run said of them itself. ``machines``:
+    the file in which each host says what it runs. ``earlier``: where rounds before that of a row lie, None without
+    any."""
 
     rows: pd.DataFrame
     missing: dict[str, str]
@@ -47,33 +56,74 @@ class Evidence:
     folder: Path
     positions: Positions = field(default_factory=Positions)
     nodes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    said: Said = field(default_factory=Said)
+    machines: Mapping[str, Path] = field(default_factory=dict)
+    earlier: pd.DataFrame | None = None
 
     def chosen(self, criterion: Criterion) -> pd.DataFrame:
         """The rows that a criterion speaks of; the fleet's are those of its devices."""
-        rows, scope = self.rows, criterion.rows[0]
-        cases = rows[["kernel", "label"]].drop_duplicates()
-        taken = [criterion.takes(str(k), str(n)) for k, n in zip(cases["kernel"], cases["label"], strict=True)]
-        keys = rows["kernel"].astype(str) + "\n" + rows["label"].astype(str)
-        wanted = (cases["kernel"].astype(str) + "\n" + cases["label"].astype(str))[taken]
-        return rows[(rows["scope"] == scope) & keys.isin(set(wanted))]
+        import numpy as np
 
-    def full(self, chosen: pd.DataFrame) -> pd.DataFrame:
-        """The chosen rows with everything that their records say."""
+        scope, _, made = criterion.rows
+        taken = (self.rows["scope"] == scope).to_numpy()
+        if not made and "file" in self.rows:
+            taken = taken & (self.rows["file"] != "").to_numpy()
+        rows = self.rows[taken]
+        number = rows.groupby(["kernel", "label"], sort=False, observed=True).ngroup().to_numpy()
+        _, first = np.unique(number, return_index=True)
+        cases = zip(rows["kernel"].iloc[first], rows["label"].iloc[first], strict=True)
+        spoken = np.array([criterion.takes(str(kernel), str(label)) for kernel, label in cases], bool)
+        return rows if spoken.all() else rows[spoken[number]]
+
+    def lacks(self, criterion: Criterion) -> bool:
+        """Whether the rows do not say all that a criterion asks for, and :meth:`full` does."""
+        if "file" not in self.rows:
+            return False
+        return criterion.metric not in KNOWN or (bool(criterion.limits) and criterion.metric in PER_ENERGY)
+
+    def healthy(self, chosen: pd.DataFrame) -> pd.DataFrame:
+        """The chosen rows with what drivers told of their devices' health, and heat: a third of the time of
+        :meth:`full`."""
         import pandas as pd
 
         if "file" not in chosen:
             return chosen
-        out = []
-        for name, part in chosen[chosen["file"] != ""].groupby("file", sort=False, observed=True):
-            with open(self.folder / str(name), "rb") as file:
-                for at, offset in zip(part.index, part["offset"], strict=True):
-                    out.append({"row": at, **figures(_at(file, int(offset), str(name)))})
-        if not out:
+        lie = chosen.loc[(chosen["file"] != "").to_numpy(), ["file", "offset"]]
+        lie = lie.assign(of=lie.index)
+        if self.earlier is not None:
+            lie = pd.concat([lie, self.earlier[self.earlier["of"].isin(lie["of"])]])
+        return _beside(chosen, {at: one.columns for at, one in soaked.read(lie, self.folder).items()})
+
+    def full(self, chosen: pd.DataFrame) -> pd.DataFrame:
+        """The chosen rows with everything that their records say."""
+        if "file" not in chosen:
             return chosen
-        found = pd.DataFrame(out).set_index("row")
-        beside = chosen.drop(columns=[c for c in found if c in chosen]).join(found, how="inner")
-        made = chosen[chosen["file"] == ""]  # of several records: they say everything themselves
-        return pd.concat([beside, made]).reindex(chosen.index) if len(made) else beside
+        out: dict[int, dict[str, object]] = {}
+        over: dict[int, soaked.Told] = {}
+        for name, part in chosen[chosen["file"] != ""].groupby("file", sort=False, observed=True):
+            with soaked.opened(self.folder / str(name)) as file:
+                for at, offset in zip(part.index, part["offset"], strict=True):
+                    record = soaked.record_at(file, int(offset), str(name))
+                    out[at] = figures(record)
+                    if self.earlier is not None:
+                        over[at] = soaked.told(record)
+        if self.earlier is not None:
+            over = soaked.read(self.earlier[self.earlier["of"].isin(over)], self.folder, over)
+        for at, one in over.items():
+            out[at] |= one.columns
+        return _beside(chosen, out)
+
+
+def _beside(chosen: pd.DataFrame, said: Mapping[int, Mapping[str, object]]) -> pd.DataFrame:
+    """The chosen rows with what their records said, by the number of the row."""
+    import pandas as pd
+
+    if not said:
+        return chosen
+    found = pd.DataFrame(list(said.values()), index=list(said))
+    beside = chosen.drop(columns=[c for c in found if c in chosen]).join(found, how="inner")
+    made = chosen[chosen["file"] == ""]  # of several records: they say everything themselves
+    return pd.concat([beside, made]).reindex(chosen.index) if len(made) else beside
 
 
 def read(run: Path) -> Evidence:
@@ -88,35 +138,33 @@ def read(run: Path) -> Evidence:
             raise ValueError(f"{run / RECORDS}: found no record; allowed a run that measured something")
         newest = [same[-1] for same in cases.values()]
         names = frozenset(r.target.name if r.target else "" for r in newest if not r.case.collective)
-        return Evidence(pd.DataFrame(map(_over_rounds, cases.values())), {}, names, run)
+        hosts = {r.host for r in newest}
+        # of several hosts in one folder, as an import makes it, none says what it runs
+        machines = {host: (run / NODES / host if len(hosts) > 1 else run) / ENVIRONMENT for host in hosts}
+        rows = pd.DataFrame(map(_over_rounds, cases.values()))
+        return Evidence(rows, {}, names, run, said=screened.alone(hosts), machines=machines)
     return _merged(merge.load(run), run)
 
 
 def _merged(fleet: merge.Fleet, run: Path) -> Evidence:
-    """The index as rows. What it does not say of energies (their own flags, who modelled them) is in the records."""
-    rows = fleet.index.rename(columns={"per_joule": "rate_per_watt", "power_w": "power"})
-    group = rows["scope"] == "group"
-    collective = ~group & (rows["ranks"] > 1)
-    rows["scope"] = group.map({True: "group", False: ""}).mask(collective, "node").mask(~group & ~collective, "device")
-    host = rows["host"].astype(str)
-    rows["subject"] = host.mask(~group & ~collective, host + ":" + rows["device"].astype(str))
-    over = rows.loc[group, "over"] if "over" in rows else None  # not in what an older perwatt merged
-    rows.loc[group, "subject"] = (
-        "group of " + rows.loc[group, "ranks"].astype(str) + " ranks"
-        if over is None
-        else over.map({text: " ".join(text.split("\t")[:2]).strip() for text in over.unique()})
-    )
-    flags = {text: set(str(text).split()) for text in rows["flags"].unique()}
-    rows["invalid"] = rows["flags"].map({text: _named(f & TIME_INVALID) for text, f in flags.items()})
-    rows["invalid_energy"] = rows["flags"].map({t: _named(f & ALL_INVALID) for t, f in flags.items()})
-    rows["unknown"] = rows["rate_per_watt"].isna().map({True: "not metered", False: ""})
+    """The index as rows, and who is missing."""
     lost = {}
     for line in fleet.missing:  # MISSING HOST [device N]: reason
         name, _, reason = line.removeprefix("MISSING ").partition(": ")
         lost[name.replace(" device ", ":")] = reason
-    found = Evidence(rows, lost, frozenset(), run, positions.read(run))
+    rows, earlier = indexed.rows(fleet)
     nodes = _targets(rows, run)
-    return replace(found, rows=in_pairs(found.rows, found.full), targets=frozenset(nodes), nodes=nodes)
+    where = positions.read(run)
+    said = screened.read(run, lost) + groups.read(run, where, _together(rows))
+    hosts = rows.loc[(rows["scope"] != "group").to_numpy(), "host"].unique()
+    machines = {host: run / NODES / host / ENVIRONMENT for host in map(str, hosts)}
+    return Evidence(in_pairs(rows), lost, frozenset(nodes), run, where, nodes, said, machines, earlier)
+
+
+def _together(rows: pd.DataFrame) -> set[str]:
+    """The nodes of the groups that were tested, however that ended."""
+    over = rows.loc[(rows["scope"] == "group") & (rows["outcome"] != "skipped"), "over"].unique()
+    return {host for text in over for host in str(text).split("\t")[2:]}
 
 
 def _targets(rows: pd.DataFrame, run: Path) -> dict[str, list[str]]:
@@ -124,15 +172,10 @@ def _targets(rows: pd.DataFrame, run: Path) -> dict[str, list[str]]:
     first = rows[rows["scope"] == "device"].drop_duplicates("host")
     targets: dict[str, list[str]] = {}
     for host, name, offset in zip(first["host"], first["file"], first["offset"], strict=True):
-        with open(path := run / str(name), "rb") as file:
-            record = _at(file, int(offset), str(path))
+        with soaked.opened(path := run / str(name)) as file:
+            record = soaked.record_at(file, int(offset), str(path))
         targets.setdefault(record.target.name if record.target else "", []).append(str(host))
     return targets
-
-
-def _at(file: BinaryIO, offset: int, where: str) -> Record:
-    file.seek(offset)
-    return decode(file.readline().rstrip(b"\n"), f"{where} at byte {offset}")
 
 
 def _row(record: Record) -> dict[str, object]:
@@ -155,55 +198,34 @@ def _row(record: Record) -> dict[str, object]:
 
 
 def _over_rounds(same: Sequence[Record]) -> dict[str, object]:
-    """The row of a case, of which the last record counts; of a burn-in its last round's figures, the worst health of
-    all, and failed if one has."""
-    row = _row(same[-1])
-    if same[-1].round is None:
-        return row
-    failed = [r.outcome.error for r in same if isinstance(r.outcome, Failed)]
-    row |= health.worst([health.metrics(r) for r in same])
-    return {**row, "outcome": "failed", "reason": failed[0]} if failed else row
+    """The row of a case, of which the last record counts, of a burn-in those of all rounds."""
+    rounds = [r for r in same if r.round is not None] if same[-1].round is not None else []
+    return _row(same[-1]) | soaked.over_rounds(rounds)
 
 
 def figures(record: Record) -> dict[str, object]:
     """All metrics of a record in SI units, NaN where it does not know them; ``u_rate`` and ``u_energy``, relative and
     of k = 2; ``unknown``: why nothing can be said per watt; ``invalid`` and ``invalid_energy``: why its times, and its
-    energies, do not count; ``kind``: what its work counts."""
-    energy = budget(record)
-    m = record.measured
-    conditions = [c for r in m.repetitions if (c := r.conditions) is not None] if m else []
-    energies = [e for _, e in record.energies]
-    flags = {*record.flags, *(f for e in energies for f in e.flags), *({"modelled"} if _modelled(energies) else ())}
-    # the limit of its power is what a sound chip works at: heat and a power brake are what it must not meet
-    faults = [[v for k, v in c.throttled.items() if "thermal" in k or "brake" in k] for c in conditions if c.throttled]
+    energies, do not count; ``kind``: what its work counts; ``xids``: those against the hardware, in words."""
+    energy, m = budget(record), record.measured
+    state = derived.state(m.repetitions if m else ())
+    flags = {*record.flags, *derived.cautions(record.energies)}
     return {
-        "kind": "" if m is None else {"message": "bytes"}.get(m.work.headline, m.work.headline),
+        "kind": derived.kind(m.work) if m else "",
         "rate": health.number(record.rate),
         "rate_per_watt": health.number(record.work_per_joule),
         "power": health.number(record.power_w),
         "busbw": health.number(record.busbw),
-        "temperature": max((max(t) for c in conditions for t in c.temperature_c.values()), default=math.nan),
-        "throttled": max((max(shares, default=0.0) for shares in faults), default=math.nan),
-        "ecc": float(sum(sum(c.ecc.values()) for c in conditions)) if any(c.ecc for c in conditions) else math.nan,
+        "temperature": health.number(state.temperature_c),
+        "throttled": health.number(state.throttled),
+        "ecc": health.number(state.ecc),
         "spread": health.number(record.spread),
         **health.metrics(record),
-        "u_rate": _half(m.seconds) if m else math.nan,
+        "xids": xids.told(health.heard(record)),
+        "u_rate": health.number(derived.half_interval(m.seconds) if m else None),
         "u_energy": health.number(energy.relative) if energy else math.nan,
         "unknown": (m.unmetered or "not metered") if m and energy is None else energy.reason if energy else "",
-        "invalid": _named(flags & TIME_INVALID),
-        "invalid_energy": _named(flags & ALL_INVALID),
+        "invalid": indexed.named(flags & TIME_INVALID),
+        "invalid_energy": indexed.named(flags & ALL_INVALID),
         "indicative": "indicative" in flags,
     }
-
-
-def _half(seconds: Seconds) -> float:
-    """Half of the 95 % interval of the median, as a share of it; a single sample has none."""
-    return (seconds.ci_high - seconds.ci_low) / 2 / seconds.median if seconds.samples > 1 else math.nan
-
-
-def _modelled(energies: Iterable[object]) -> bool:
-    return any(getattr(e, "source", "") in ("modelled", "replayed") for e in energies)
-
-
-def _named(flags: set[str]) -> str:
-    return ", ".join(sorted(flags)).replace("_", " ")

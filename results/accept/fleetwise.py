@@ -11,10 +11,10 @@ import numpy as np
 from perwatt.results.accept import causes, classes, splits
 from perwatt.results.accept.criteria import METRICS, Criterion, effect
 from perwatt.results.accept.finding import Reason, finding
-from perwatt.results.accept.limits import PER_ENERGY, unusable
+from perwatt.results.accept.limits import unusable, validity
 from perwatt.results.accept.outliers import LEAST, Deviations, Floats, Signs, deviations
 from perwatt.results.accept.positions import Positions
-from perwatt.results.accept.surroundings import Full, Surroundings, around
+from perwatt.results.accept.surroundings import Surroundings, around
 from perwatt.results.accept.verdict import Finding
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ class Told:
     groups: dict[str, int]
 
 
-def fleetwise(criterion: Criterion, rows: pd.DataFrame, false_alarms: float, where: Positions, full: Full) -> Told:
+def fleetwise(criterion: Criterion, rows: pd.DataFrame, false_alarms: float, where: Positions) -> Told:
     """A finding for each device that is off over all its cases, else for each case in which it is, and for each rack,
     slot or switch of which all is; INCONCLUSIVE for values that cannot be used, and where too few can be compared."""
     assert criterion.within_fleet is not None
     metric = criterion.metric
-    invalid = rows["invalid_energy" if metric in PER_ENERGY else "invalid"]
-    usable = ((rows["outcome"] == "measured") & rows[metric].notna() & (invalid == "")).to_numpy()
+    good = (rows["outcome"] == "measured") & rows[metric].notna()
+    usable = (good & (rows[column] == "") if (column := validity(metric)) else good).to_numpy()
     findings = [
         _finding(criterion, row, reason)
         # with limits they have said so already
@@ -63,7 +63,7 @@ def fleetwise(criterion: Criterion, rows: pd.DataFrame, false_alarms: float, whe
     ]
     if not usable.any():
         return Told(findings, {})
-    fleet = _Fleet(criterion, rows[usable], false_alarms, where, full)
+    fleet = _Fleet(criterion, rows[usable], false_alarms, where)
     if fleet.sick(fleet.found.whole) or fleet.halved():
         return Told([*findings, *fleet.undecided()], fleet.compared())
     return Told([*findings, *fleet.devices(), *fleet.groups(), *fleet.small()], fleet.compared())
@@ -72,13 +72,13 @@ def fleetwise(criterion: Criterion, rows: pd.DataFrame, false_alarms: float, whe
 class _Fleet:
     """The values of one criterion by subject and test, and what stands out of them."""
 
-    def __init__(
-        self, criterion: Criterion, rows: pd.DataFrame, false_alarms: float, where: Positions, full: Full
-    ) -> None:
+    def __init__(self, criterion: Criterion, rows: pd.DataFrame, false_alarms: float, where: Positions) -> None:
         assert criterion.within_fleet is not None
         self.criterion, self.rows = criterion, rows
         self.least, self.absolute = effect(criterion.metric, criterion.within_fleet, criterion.name)
-        self.bad = -1 if METRICS[criterion.metric].high_is_good else 1
+        kind = METRICS[criterion.metric]
+        self.bad = -1 if kind.high_is_good else 1
+        self.told = (-1, 1) if kind.too_good else (self.bad,)
         at, subjects = _numbered(rows["subject"])
         case, tests = _numbered(rows["test"])
         self.shape = len(subjects), len(tests)
@@ -94,7 +94,7 @@ class _Fleet:
                 self.found = deviations(off if self.absolute else 1 + off, self.least, share, self.absolute)
         off_at_all = (self.found.single == self.bad).any(axis=1) | (self.found.whole == self.bad)
         power = _power_off(rows, self.shape, at, case)
-        heat = full if criterion.scope == "device" else None
+        heat = criterion.scope == "device"
         self.around: Surroundings = around(rows, self.row_of, off_at_all, power, self.levels, heat)
 
     def sick(self, signs: Signs) -> bool:
@@ -116,14 +116,14 @@ class _Fleet:
     def devices(self) -> Iterator[Finding]:
         """What is off over all its cases, else each case in which it is."""
         found = self.found
-        for i in map(int, np.flatnonzero(found.whole)):
+        for i in map(int, np.flatnonzero(np.isin(found.whole, self.told))):
             last = int(np.flatnonzero(np.isfinite(self.row_of[i]))[-1])
             off, limit = float(found.overall[i]), found.overall_limit
             yield self._told(i, last, None, int(found.whole[i]), off, limit, kernel=ALL, label="")
         sick = [self.sick(column) for column in found.single.T]
         for i, j in zip(*np.nonzero(np.isfinite(self.row_of) & sick), strict=True):
             yield _finding(self.criterion, self.rows.iloc[int(self.row_of[i, j])].to_dict(), SICK)
-        for i, j in zip(*map(np.ndarray.tolist, np.nonzero(found.single)), strict=True):
+        for i, j in zip(*map(np.ndarray.tolist, np.nonzero(np.isin(found.single, self.told))), strict=True):
             if found.single[i, j] != found.whole[i] and not sick[j]:
                 yield self._told(i, j, j, int(found.single[i, j]), float(found.off[i, j]), float(found.limit[j]))
 

@@ -6,12 +6,14 @@ A count is what came in the case; of several devices, and over all rounds of a b
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
+from perwatt.results.accept import xids
 from perwatt.results.accept.causes import Hint
-from perwatt.results.accept.xids import HARDWARE
 from perwatt.results.health import LINK_ERRORS, RAS, Health
-from perwatt.results.record import Record
+from perwatt.results.recheck import Rechecks
 
 BAD_IS_LOW = ("link",)
 LINK = (("pcie_width", "pcie_width_max"), ("pcie_generation", "pcie_generation_max"), ("pcie_mtps", "pcie_mtps_max"))
@@ -39,7 +41,27 @@ CAUSES: dict[str, Hint] = {
 METRICS = tuple(CAUSES)
 
 
-def metrics(record: Record) -> dict[str, float]:
+class AnyMeasured(Protocol):
+    """Of :class:`perwatt.results.record.Measured`, what is read here."""
+
+    @property
+    def health(self) -> Sequence[Health]:
+        """What drivers told around the case."""
+
+    @property
+    def rechecks(self) -> Rechecks | None:
+        """Outputs that were compared again."""
+
+
+class AnyRecord(Protocol):
+    """Of :class:`perwatt.results.record.Record`, what is read here."""
+
+    @property
+    def measured(self) -> AnyMeasured | None:
+        """The measurement, or None."""
+
+
+def metrics(record: AnyRecord) -> dict[str, float]:
     """Each of :data:`METRICS` of one record."""
     m = record.measured
     told = [_of(health) for health in m.health] if m else []
@@ -49,10 +71,20 @@ def metrics(record: Record) -> dict[str, float]:
     return found
 
 
-def worst(told: Sequence[dict[str, float]]) -> dict[str, float]:
+def heard(record: AnyRecord) -> Counter[str]:
+    """How often each XID was heard, whatever it speaks against."""
+    found: Counter[str] = Counter()
+    for health in record.measured.health if record.measured else ():
+        found.update(health.xid or {})
+    return found
+
+
+def worst(told: Sequence[Mapping[str, float]], names: Iterable[str] = METRICS) -> dict[str, float]:
     """Of each metric the worst that anybody told; NaN where nobody did."""
+    if len(told) == 1:  # of most records, of which there may be millions
+        return {name: told[0].get(name, math.nan) for name in names}
     out = {}
-    for name in METRICS:
+    for name in names:
         known = [value for one in told if math.isfinite(value := one.get(name, math.nan))]
         out[name] = (min if name in BAD_IS_LOW else max)(known) if known else math.nan
     return out
@@ -62,7 +94,7 @@ def _of(health: Health) -> dict[str, float]:
     ras = [name for name in health.counts if name.startswith(RAS) and not name.endswith("_corrected")]
     errors = _sum(health.grown(*LINK_ERRORS), health.now("xgmi_error"))
     return {
-        "xid": math.nan if health.xid is None else float(sum(n for xid, n in health.xid.items() if xid in HARDWARE)),
+        "xid": math.nan if health.xid is None else float(xids.count(health.xid)),
         "ecc_uncorrected": number(health.grown("ecc_uncorrected")),
         "remap_pending": number(health.now("remap_pending", "retire_pending")),
         "remap_failure": number(health.now("remap_failure")),

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from perwatt.results.accept import causes
+from perwatt.results.accept import causes, health, same
 from perwatt.results.accept.criteria import Criteria, Criterion
-from perwatt.results.accept.evidence import INDEXED, Evidence
+from perwatt.results.accept.evidence import Evidence
 from perwatt.results.accept.fleetwise import fleetwise
 from perwatt.results.accept.limits import absolute
 from perwatt.results.accept.verdict import STATUSES, Finding, Judgement, Status, Verdict
@@ -31,7 +31,7 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
     work than the cases do.
     """
     _hardware(evidence, criteria)
-    chosen: dict[tuple[str, str], pd.DataFrame] = {}
+    chosen: dict[tuple[str, str, bool], pd.DataFrame] = {}
     for criterion in criteria.criteria:
         if criterion.rows not in chosen:
             chosen[criterion.rows] = evidence.chosen(criterion)
@@ -40,30 +40,40 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
         has = ", ".join(names.unique()[:3])
         raise ValueError(f"criteria {criteria.name}: found none that speaks to a case of the run, which has {has}, ...")
     findings = [_absent(_scope(subject), subject, reason) for subject, reason in evidence.missing.items()]
-    checks = dict.fromkeys(map(_key, findings), 0)
+    checks = dict.fromkeys(map(_key, findings), 0) | evidence.said.checked
+    findings += evidence.said.findings
+    tested = {criterion.name for criterion in criteria.criteria if not chosen[criterion.rows].empty}  # in any scope
     compared = sum(criterion.within_fleet is not None for criterion in criteria.criteria)
-    read: tuple[tuple[str, str], pd.DataFrame] | None = None  # the last rows whose records were: many ask for the same
+    read: tuple[object, pd.DataFrame] | None = None  # the last rows whose records were: many ask for the same
     for criterion in criteria.criteria:
         found = chosen[criterion.rows]
         if found.empty:
-            findings.append(_untested(criterion))
+            if criterion.name not in tested:
+                findings.append(_untested(criterion))
+                tested.add(criterion.name)
             continue
         rows = found
-        if criterion.limits or criterion.metric not in INDEXED:
-            if read is None or read[0] != criterion.rows:
-                read = criterion.rows, evidence.full(found)
+        if evidence.lacks(criterion):
+            ask = evidence.healthy if criterion.metric in health.METRICS else evidence.full
+            if read is None or read[0] != (criterion.rows, ask):
+                read = (criterion.rows, ask), ask(found)
             rows = read[1]
         findings += _lacking(criterion, rows, evidence)
         findings += absolute(criterion, rows)
         if criterion.within_fleet is not None:
-            told = fleetwise(criterion, rows, criteria.false_alarms / compared, evidence.positions, evidence.full)
+            told = fleetwise(criterion, rows, criteria.false_alarms / compared, evidence.positions)
             findings += told.findings
             for group, times in told.groups.items():
                 checks["group", group] = checks.get(("group", group), 0) + times
-        subjects = rows["subject"].value_counts() if criterion.scope != "fleet" else {"fleet": rows["test"].nunique()}
+        of_each = bool(criterion.limits) + (criterion.within_fleet is not None)
+        subjects = _times(rows) if criterion.scope != "fleet" else {"fleet": rows["test"].nunique()}
         for subject, times in subjects.items():
-            key = criterion.scope, str(subject)
-            checks[key] = checks.get(key, 0) + times * (bool(criterion.limits) + (criterion.within_fleet is not None))
+            key = criterion.scope, subject
+            checks[key] = checks.get(key, 0) + times * of_each
+    nodes = same.machines(evidence.machines) if criteria.same and len(evidence.machines) > 1 else {}
+    for one in criteria.same:
+        findings += same.differing(one, nodes)
+        checks |= {("node", host): checks.get(("node", host), 0) + 1 for host in nodes}
     slow = {f.subject.rpartition(":")[0] for f in findings if f.scope == "device" and f.status == "FAIL"}
     findings = [_switch(finding, slow, evidence) for finding in findings]
     day = today or datetime.date.today()
@@ -92,7 +102,7 @@ def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> It
     if criterion.scope not in ("device", "node"):
         return
     everyone = evidence.rows.loc[evidence.rows["scope"] == criterion.scope, "subject"].unique()
-    times = rows["subject"].value_counts().to_dict()
+    times = _times(rows)
     tests = rows["test"].nunique()
     short = [str(s) for s in everyone if times.get(s, 0) < tests]
     each = rows.drop_duplicates("test")
@@ -102,6 +112,11 @@ def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> It
         for kernel, label in zip(lost["kernel"], lost["label"], strict=True):
             told = _absent(criterion.scope, subject, "others have a record of this case, and it has none")
             yield replace(told, criterion=criterion.name, case=f"{kernel} {label}", metric=criterion.metric)
+
+
+def _times(rows: pd.DataFrame) -> dict[str, int]:
+    """How many rows each subject has that has any."""
+    return {str(subject): int(n) for subject, n in rows["subject"].value_counts().items() if n}
 
 
 def _switch(finding: Finding, slow: set[str], evidence: Evidence) -> Finding:

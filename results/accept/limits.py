@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from perwatt.results.accept import causes, health
 from perwatt.results.accept.criteria import Criterion, Limit, si
+from perwatt.results.accept.falling import FALL, LEAST, U_FALL
 from perwatt.results.accept.finding import Reason, finding
 from perwatt.results.accept.verdict import Finding, Status
 
@@ -35,7 +37,8 @@ def absolute(criterion: Criterion, rows: pd.DataFrame) -> Iterator[Finding]:
             raise ValueError(f"{criterion.name}: {key}: unit: found {limit.unit}; {case} counts {kind}")
     if criterion.scope == "fleet":
         rows = _median(criterion, rows)
-    for row in rows.to_dict("records"):
+    # of a large fleet almost all pass: only the others are looked at one by one
+    for row in rows[~_passing(criterion.metric, rows, [(key, least) for key, _, least, _ in told])].to_dict("records"):
         if (reason := unusable(criterion.metric, row, strict=True)) is not None:
             yield _finding(criterion, row, reason, next(iter(criterion.limits)), None)
             continue
@@ -56,9 +59,10 @@ def unusable(metric: str, row: Mapping[Any, Any], strict: bool) -> Reason | None
     energy = metric in PER_ENERGY
     if energy and (unknown := row.get("unknown")):
         return "INCONCLUSIVE", str(unknown), causes.UNMETERED
-    # what a driver counted, and an output that was wrong, hold however long the window was
-    if metric not in health.METRICS and (invalid := row.get("invalid_energy" if energy else "invalid")):
+    if (column := validity(metric)) and (invalid := row.get(column)):
         return "INCONCLUSIVE", f"the window is not valid: {invalid}", causes.INVALID
+    if metric == FALL and not math.isfinite(row[metric]):
+        return "INCONCLUSIVE", f"fewer than {LEAST} rounds measured it", causes.BRIEF
     if not math.isfinite(row[metric]):
         return "INCONCLUSIVE", "not metered" if energy else f"{metric} was not recorded", causes.UNMETERED
     if strict and energy and row.get("indicative"):
@@ -70,17 +74,56 @@ def unusable(metric: str, row: Mapping[Any, Any], strict: bool) -> Reason | None
     return None
 
 
+def validity(metric: str) -> str:
+    """Which column says why a value does not count. Empty for what a driver counted, and an output that was wrong: they
+    hold however long the window was; and for what is of all rounds, whatever the last of them was."""
+    if metric in PER_ENERGY:
+        return "invalid_energy"
+    return "" if metric in health.METRICS or metric == FALL else "invalid"
+
+
+def _passing(metric: str, rows: pd.DataFrame, limits: Sequence[tuple[str, float]]) -> npt.NDArray[np.bool_]:
+    """Of which rows :func:`unusable` says nothing, and which meet all ``limits``."""
+    value = rows[metric].to_numpy(float)
+    good: npt.NDArray[np.bool_] = (rows["outcome"] == "measured").to_numpy() & np.isfinite(value)
+    if column := validity(metric):
+        good &= (rows[column] == "").to_numpy()
+    if metric in PER_ENERGY:
+        good &= (rows["unknown"] == "").to_numpy() & ~rows["indicative"].to_numpy(bool)
+    known = rows[name].to_numpy(float) if (name := _of_uncertainty(metric)) in rows else np.zeros(len(rows))
+    u = _half(metric, value, np.where(np.isfinite(known), known, 0.0))
+    for key, limit in limits:
+        good &= _margin(key, value, limit) >= (0.0 if key == "plausible_max" else u)
+    return good
+
+
+def _of_uncertainty(metric: str) -> str:
+    """Which column has the metric's uncertainty; empty for what is counted or read once."""
+    if metric == FALL:
+        return U_FALL
+    return "u_energy" if metric in PER_ENERGY else "u_rate" if metric in ("rate", "busbw") else ""
+
+
+def _half(metric: str, value: Any, known: Any) -> Any:
+    """Half of the 95 % interval of a value, or of each of many: of a fall it is absolute, of others relative."""
+    return known if metric == FALL else abs(value) * known
+
+
 def _uncertainty(metric: str, row: Mapping[Any, Any]) -> float:
     """Half of the 95 % interval, in the metric's unit; 0 for what is counted or read once."""
-    name = "u_energy" if metric in PER_ENERGY else "u_rate" if metric in ("rate", "busbw") else ""
-    relative = row.get(name, 0.0)
-    return abs(row[metric]) * relative if math.isfinite(relative) else 0.0
+    known = row.get(_of_uncertainty(metric), 0.0)
+    return float(_half(metric, row[metric], known)) if math.isfinite(known) else 0.0
+
+
+def _margin(key: str, value: Any, limit: float) -> Any:
+    """How far a value, or each of many, is on the right side of its limit."""
+    return value - limit if key == "at_least" else limit - value
 
 
 def _status(key: str, value: float, u: float, limit: float) -> Status:
+    margin = float(_margin(key, value, limit))
     if key == "plausible_max":  # fails closed: what is above it is no record but a mistake
-        return "FAIL" if value > limit else "PASS"
-    margin = value - limit if key == "at_least" else limit - value
+        u = 0.0
     return "PASS" if margin >= u else "FAIL" if margin < -u else "INCONCLUSIVE"
 
 
@@ -89,10 +132,13 @@ def _why(key: str, status: Status, row: Mapping[Any, Any], metric: str) -> tuple
         return "its uncertainty reaches over the limit", causes.STRADDLES
     if key == "plausible_max":
         return "above what is plausible", causes.TOO_GOOD
+    why = "below the limit" if key == "at_least" else "above the limit"
     if metric in health.CAUSES:
-        return f"not {key.replace('_', ' ')} the limit", health.CAUSES[metric]
+        cause, todo = health.CAUSES[metric]
+        cause = f"{row['xids']}: {cause}" if metric == "xid" and row.get("xids") else cause
+        return why, (cause, todo)
     around = causes.Around(throttled=row.get("throttled", math.nan))
-    return f"not {key.replace('_', ' ')} the limit", causes.of(metric, row["scope"], around)
+    return why, causes.of(metric, row["scope"], around)
 
 
 def _finding(criterion: Criterion, row: Mapping[Any, Any], reason: Reason, rule: str, limit: Limit | None) -> Finding:
@@ -100,7 +146,8 @@ def _finding(criterion: Criterion, row: Mapping[Any, Any], reason: Reason, rule:
     shown = limit or next(iter(criterion.limits.values()))
     scale = si(criterion.metric, shown, criterion.name)[0] / shown.value if shown.value else 1.0
     value = row.get(criterion.metric, math.nan)
-    known = isinstance(value, float) and math.isfinite(value)
+    # of a burn-in that failed in one round the others have values, which are not what is told
+    known = row["outcome"] == "measured" and isinstance(value, float) and math.isfinite(value)
     u = _uncertainty(criterion.metric, row) / scale if known else None
     value = value / scale if known else None
     return finding(criterion, row, reason, rule, shown, value=value, u=u, limit=shown.value)

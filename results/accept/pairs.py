@@ -9,39 +9,36 @@ import math
 from typing import TYPE_CHECKING
 
 from perwatt.results.accept import health
-from perwatt.results.accept.surroundings import Full
+from perwatt.results.accept.falling import FALL, U_FALL
+from perwatt.results.accept.indexed import joined
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAIR = "pair\t"
-UNKNOWN = ("rate_per_watt", "power", "temperature", "throttled", "ecc", "spread", "u_rate", "u_energy", *health.METRICS)
+TEXTS = ("test", "kernel", "label", "kind", "over")
+UNKNOWN = (
+    *("rate_per_watt", "power", "temperature", "throttled", "ecc", "spread", FALL),
+    *("u_rate", "u_energy", U_FALL),
+    *health.METRICS,
+)
 
 
-def in_pairs(rows: pd.DataFrame, full: Full) -> pd.DataFrame:
-    """``rows`` of a merged fleet, and a row a node and test of the pairs that measured."""
-    import pandas as pd
-
-    if "over" not in rows:
+def in_pairs(rows: pd.DataFrame) -> pd.DataFrame:
+    """``rows`` of a merged fleet's index, and a row a node and test of the pairs that measured."""
+    among = (rows["scope"] == "group") & rows["over"].str.startswith(PAIR) & (rows["outcome"] == "measured")
+    if not among.any():
         return rows
-    pairs = rows[(rows["scope"] == "group") & rows["over"].str.startswith(PAIR) & (rows["outcome"] == "measured")]
-    if pairs.empty:
-        return rows
+    pairs = rows.loc[among, [*TEXTS, "rate", "busbw"]].astype(dict.fromkeys(TEXTS, str))
     name = pairs["over"].str.split("\t")
     label = [text.removesuffix(f" over {of[1]}") for text, of in zip(pairs["label"], name, strict=True)]
     each = pairs.assign(host=name.str[2:], label=label).explode("host")
-    found = each.groupby(["host", "test"], sort=False, observed=True).agg(
-        {"kernel": "first", "label": "first", "rate": "median"}
-    )
-    found = found.reset_index()
-    one = full(pairs.drop_duplicates("test"))  # how much of the bus a rate is, is the same in all pairs of a test
-    factor = dict(zip(one["test"], one["busbw"] / one["rate"], strict=True))
-    kind = dict(zip(one["test"], one["kind"], strict=True))
+    one = {"kernel": "first", "label": "first", "kind": "first", "rate": "median", "busbw": "median"}
+    found = each.groupby(["host", "test"], sort=False).agg(one).reset_index()
     made = found.assign(
-        scope="node", device=0, subject=found["host"], outcome="measured", file="", offset=0, indicative=False,
-        busbw=found["rate"] * found["test"].map(factor), kind=found["test"].map(kind),
-        label=found["label"] + " in pairs", test=found["test"] + " in pairs",
+        scope="node", device=0, ranks=1, subject=found["host"], outcome="measured", file="", offset=0,
+        indicative=False, label=found["label"] + " in pairs", test=found["test"] + " in pairs",
         **dict.fromkeys(("reason", "flags", "unknown", "invalid", "invalid_energy", "over"), ""),
         **dict.fromkeys(UNKNOWN, math.nan),
     )  # fmt: skip
-    return pd.concat([rows, made], ignore_index=True)
+    return joined(rows, made)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from perwatt.results.accept.criteria import Criteria, Criterion, si
-from perwatt.results.accept.evidence import INDEXED, Evidence
+from perwatt.results.accept.evidence import KNOWN, Evidence
 from perwatt.results.accept.fleetwise import ALL
 from perwatt.results.accept.verdict import Judgement, Status
 
@@ -50,18 +50,16 @@ def _of(
     criterion: Criterion, evidence: Evidence, marked: Mapping[tuple[str, str], Mapping[str, Status]]
 ) -> Iterator[Spread]:
     """``marked``: the status of each subject with a finding, by the finding's criterion and case."""
-    rows = evidence.rows[evidence.rows["scope"] == ("device" if criterion.scope == "fleet" else criterion.scope)]
+    rows = evidence.chosen(criterion)
     rows = rows[rows["outcome"] == "measured"]
     limits = {key: si(criterion.metric, limit, criterion.name)[0] for key, limit in criterion.limits.items()}
     for (kernel, label), part in rows.groupby(["kernel", "label"], sort=False, observed=True):
         case = f"{kernel} {label}".strip()
-        if not criterion.takes(str(kernel), str(label)):
-            continue
-        known = part if criterion.metric in INDEXED else evidence.full(part.head(MOST_READ))
+        known = part if criterion.metric in KNOWN else evidence.full(part.head(MOST_READ))
         told = zip(known["subject"], known[criterion.metric], strict=True)
         values = {str(subject): float(value) for subject, value in told if math.isfinite(value)}
         if values:
             of_all = (marked.get((criterion.name, name), {}) for name in (ALL, case))
             own = {subject: status for one in of_all for subject, status in one.items() if subject in values}
-            kind = str((known if "kind" in known else evidence.full(part.head(1)))["kind"].iloc[0])
+            kind = str(known["kind"].iloc[0])
             yield Spread(criterion.name, case, criterion.metric, kind, values, own, dict(limits))

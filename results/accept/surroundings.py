@@ -1,13 +1,9 @@
-"""What stands around the devices that are off: heat, power, their node, rack and slot. Evidence for the cause only.
-
-Temperatures and throttling are in the records themselves, which of a large fleet are too many to be read: those of the
-devices that are off are, of some of each class that is off, and of :data:`PEERS` others, at one test.
-"""
+"""What stands around the devices that are off: heat, power, their node, rack and slot. Evidence for the cause only."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,12 +16,6 @@ from perwatt.results.accept.positions import SLOT
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PEERS = 400
-OF_CLASS = 16  # devices of a class that is off
-MOST = 20_000  # devices that are off of which records are read
-
-Full = Callable[["pd.DataFrame"], "pd.DataFrame"]  # rows with everything that their records say
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,53 +50,41 @@ class Surroundings:
 
 
 def around(
-    rows: pd.DataFrame, row_of: Floats, off: np.ndarray, power: Floats, compared: Sequence[Compared], full: Full | None
+    rows: pd.DataFrame, row_of: Floats, off: np.ndarray, power: Floats, compared: Sequence[Compared], heat: bool
 ) -> Surroundings:
     """The surroundings of the subjects that are ``off``. ``rows``: all values, ``row_of`` their numbers by subject and
-    test, NaN where there is none. ``full`` reads their heat; None where that says nothing."""
+    test, NaN where there is none. ``heat``: whether theirs says anything."""
     hosts = _host_of(rows, row_of)
     _, node = np.unique(hosts, return_inverse=True)
     devices, bad = np.bincount(node), np.bincount(node, weights=off)
-    hotter_k, throttled = _heat(rows, row_of, off, compared, full)
+    none = np.full(len(row_of), np.nan)
+    hotter_k, throttled = _heat(rows, row_of, off, compared) if heat else (none, none)
     return Surroundings(power, hotter_k, throttled, ((devices > 1) & (bad == devices))[node], compared)
 
 
 def _host_of(rows: pd.DataFrame, row_of: Floats) -> np.ndarray:
     first = np.argmax(np.isfinite(row_of), axis=1)
-    hosts: np.ndarray = rows["host"].astype(str).to_numpy()
-    return np.asarray(hosts[row_of[np.arange(len(row_of)), first].astype(int)])
+    hosts = rows["host"].iloc[row_of[np.arange(len(row_of)), first].astype(int)]
+    return np.asarray(hosts.astype(str).to_numpy())
 
 
-def _heat(
-    rows: pd.DataFrame, row_of: Floats, off: np.ndarray, compared: Sequence[Compared], full: Full | None
-) -> tuple[Floats, Floats]:
+def _heat(rows: pd.DataFrame, row_of: Floats, off: np.ndarray, compared: Sequence[Compared]) -> tuple[Floats, Floats]:
     """By how many K each subject is hotter than the median of its peers (of its slot, where enough of them are known),
-    and its share of time that heat took; NaN of those that were not read."""
-    hotter_k, throttled = np.full(len(row_of), np.nan), np.full(len(row_of), np.nan)
-    wide = [one.classes.codes == n for one in compared for n in np.flatnonzero(one.whole | one.bad.any(axis=1))]
-    if full is None or (not off.any() and not wide):
-        return hotter_k, throttled
+    and its share of time that heat took, both in the test that most have; NaN where nobody told."""
     test = int(np.isfinite(row_of).sum(axis=0).argmax())
-    has = np.isfinite(row_of[:, test])
-    peers = _some(has & ~off, PEERS)
-    read = np.unique(
-        np.concatenate([peers, _some(has & off, MOST), *(_some(has & members, OF_CLASS) for members in wide)])
-    )
-    found = full(rows.iloc[row_of[read, test].astype(int)])
-    hotter_k[read] = found["temperature"].to_numpy(float)
-    throttled[read] = found["throttled"].to_numpy(float)
-    slots = next((one.classes.codes for one in compared if one.classes.level == SLOT), np.zeros(len(row_of), int))
-    usual = {slot: median(hotter_k[peers[slots[peers] == slot]]) for slot in np.unique(slots[read])}
-    few = {slot for slot in usual if np.isfinite(hotter_k[peers[slots[peers] == slot]]).sum() < LEAST}
+    at = row_of[:, test]
+    has = np.isfinite(at)
+    hotter_k, throttled = np.full(len(at), np.nan), np.full(len(at), np.nan)
+    hotter_k[has] = rows["temperature"].to_numpy(float)[at[has].astype(int)]
+    throttled[has] = rows["throttled"].to_numpy(float)[at[has].astype(int)]
+    peers = np.isfinite(hotter_k) & ~off
+    slots = next((one.classes.codes for one in compared if one.classes.level == SLOT), np.zeros(len(at), int))
     of_all = median(hotter_k[peers])
-    hotter_k[read] -= [of_all if slot in few else usual[slot] for slot in slots[read]]
-    return hotter_k, throttled
-
-
-def _some(chosen: np.ndarray, most: int) -> np.ndarray:
-    """Numbers of the chosen ones, no more than ``most``, evenly spread."""
-    numbers = np.flatnonzero(chosen)
-    return numbers if len(numbers) <= most else numbers[np.linspace(0, len(numbers) - 1, most).astype(int)]
+    usual = {}
+    for slot in np.unique(slots):
+        known = hotter_k[peers & (slots == slot)]
+        usual[slot] = of_all if len(known) < LEAST else median(known)
+    return hotter_k - np.array([usual[slot] for slot in slots]), throttled
 
 
 def median(values: Floats) -> float:

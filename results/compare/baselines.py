@@ -11,7 +11,6 @@ test is for; what changed is told.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from perwatt.results.compare.sample import unit
 from perwatt.results.record import Record
 from perwatt.results.run import ENVIRONMENT
 from perwatt.results.run import read as read_run
-from perwatt.results.store import RECORDS, write_atomically
+from perwatt.results.store import RECORDS, folder_atomically, write_atomically
 
 IDENTITY = "identity.json"
 
@@ -80,18 +79,12 @@ def keep(run: Path, store: Path, about: Identity) -> Path:
     where = store / about.machine / about.run
     if where.is_dir():
         return where
-    begun = where.with_name(f".{about.run}.{os.getpid()}")
-    try:
-        begun.mkdir(parents=True)
+    with folder_atomically(where) as begun:
         for path in (run / ENVIRONMENT, *run.glob(f"nodes/*/{RECORDS}"), run / RECORDS):
             if path.is_file():
                 (to := begun / path.relative_to(run)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, to)
         write_atomically(begun / IDENTITY, msgspec.json.format(msgspec.json.encode(about)).decode() + "\n")
-        begun.rename(where)
-    except BaseException:
-        shutil.rmtree(begun, ignore_errors=True)
-        raise
     return where
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from perwatt.results.compare.draws import DRAWS, interval
 from perwatt.results.compare.pairing import Cases
-from perwatt.results.compare.sample import NEAREST, Estimate, Meter, Sample, cap_w
+from perwatt.results.compare.sample import Estimate, Meter, Sample, cap_w, common_meters
 from perwatt.results.stats import CONFIDENCE
 from perwatt.results.uncertainty import UNITS
 
@@ -101,8 +101,8 @@ def under(limit_w: float, runs: Sequence[Cases], *, pue: float, rest_w: float, b
 
 def outermost(samples: Sequence[Sample], boundary: str) -> Meter | None:
     """The outermost boundary that all have: the nearest to what the facility is billed for."""
-    common = [m for m in samples[0].meters if all(m in s.meters for s in samples) and boundary in ("", m[0])]
-    return max(common, key=lambda m: NEAREST.index(m[0]) if m[0] in NEAREST else len(NEAREST), default=None)
+    common = common_meters(samples, boundary)
+    return next((m for m in common if m[0] == common[-1][0]), None)
 
 
 def _case(

@@ -17,9 +17,8 @@ from perwatt.results.compare.inputs import sensitivity
 from perwatt.results.compare.pairing import Cases, Refused, unmatched
 from perwatt.results.compare.prices import Prices, bought
 from perwatt.results.compare.ratio import Ratio, ratio
-from perwatt.results.compare.sample import NEAREST, QUANTITIES, Estimate, Meter, Sample, cap_w
+from perwatt.results.compare.sample import QUANTITIES, Estimate, Meter, Sample, cap_w, common_meters
 from perwatt.results.compare.scores import compared
-from perwatt.results.derived import BOUNDARIES
 from perwatt.results.flags import ENERGY_INVALID, TIME_INVALID
 from perwatt.results.record import Communication
 from perwatt.results.uncertainty import UNITS
@@ -97,10 +96,8 @@ def _between(runs: int) -> str:
 
 def _meter(a: Sample, b: Sample, boundary: str) -> tuple[Meter | None, str]:
     """The boundary and class to compare at, or why there is none."""
-    common = [m for m in a.meters if m in b.meters and boundary in ("", m[0])]
-    if common:
-        nearest = _nearest(a)
-        return min(common, key=lambda m: (nearest.index(m[0]) if m[0] in nearest else len(nearest), m[1])), ""
+    if common := common_meters((a, b), boundary):
+        return common[0], ""
     if not a.meters and not b.meters:
         return None, "" if not boundary else "not metered in either"
     if not a.meters or not b.meters:
@@ -110,10 +107,6 @@ def _meter(a: Sample, b: Sample, boundary: str) -> tuple[Meter | None, str]:
     told = [", ".join(f"{at} class {of}" for at, of in sample.meters) for sample in (a, b)]
     asked = f"; boundary={boundary} was asked for" if boundary else ""
     return None, f"boundary and meter class are {told[0]} in {a.run}, {told[1]} in {b.run}{asked}"
-
-
-def _nearest(sample: Sample) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*BOUNDARIES.get(sample.first.device.type, ()), *NEAREST)))
 
 
 def _estimates(sample: Sample, against: Sample, meter: Meter | None) -> Estimates:

@@ -9,7 +9,7 @@ import msgspec
 
 from perwatt.results.compare import draws
 from perwatt.results.compare.pairing import Cases
-from perwatt.results.compare.sample import Estimate, Meter, Sample
+from perwatt.results.compare.sample import Estimate, Meter, Sample, common_meters
 
 LEAST_RUNS = 3  # from which on the scatter between runs is known well enough to count
 
@@ -43,7 +43,7 @@ def courses(runs: Sequence[Cases], quantities: Sequence[str]) -> list[Course]:
     for key in keys:
         samples = [run.measured[key] for run in runs if key in run.measured]
         for quantity in quantities:
-            meter = next((m for m in samples[-1].meters if all(m in s.meters for s in samples)), None)
+            meter = next(iter(common_meters(samples)), None)
             points = [(s, e.value) for s in samples if (e := s.estimate(quantity, meter, True, True)) is not None]
             if len(points) > 1:
                 found.append(_course(quantity, points))

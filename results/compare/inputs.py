@@ -12,6 +12,7 @@ import msgspec
 
 from perwatt.results.compare.pairing import Cases
 from perwatt.results.compare.ratio import Ratio, ratio
+from perwatt.results.compare.sample import common_meters
 
 USUAL = "normal"
 DATA = ("init", "seed")
@@ -46,7 +47,7 @@ def sensitivity(cases: Cases) -> list[InputRatio]:
             if init == usual:
                 continue
             sample = cases.measured[key]
-            meter = next((m for m in sample.meters if m in base.meters), None)
+            meter = next(iter(common_meters((sample, base))), None)
             ratios = {}
             for quantity in SHOWN:
                 pair = [one.estimate(quantity, meter, True, True) for one in (sample, base)]

@@ -157,6 +157,16 @@ def unit(record: Record) -> str:
     return record.device.uuid or f"{record.host}:{record.device.type}:{record.case.device_index}"
 
 
+def common_meters(samples: Sequence[Sample], boundary: str = "") -> list[Meter]:
+    """The boundaries and classes that all were metered at, the nearest to the device first and of these the best class;
+    of ``boundary`` alone if one is given. Empty where they have none in common."""
+    if not samples:
+        return []
+    order = [*dict.fromkeys((*BOUNDARIES.get(samples[0].first.device.type, ()), *NEAREST))]
+    common = [m for m in samples[0].meters if all(m in s.meters for s in samples) and boundary in ("", m[0])]
+    return sorted(common, key=lambda m: (order.index(m[0]) if m[0] in order else len(order), m[1]))
+
+
 def _instruments(run: str, records: Sequence[Record], of_each: Sequence[Pairs]) -> list[str]:
     """What the gain belongs to: the sensors by name, or the run's own where nobody named them. Sensors on a board are
     told by their place only, unless by a UUID, and then belong to their host."""

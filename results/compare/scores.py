@@ -14,7 +14,7 @@ import msgspec
 from perwatt.results.compare.draws import DRAWS
 from perwatt.results.compare.pairing import Cases
 from perwatt.results.compare.ratio import Ratio, ratio
-from perwatt.results.compare.sample import QUANTITIES, Estimate, Meter, Sample
+from perwatt.results.compare.sample import QUANTITIES, Estimate, Meter, Sample, common_meters
 from perwatt.results.scores import Score, scores
 
 COMPARED = ("rate", "rate_per_watt")
@@ -69,10 +69,7 @@ def _samples(score: Score, run: str) -> list[Sample]:
 
 def _meter(found: Sequence[Score], run: str) -> Meter | None:
     """A boundary and class that every shape was metered at; None if there is none."""
-    common: set[Meter] | None = None
-    for sample in (sample for score in found for sample in _samples(score, run)):
-        common = set(sample.meters) if common is None else common & set(sample.meters)
-    return min(common) if common else None
+    return next(iter(common_meters([sample for score in found for sample in _samples(score, run)])), None)
 
 
 def _mean(found: Sequence[Score], run: str, quantity: str, meter: Meter | None) -> Estimate | None:

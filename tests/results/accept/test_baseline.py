@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -14,8 +15,10 @@ from fleet_evidence import Simulated
 from perwatt.benchmarks.accepting import criteria_named
 from perwatt.benchmarks.cli import main
 from perwatt.benchmarks.documents import among, read
+from perwatt.results.accept import screened
 from perwatt.results.accept.baseline import make, rules_of
 from perwatt.results.accept.criteria import from_plain
+from perwatt.results.accept.evidence import Evidence
 from perwatt.results.accept.judge import judge
 
 DAY = datetime.date(2026, 6, 1)
@@ -92,3 +95,18 @@ def test_a_fleet_of_nodes_has_limits_of_its_fabric_and_passes_its_own_baseline()
     by = from_plain(text, "x")
     assert {c.metric for c in by.criteria} == {"rate", "busbw", "power", "rate_per_watt"}
     assert judge(evidence, by, "run", DAY).count("device")["FAIL"] == 0
+
+
+def test_nodes_that_their_run_failed_are_not_of_the_good_ones(tmp_path: Path) -> None:
+    rules = rules_of(read(among([], "baseline")["fleet"]), "x")
+    fleet = Simulated(5, racks=4, per_rack=2).evidence()
+
+    def failing(*hosts: str) -> Evidence:
+        said = {host: {"status": "failed", "reason": "no clock sync", "by": "its clock"} for host in hosts}
+        (tmp_path / "screening.json").write_text(json.dumps(said))
+        return dataclasses.replace(fleet, said=screened.read(tmp_path, ()))
+
+    made = make(failing("n0003"), rules, "mine", "run", DAY)
+    assert {one["measured"]["n"] for one in made["criteria"] if "measured" in one} == {56}
+    with pytest.raises(ValueError, match=r"found \d+ of 64 devices off their fleet or on nodes that it failed"):
+        make(failing("n0003", "n0004"), rules, "mine", "run", DAY)

@@ -9,6 +9,7 @@ from acceptances import SOURCED, criteria, criterion, limit
 
 from perwatt.results.accept import health
 from perwatt.results.accept.criteria import METRICS, Limit, from_plain, si
+from perwatt.results.accept.falling import FALL
 
 
 @pytest.mark.parametrize(
@@ -64,5 +65,6 @@ def test_units_are_brought_to_si_and_say_what_they_count() -> None:
     assert of("rate_per_watt", "TFLOP/s/W") == of("rate_per_watt", "TFLOP/J") == (2e12, "flops")
     assert of("power", "kW") == (2000.0, "")
     assert of("spread", "%") == (0.02, "")
-    others = {"rate", "rate_per_watt", "power", "busbw", "temperature", "throttled", "ecc", "spread"}
+    assert of("rate_fall", "%") == (0.02, "")
+    others = {"rate", "rate_per_watt", "power", "busbw", "temperature", "throttled", "ecc", "spread", FALL}
     assert set(METRICS) == others | set(health.METRICS)

@@ -14,11 +14,16 @@ from __future__ import annotations
 import math
 import os
 import time
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from acceptances import criteria, criterion
 from shares import least_share, most_a_fleet
 
+from perwatt.results.accept.evidence import Evidence
+from perwatt.results.accept.judge import judge
 from perwatt.results.accept.outliers import Floats, deviations
 
 SEEDS = int(os.environ.get("PERWATT_SEEDS", "30"))
@@ -117,6 +122,7 @@ def test_a_fleet_without_a_bad_device_has_less_than_one_false_alarm(devices: int
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_hundred_thousand_devices_take_seconds() -> None:
     values = fleet(0, 100_000, 1000, own=0.5)
     start = time.perf_counter()
@@ -125,3 +131,42 @@ def test_a_hundred_thousand_devices_take_seconds() -> None:
     print(f"\n100,000 devices: {took:.1f} s", end="")
     assert told[:1000].mean() > 0.98
     assert took < 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("bad", "bar"), [(10, 0.98), (300, 0.95), (400, 0.95)])
+def test_the_verdicts_of_a_fleet_find_as_many(bad: int, bar: float) -> None:
+    """From rows of evidence to verdicts, with all that may change the mind of the judge on the way: slots, positions,
+    fleets too sick to be told. 40 cases, of each the rate and the rate per watt."""
+    found = alarms = 0
+    seeds = max(2, SEEDS // 6)
+    for seed in range(seeds):
+        values = fleet(seed, 1000, bad, own=0.5)
+        told = judge(evidence_of(values[:, :40], values[:, 40:]), BOTH, "run")
+        failed = {v.subject for v in told.verdicts if v.scope == "device" and v.status == "FAIL"}
+        slow = {f"n{i // 8}:{i % 8}" for i in range(bad)}
+        found, alarms = found + len(failed & slow), alarms + len(failed - slow)
+    print(
+        f"\n{bad} of 1000 bad, by the judge: {100 * found / (bad * seeds):.2f} %, {alarms / seeds:.3f} a fleet", end=""
+    )
+    assert found >= bar * bad * seeds
+    assert alarms <= seeds
+
+
+BOTH = criteria(criterion(), criterion("rate_per_watt"), false_alarms=0.5)
+
+
+def evidence_of(rate: Floats, per_watt: Floats) -> Evidence:
+    """Rows of nodes of eight devices that measured, each value over what is usual."""
+    at, case = (index.ravel() for index in np.indices(rate.shape))
+    rows = pd.DataFrame(
+        {
+            "scope": "device", "host": [f"n{i // 8}" for i in at], "device": at % 8,
+            "subject": [f"n{i // 8}:{i % 8}" for i in at], "test": [f"t{j}" for j in case], "kernel": "matmul",
+            "label": [f"bf16 {j}" for j in case], "outcome": "measured", "reason": "", "flags": "", "kind": "flops",
+            "rate": 7e14 * rate.ravel(), "rate_per_watt": 1e12 * per_watt.ravel(), "power": 700.0, "u_rate": 0.001,
+            "temperature": 60.0, "throttled": 0.0, "unknown": "", "invalid": "", "invalid_energy": "",
+            "indicative": False,
+        }
+    )  # fmt: skip
+    return Evidence(rows, {}, frozenset(), Path())

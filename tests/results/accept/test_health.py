@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import msgspec
 import pytest
+from acceptances import criteria, criterion, fleet_of, limit, run_of
 from records import measured, record
 
 from perwatt.benchmarks.accepting import criteria_named
-from perwatt.results.accept import health
+from perwatt.results.accept import health, xids
 from perwatt.results.accept.criteria import METRICS
 from perwatt.results.accept.evidence import read
 from perwatt.results.accept.judge import judge
 from perwatt.results.accept.verdict import Judgement
 from perwatt.results.health import Health
 from perwatt.results.recheck import Rechecks, Wrong
-from perwatt.results.record import Failed, Outcome
+from perwatt.results.record import Failed, Outcome, Over, Record
+from perwatt.results.reports import verdict_html
 from perwatt.results.rounds import Round
 from perwatt.results.store import Store
 
@@ -75,7 +78,9 @@ def test_what_is_ill_fails_with_a_next_step(metric: str, tmp_path: Path) -> None
     assert found.status == "FAIL"
     (finding,) = [f for f in found.findings if f.counts]
     assert finding.metric == metric
-    assert (finding.cause, finding.todo) == health.CAUSES[metric]
+    cause, todo = health.CAUSES[metric]
+    heard = "XID 79, the GPU has fallen off the bus: " if metric == "xid" else ""
+    assert (finding.cause, finding.todo) == (heard + cause, todo)
 
 
 def test_an_output_that_was_wrong_fails(tmp_path: Path) -> None:
@@ -92,6 +97,24 @@ def test_what_nobody_told_is_not_decided(tmp_path: Path) -> None:
 
 def test_an_error_of_software_is_not_the_hardwares() -> None:
     assert health.metrics(record("k", told(sick(xid={"31": 2, "13": 1}))))["xid"] == 0
+
+
+def test_what_was_heard_is_named_over_all_rounds_each_once(tmp_path: Path) -> None:
+    rounds = [told(sick(xid=xid)) for xid in ({"149": 2, "31": 1}, {"48": 1, "149": 1}, {})]
+    found = judged(tmp_path, *rounds, rounds=True)
+    (finding,) = [f for f in found.findings if f.metric == "xid"]
+    assert finding.value == 2  # the worst round
+    assert finding.cause.startswith(
+        "XID 48, double bit ECC error; XID 149, NVLink 5: a link went down, or its bit errors rose: "
+    )
+
+
+def test_the_criterion_names_every_xid_that_counts() -> None:
+    (limit,) = {c.at_most for c in criteria_named("health_nvidia").criteria if c.metric == "xid"}
+    assert limit
+    assert set(re.findall(r"\b\d+\b", limit.source)) == set(xids.HARDWARE)
+    # by NVIDIA's catalog: applications, corrected errors, row remapping, what tells of another, what was intended
+    assert not {"13", "31", "43", "45", "63", "121", "137", "154", "155"} & set(xids.HARDWARE)
 
 
 def test_links_that_sped_up_are_whole_and_those_that_were_lost_are_not() -> None:
@@ -118,3 +141,38 @@ def test_an_early_round_of_a_burn_in_counts(tmp_path: Path) -> None:
 def test_every_metric_has_its_kind_and_nobodys_word_is_none() -> None:
     assert set(health.METRICS) <= METRICS.keys()
     assert all(math.isnan(value) for value in health.worst([]).values())
+
+
+def of_two_ranks(outcome: Outcome) -> Record:
+    made = record("together", outcome, kernel="all_reduce", label="fp32 1 KiB")
+    return msgspec.structs.replace(made, case=msgspec.structs.replace(made.case, ranks=2, collective=True))
+
+
+def test_collectives_count_where_there_are_any(tmp_path: Path) -> None:
+    """Of a run without any nothing is missing; what was wrong in one is its node's."""
+    wrong = msgspec.structs.replace(RIGHT, wrong=(Wrong(0, 70, "C[1, 2]", 1, 0.5, (1, 2)),))
+    for name, rechecks, status in (("sound", RIGHT, "PASS"), ("sick", wrong, "FAIL")):
+        run = run_of(tmp_path / name, [record("k", told(WELL)), of_two_ranks(told(WELL, rechecks))])
+        found = judge(read(run), criteria_named("health_nvidia"), "run")
+        assert found.status == status
+        bad = set() if rechecks is RIGHT else {("node", "sdc")}
+        assert {(f.scope, f.metric) for f in found.findings if f.counts} == bad
+    page = verdict_html.render(found, criteria_named("health_nvidia"))
+    assert page.count("device, node") == 8
+
+
+def test_what_pairs_of_nodes_say_has_no_health_and_none_is_asked_for(tmp_path: Path) -> None:
+    hosts = {h: [msgspec.structs.replace(record(h, told(WELL)), host=h)] for h in ("n1", "n2")}
+    pair = of_two_ranks(measured())
+    over = msgspec.structs.replace(pair.case, over=Over("pair", "n1-n2", ("n1", "n2")))
+    evidence = read(fleet_of(tmp_path / "fleet", hosts, groups=[msgspec.structs.replace(pair, case=over, host="n1")]))
+    assert (evidence.rows["scope"] == "node").sum() == 2  # each in its pair
+    assert judge(evidence, criteria_named("health_nvidia"), "run").status == "PASS"
+
+
+def test_several_scopes_of_which_none_is_there_are_missing_once(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", [record("k", told(WELL))])
+    spoken = criterion(cases="*", at_least=limit(0, "FLOP/s"))
+    other = {**criterion("sdc", at_most=limit(0, "1")), "cases": "all_to_all *", "scopes": ["device", "node"]}
+    found = judge(read(run), criteria(spoken, other), "run")
+    assert [(f.status, f.scope, f.criterion) for f in found.findings] == [("MISSING", "cluster", "sdc of all")]
