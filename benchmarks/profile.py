@@ -21,8 +21,9 @@ class Profile:
     flagged only). ``idle_s`` of idle power after ``idle_settle_s`` of rest. ``sampler_cost_s``: how long to compare
     the rates with and without sampling.
 
-    ``recheck``: after every so many windows a kernel that offers it has its output compared with its reference again
-    (0: never), and is then kept working for as long before the next window, at most ``warmup_s``.
+    ``recheck``: after every so many windows a kernel has its output compared with its reference again (0: never), of a
+    collective by all ranks in step, and is then kept working for as long before the next window, at most ``warmup_s``.
+    A kernel that offers no comparison has the reason in the note of its record.
     """
 
     name: str

@@ -10,10 +10,11 @@ from __future__ import annotations
 import datetime
 import math
 import statistics
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from perwatt.results import derived
 from perwatt.results.recheck import WRONG_OUTPUT
 from perwatt.results.rounds import each_round
 from perwatt.results.stats import student_quantile
@@ -23,6 +24,39 @@ if TYPE_CHECKING:
 
 LEAST = 3  # points of a line with an interval
 HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Track:
+    """One case on one device over its rounds, in order of time: ``hours`` since 1970, ``rate`` in headline work per
+    second, the highest temperature beside a window, power in W; None where it is not known."""
+
+    host: str
+    device: int
+    kernel: str
+    label: str
+    hours: Sequence[float]
+    rate: Sequence[float | None]
+    temperature_c: Sequence[float | None]
+    power_w: Sequence[float | None]
+
+    @property
+    def name(self) -> str:
+        """HOST:DEVICE."""
+        return f"{self.host}:{self.device}"
+
+    @property
+    def case(self) -> str:
+        """Kernel and label."""
+        return f"{self.kernel} {self.label}"
+
+
+class Rounds(NamedTuple):
+    """All rounds of a burn-in: how each case of each device went on, and what a sound machine does not show, a line
+    each in time order."""
+
+    tracks: Sequence[Track]
+    events: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -38,18 +72,22 @@ class Trend:
 
 @dataclass(frozen=True)
 class Drift:
-    """One case on one device over its rounds: ``hours`` from the first record to the last; what was not measured is
-    None. Rates in headline work per second, temperatures in degrees Celsius, power in W."""
+    """A :class:`Track` as straight lines; None for what was not measured."""
 
-    host: str
-    device: int
-    kernel: str
-    label: str
-    rounds: int
-    hours: float
+    track: Track
     rate: Trend | None
     temperature: Trend | None
     power: Trend | None
+
+    @property
+    def rounds(self) -> int:
+        """How many measured it."""
+        return len(self.track.hours)
+
+    @property
+    def hours(self) -> float:
+        """From the first to the last."""
+        return self.track.hours[-1] - self.track.hours[0]
 
 
 def trend(hours: Sequence[float], values: Sequence[float]) -> Trend:
@@ -66,46 +104,56 @@ def trend(hours: Sequence[float], values: Sequence[float]) -> Trend:
     return Trend(*ends, slope, student_quantile(0.975, n - 2) * math.sqrt(left / (n - 2) / spread))
 
 
-def drifts(records: Iterable[Record]) -> list[Drift]:
-    """How each case of each device drifted; empty for a run without rounds."""
+def tracks(records: Iterable[Record]) -> list[Track]:
+    """Each case of each device over its rounds; empty for a run without rounds."""
     series: dict[tuple[str, str], list[Record]] = {}
     for r in each_round(records):
         if r.round is not None and r.measured is not None:
             series.setdefault((r.host, r.case.key), []).append(r)
-    return [_drift(same) for same in series.values()]
+    return [_track(same) for same in series.values()]
 
 
-def _drift(same: Sequence[Record]) -> Drift:
-    hours = [_seconds(r.time_utc) / HOUR_S for r in same]
+def _track(same: Sequence[Record]) -> Track:
+    case = same[0].case
+    return Track(
+        same[0].host,
+        case.device_index,
+        case.kernel,
+        case.label,
+        [hours(r.time_utc) for r in same],
+        [r.rate for r in same],
+        [derived.state(r.measured.repetitions).temperature_c if r.measured else None for r in same],
+        [r.power_w for r in same],
+    )
 
-    def of(value: Callable[[Record], float | None]) -> Trend | None:
-        known = [(h, v) for h, r in zip(hours, same, strict=True) if (v := value(r)) is not None]
+
+def hours(iso: str) -> float:
+    """A moment as hours since 1970."""
+    return datetime.datetime.fromisoformat(iso).timestamp() / HOUR_S
+
+
+def drift(track: Track) -> Drift:
+    """How one case of one device drifted."""
+
+    def of(values: Sequence[float | None]) -> Trend | None:
+        known = [(h, v) for h, v in zip(track.hours, values, strict=True) if v is not None]
         return trend([h for h, _ in known], [v for _, v in known]) if known else None
 
-    case = same[0].case
-    whole = hours[-1] - hours[0]
-    found = of(lambda r: r.rate), of(hottest), of(lambda r: r.power_w)
-    return Drift(same[0].host, case.device_index, case.kernel, case.label, len(same), whole, *found)
-
-
-def hottest(record: Record) -> float | None:
-    """The highest temperature at the end of a window, whatever the place."""
-    conditions = [r.conditions for r in record.measured.repetitions if r.conditions] if record.measured else []
-    return max((end for c in conditions for _, end in c.temperature_c.values()), default=None)
-
-
-def _seconds(iso: str) -> float:
-    return datetime.datetime.fromisoformat(iso).timestamp()
+    return Drift(track, of(track.rate), of(track.temperature_c), of(track.power_w))
 
 
 def events(records: Iterable[Record]) -> list[str]:
     """What a sound machine does not show, a line each in time order: failures, wrong outputs, XIDs, errors, repairs."""
     found = []
     for r in each_round(records):
-        where = f"{r.time_utc} {r.host} {r.case.kernel} {r.case.label}"
-        where += f" (round {r.round.number})" if r.round else ""
-        found += [f"{where}: {what}" for what in _events(r)]
+        case, number = f"{r.case.kernel} {r.case.label}", r.round.number if r.round else 0
+        found += [told(r.time_utc, r.host, case, number, what) for what in _events(r)]
     return found
+
+
+def told(time_utc: str, host: str, case: str, number: int, what: str) -> str:
+    """The line of an event, in round ``number`` (0: of none)."""
+    return f"{time_utc} {host} {case}{f' (round {number})' if number else ''}: {what}"
 
 
 def _events(record: Record) -> Iterable[str]:
@@ -117,8 +165,8 @@ def _events(record: Record) -> Iterable[str]:
         yield from (f"wrong output: {wrong.what}" for wrong in m.rechecks.wrong)
     for health in m.health:
         if health.xid:
-            told = ", ".join(f"{xid} ({n} times)" if n > 1 else xid for xid, n in health.xid.items())
-            yield f"{health.package}: XID {told}"
+            heard = ", ".join(f"{xid} ({n} times)" if n > 1 else xid for xid, n in health.xid.items())
+            yield f"{health.package}: XID {heard}"
         grown = {name: more for name in health.counts if (more := health.grown(name))}
         changed = {n: b for n, (a, b) in health.state.items() if b != a and not n.startswith(("pcie_gen", "pcie_mtps"))}
         yield from (f"{health.package}: {name.replace('_', ' ')} +{more}" for name, more in grown.items())

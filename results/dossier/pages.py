@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from perwatt.results.accept.criteria import Criteria
-from perwatt.results.accept.evidence import INDEXED, Evidence
+from perwatt.results.accept.evidence import KNOWN, Evidence
 from perwatt.results.accept.spread import spreads
 from perwatt.results.accept.verdict import Judgement
 from perwatt.results.dossier.gather import BEFORE, TOPOLOGY
@@ -16,13 +16,13 @@ from perwatt.results.reports import paper, verdict_html
 from perwatt.results.reports.verdict_files import FILES
 from perwatt.results.run import ENVIRONMENT
 
-COLUMNS = ("scope", "host", "device", "subject", "kernel", "label", "outcome", "reason", *INDEXED, "flags")
+COLUMNS = ("scope", "host", "device", "subject", "kernel", "label", "outcome", "reason", *KNOWN, "flags")
 README = """\
 The acceptance of {run}: {status} by the criteria {criteria}.
 
 report.html, report.pdf   the verdict, what did not pass and why, the values behind it
 devices.csv findings.csv  a line a device; a line a finding, with its numbers
-measurements.csv          a line a case and device: rate, rate per watt, power in SI units
+measurements.csv          a line a case and device: every metric in SI units
 verdict.json junit.xml summary.md   the same for programs and pull requests
 criteria.yaml             what was asked
 run/, before/             everything that was measured, as it was written

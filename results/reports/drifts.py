@@ -1,106 +1,136 @@
-"""A burn-in over time: first and last, slope per hour, and what happened, as a table on a page and as plain lines."""
+"""A burn-in over time: first and last, slope per hour, and what happened, as pictures and a table on a page, and as
+plain lines. Of a fleet those devices are listed that fell most."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from html import escape
 
-from perwatt.results.drift import Drift, Trend, drifts, events
-from perwatt.results.record import Record
+from perwatt.results.drift import Drift, Rounds, Trend, drift, events, tracks
+from perwatt.results.fleet.tracks import read as merged
+from perwatt.results.reports.document import captioned
+from perwatt.results.reports.html_cases import table
 from perwatt.results.reports.table import one_line
-from perwatt.results.reports.units import number
+from perwatt.results.reports.units import number, stated
+from perwatt.results.run import Run
 
-MOST = 50  # events that are told one by one
-HEAD = (
-    "case",
-    "device",
-    "rounds",
-    "hours",
-    "rate, last over first",
-    "per hour",
-    "temperature",
-    "per hour",
-    "power",
-    "per hour",
-)
+MOST_EVENTS, MOST_LINES, MOST_CASES, MOST_DECIMALS = 50, 20, 8, 3
+NO_BREAK = "\u00a0"
+HEAD = {  # column and unit
+    "case": "",
+    "device": "",
+    "rounds": "",
+    "hours": "",
+    "rate": "%, last over first",
+    "rate per hour": "%/h",
+    "temperature": "\u00b0C",
+    "temperature per hour": "K/h",
+    "power": "W",
+    "power per hour": "W/h",
+}
 NOTE = (
     "First and last are medians of a tenth of the rounds each. Per hour: the slope of a straight line with its 95 % "
     "interval; rounds near each other resemble each other, so that it is rather too narrow."
 )
 
 
-def table(records: Sequence[Record]) -> list[tuple[str, ...]]:
-    """A line for each case and device, in the columns of :data:`HEAD`; empty for a run without rounds."""
-    return [_cells(one) for one in drifts(records)]
+def of(run: Run) -> Rounds:
+    """The rounds of a run, or of all nodes of a merged fleet. Raises ValueError for an index that cannot be read."""
+    return merged(run.path) or Rounds(tracks(run.rounds), events(run.rounds))
 
 
 def _cells(one: Drift) -> tuple[str, ...]:
-    rate = one.rate
-    if rate and rate.first:
-        share = Trend(1.0, rate.last / rate.first, *_over(rate))
-        rates = f"{number(100 * (share.last - 1), 2)} %", _slope(share, 100.0, "%")
-    else:
-        rates = "", ""
+    """In the columns of :data:`HEAD`."""
     return (
-        f"{one.kernel} {one_line(one.label)}",
-        f"{one.host}:{one.device}",
+        one_line(one.track.case),
+        one.track.name,
         str(one.rounds),
         number(one.hours, 3),
-        *rates,
-        *_absolute(one.temperature, "\u00b0C", "K"),
-        *_absolute(one.power, "W", "W"),
+        *_relative(one.rate),
+        *_absolute(one.temperature),
+        *_absolute(one.power),
     )
 
 
-def _over(rate: Trend) -> tuple[float | None, float | None]:
-    slope, half = rate.slope_per_h, rate.half
-    return (None if slope is None else slope / rate.first), (None if half is None else half / rate.first)
+def _relative(found: Trend | None) -> tuple[str, str]:
+    if found is None or not found.first:
+        return "", ""
+    return f"{100 * (found.last / found.first - 1):+.2f}", _slope(found, 100 / found.first)
 
 
-def _slope(found: Trend, times: float, unit: str) -> str:
-    if found.slope_per_h is None or found.half is None:
-        return ""
-    return f"{number(times * found.slope_per_h, 2)} \u00b1 {number(times * found.half, 2)} {unit}/h"
-
-
-def _absolute(found: Trend | None, unit: str, per_hour: str) -> tuple[str, str]:
+def _absolute(found: Trend | None) -> tuple[str, str]:
     if found is None:
         return "", ""
-    return f"{number(found.first, 3)} to {number(found.last, 3)} {unit}", _slope(found, 1.0, per_hour)
+    return f"{number(found.first, 3)} to {number(found.last, 3)}", _slope(found, 1.0)
 
 
-def happened(records: Sequence[Record]) -> list[str]:
-    """What a sound machine does not show, at most :data:`MOST` lines, and how many more there are."""
-    found = events(records)
-    more = [f"and {len(found) - MOST} more"] if len(found) > MOST else []
-    return found[:MOST] + more
-
-
-def lines(records: Sequence[Record]) -> list[str]:
-    """Both as plain text; empty for a run without rounds."""
-    rows = table(records)
-    if not rows:
-        return []
-    out = [f"over {max(int(row[2]) for row in rows)} rounds (last over first; slope per hour, 95 %):"]
-    for row in rows:
-        told = [row[4] and f"rate {row[4]}", row[5], row[6], row[7], row[8], row[9]]
-        out.append(f"  {row[0]}, {row[1]}: " + ", ".join(text for text in told if text))
-    return out + ([f"  {text}" for text in happened(records)] or ["  no health event"])
-
-
-def section(records: Sequence[Record]) -> str:
-    """The section of a page; empty for a run without rounds and without events."""
-    rows, told = table(records), happened(records)
-    if not rows and not told:
+def _slope(found: Trend, times: float) -> str:
+    if found.slope_per_h is None or found.half is None:
         return ""
-    used = [at for at in range(len(HEAD)) if at < 4 or any(row[at] for row in rows)]
-    body = "".join("<tr>" + "".join(f"<td>{escape(row[at])}</td>" for at in used) + "</tr>\n" for row in rows)
-    head = "".join(f"<th>{HEAD[at]}</th>" for at in used)
-    drawn = (
-        f'<div class="scroll"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>\n'
-        * bool(rows)
-    )
-    listed = "".join(f"<li>{escape(text)}</li>" for text in told or ["no health event"])
-    note = f'<p class="note">{NOTE}</p>\n' * bool(rows)
-    title = "Over the rounds" if rows else "Health"
-    return f'<section>\n<h2>{title}</h2>\n{drawn}{note}<ul class="notes">{listed}</ul>\n</section>'
+    return " \u00b1 ".join(stated(times * found.slope_per_h, times * found.half, MOST_DECIMALS))
+
+
+def lines(found: Rounds) -> list[str]:
+    """A burn-in as plain text; empty for a run without rounds."""
+    shown, left = _shown([drift(track) for track in found.tracks])
+    if not shown:
+        return []
+    out = [f"over {max(one.rounds for one in shown)} rounds (last over first; slope per hour, 95 %):"]
+    units = [unit.partition(",")[0] for unit in HEAD.values()]
+    for cells in map(_cells, shown):
+        told = [f"{cell} {unit}" if cell else "" for cell, unit in zip(cells, units, strict=True)][4:]
+        told[0] = told[0] and f"rate {told[0]}"
+        out.append(f"  {cells[0]}, {cells[1]}: " + ", ".join(filter(None, told)))
+    return out + [f"  {text}" for text in (*left, *(_events(found) or ["no health event"]))]
+
+
+def section(found: Rounds) -> str:
+    """The section of a page; empty for a run without rounds and without events."""
+    listed = "".join(f"<li>{escape(text)}</li>" for text in _events(found) or ["no health event"])
+    events = f'<ul class="notes">{listed}</ul>\n'
+    if not found.tracks:
+        return f"<section>\n<h2>Health</h2>\n{events}</section>" * bool(found.events)
+    drifts = [drift(track) for track in found.tracks]
+    shown, left = _shown(drifts)
+    rows = [_cells(one) for one in shown]
+    used = [at for at in range(1, len(HEAD)) if any(row[at] for row in rows)]
+    body = [(escape(row[0]), [escape(row[at]).replace(" ", NO_BREAK) for at in used]) for row in rows]
+    heads = [f"{title}<small>{unit}</small>" for title, unit in HEAD.items()]
+    drawn = table("Over the rounds", "case", [heads[at] for at in used], body, "states")
+    notes = "".join(f'<p class="note">{escape(text)}</p>\n' for text in (*left, NOTE))
+    figures = "".join(_figures(drifts))
+    pictures = f'<div class="figures">\n{figures}</div>\n' * bool(figures)
+    return f"<section>\n<h2>Over the rounds</h2>\n{pictures}{drawn}{notes}{events}</section>"
+
+
+def _shown(drifts: list[Drift]) -> tuple[list[Drift], list[str]]:
+    """What has a line of its own: everything, or of much those that fell most, and a line that says so."""
+    if len(drifts) <= MOST_LINES:
+        return drifts, []
+    worst = sorted(drifts, key=_kept)[:MOST_LINES]
+    return worst, [f"{MOST_LINES} of {len(drifts):,} are listed: those whose rate fell most"]
+
+
+def _kept(one: Drift) -> float:
+    """What is left of a rate, as a share; of none as much as there was."""
+    return one.rate.last / one.rate.first if one.rate and one.rate.first else 1.0
+
+
+def _events(found: Rounds) -> list[str]:
+    """At most :data:`MOST_EVENTS` lines, and how many more there are."""
+    more = len(found.events) - MOST_EVENTS
+    return [*found.events[:MOST_EVENTS], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+def _figures(drifts: Iterable[Drift]) -> Iterator[str]:
+    """Rate and temperature of each case; of many cases those first of which a device fell most."""
+    from perwatt.results.reports.drift_plots import over_rounds
+
+    cases: dict[str, list[Drift]] = {}
+    for one in drifts:
+        cases.setdefault(one.track.case, []).append(one)
+    worst = sorted(cases.values(), key=lambda of: min(map(_kept, of)))
+    for n, of in enumerate(worst[:MOST_CASES]):
+        drawn = [drawing for what in ("rate", "temperature") if (drawing := over_rounds(of, what, f"d{n}")) is not None]
+        for at, drawing in enumerate(drawn):  # a pair starts a row of its own
+            yield captioned(drawing, "first" if at == 0 and len(drawn) > 1 else "")

@@ -14,7 +14,22 @@ import numpy as np
 
 from perwatt.results.energy import GAP_PERIODS
 from perwatt.results.reports import svg
-from perwatt.results.reports.plots import Drawing, plain
+from perwatt.results.reports.canvas import (
+    BOTTOM,
+    FONT,
+    HEIGHT,
+    LEFT,
+    LEGEND,
+    LEGEND_ROW,
+    TOP,
+    WIDTH,
+    axes_in,
+    panel,
+    time_unit,
+    x_label,
+    y_unit,
+)
+from perwatt.results.reports.plots import Drawing
 from perwatt.results.reports.series import STEPS
 from perwatt.results.reports.units import FACTORS, common_prefix, quantity
 
@@ -22,17 +37,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     Floats = npt.NDArray[np.float64]
 
-WIDTH, HEIGHT, FONT = 460, 270, 11
-LEFT, RIGHT, TOP, BOTTOM, LEGEND_ROW, GAP, BELOW = 50, 10, 22, 40, 18, 16, 46
+GAP, BELOW = 16, 46
 MOST_POINTS = 2000
 MARKED_S = (1.0, 10.0)  # the windows whose steepest ramp is marked
-TIMES = ((7200.0, 3600.0, "h"), (600.0, 60.0, "min"), (0.0, 1.0, "s"))
 EACH = {"p50": "median", "p99": "99 %", "max_1s": "highest second", "max": "highest reading"}  # of a device
-LEGEND: dict[str, Any] = {"borderaxespad": 0.1, "borderpad": 0, "handlelength": 1.6, "columnspacing": 1.4}
 
 
 def together(
@@ -47,7 +58,7 @@ def together(
     all_of_them = frame["devices"].to_numpy() == devices
     nodes = frame["nodes"].to_numpy()
     steady = bool(nodes.min() == nodes.max())
-    divisor, unit = _time(t_s)
+    divisor, unit = time_unit(float(t_s[-1]))
     symbol = common_prefix([float(power_w.max())])
     factor = FACTORS[symbol]
     marked = [found for ramp in ramps if (found := _steepest(ramp))]
@@ -55,7 +66,7 @@ def together(
     height = HEIGHT + LEGEND_ROW * bool(marked) + below
     with svg.style(FONT):
         drawing = svg.figure(WIDTH, height)
-        axes = _axes(drawing, height, BOTTOM + below, height - top)
+        axes = axes_in(drawing, height, BOTTOM + below, height - top)
         for part, opacity in ((~all_of_them, 0.45), (all_of_them, 1.0)):
             if part.any():
                 _curve(axes, t_s[part] / divisor, power_w[part] / factor, _period(t_s) / divisor, "c0", opacity)
@@ -70,19 +81,19 @@ def together(
                 axes.axvline(at_s / divisor, color=svg.INK["muted"], linestyle=(0, (4, 3)), linewidth=1.1, zorder=2)
         axes.set_xlim(0, t_s[-1] / divisor)
         axes.set_ylim(0, 1.08 * float(power_w.max()) / factor or 1.0)
-        drawing.text(0, 1 - (top - 7) / height, f"{symbol}W", color=svg.INK["muted"], va="bottom")
+        y_unit(drawing, height, top, f"{symbol}W")
         if marked:
             drawing.legend(loc="upper left", bbox_to_anchor=(0, 1), ncols=len(marked), **LEGEND)
         if not steady:
             axes.tick_params(labelbottom=False)
-            lower = _axes(drawing, height, BOTTOM, BOTTOM + BELOW)
+            lower = axes_in(drawing, height, BOTTOM, BOTTOM + BELOW)
             lower.sharex(axes)
             _curve(lower, t_s / divisor, nodes.astype(np.float64), _period(t_s) / divisor, "c2", 1.0)
             beneath = f"nodes in the sum: {nodes.min()} to {nodes.max()}"
             lower.set_ylim(0, 1.15 * float(nodes.max()))
             lower.set_yticks([0, int(nodes.max())])
             drawing.text(LEFT / WIDTH, (BOTTOM + BELOW + 1) / height, beneath, color=svg.INK["c2"], va="bottom")
-        _x_label(drawing, height, unit)
+        x_label(drawing, height, unit)
         title = f"All {devices} devices together"
         remarks = [] if all_of_them.all() else ["paler: not of all devices"]
         remarks += ["dashed: the start that was agreed on"] if len(begin_s) else []
@@ -101,13 +112,11 @@ def nodes_apart(frame: pd.DataFrame) -> Drawing | None:
     low, high = several["node_min_w"].to_numpy(), several["node_max_w"].to_numpy()
     mean = (several["power_w"] / several["nodes"]).to_numpy()
     whole_s = _seconds(frame)
-    divisor, unit = _time(whole_s)
+    divisor, unit = time_unit(float(whole_s[-1]))
     symbol = common_prefix([float(high.max())])
     factor = FACTORS[symbol]
     with svg.style(FONT):
-        height = HEIGHT + LEGEND_ROW
-        drawing = svg.figure(WIDTH, height)
-        axes = _axes(drawing, height, BOTTOM, height - TOP - LEGEND_ROW)
+        drawing, axes = panel(f"{symbol}W", unit, rows=1)
         x, least, most, middle = _reduced(t_s, low, high, mean)
         where = np.diff(x, prepend=x[0]) <= GAP_PERIODS * max(_period(t_s), (x[-1] - x[0]) / STEPS)
         axes.fill_between(x / divisor, least / factor, most / factor, where=where, color=svg.INK["c0"], alpha=0.25,
@@ -116,9 +125,7 @@ def nodes_apart(frame: pd.DataFrame) -> Drawing | None:
         axes.plot(x / divisor, line, color=svg.INK["c0"], linewidth=1.4, label="mean of the nodes", zorder=3)
         axes.set_xlim(0, whole_s[-1] / divisor)
         axes.set_ylim(0, 1.08 * float(high.max()) / factor or 1.0)
-        drawing.text(0, 1 - (TOP + LEGEND_ROW - 7) / height, f"{symbol}W", color=svg.INK["muted"], va="bottom")
         drawing.legend(loc="upper left", bbox_to_anchor=(0, 1), ncols=2, **LEGEND)
-        _x_label(drawing, height, unit)
         widest = quantity(float((high - low).max()), "W", 3)
         return Drawing(svg.inline(drawing, "fn", f"Power of a node, at most {widest} apart"), "Node beside node")
 
@@ -131,9 +138,7 @@ def distribution(frame: pd.DataFrame) -> Drawing | None:
     symbol = common_prefix([float(frame[name].max()) for name in shown])
     factor = FACTORS[symbol]
     with svg.style(FONT):
-        height = HEIGHT + LEGEND_ROW
-        drawing = svg.figure(WIDTH, height)
-        axes = _axes(drawing, height, BOTTOM, height - TOP - LEGEND_ROW)
+        drawing, axes = panel(f"{symbol}W", "% of the devices draw less", rows=1)
         for index, (name, title) in enumerate(shown.items()):
             value = np.sort(frame[name].dropna().to_numpy()) / factor
             percent = 100 * (np.arange(len(value)) + 0.5) / len(value)
@@ -143,10 +148,7 @@ def distribution(frame: pd.DataFrame) -> Drawing | None:
             few: dict[str, Any] = {"marker": svg.MARKERS[index], "markersize": 4} if len(value) <= 40 else {}
             axes.plot(percent, value, color=svg.INK[f"c{index}"], linewidth=1.6, label=title, zorder=3, **few)
         axes.set_xlim(0, 100)
-        drawing.text(0, 1 - (TOP + LEGEND_ROW - 7) / height, f"{symbol}W", color=svg.INK["muted"], va="bottom")
         drawing.legend(loc="upper left", bbox_to_anchor=(0, 1), ncols=len(shown), **LEGEND)
-        right = 1 - RIGHT / WIDTH
-        drawing.text(right, 6 / height, "% of the devices draw less", color=svg.INK["muted"], ha="right", va="bottom")
         told = f"Distribution over {len(frame)} devices: " + ", ".join(shown.values())
         return Drawing(svg.inline(drawing, "fd", told), f"Distribution over {len(frame)} devices")
 
@@ -162,16 +164,12 @@ def began(late_s: Mapping[str, float], uncertainty_s: float) -> Drawing | None:
         value = value[at - 1]
     scale, unit = (1e3, "ms") if float(np.abs(value).max()) < 1 else (1.0, "s")
     with svg.style(FONT):
-        drawing = svg.figure(WIDTH, HEIGHT)
-        axes = _axes(drawing, HEIGHT, BOTTOM, HEIGHT - TOP)
+        drawing, axes = panel(unit, "nodes, in order")
         axes.fill_between(at, (value - uncertainty_s) * scale, (value + uncertainty_s) * scale,
                           color=svg.INK["c0"], alpha=0.2, linewidth=0, zorder=2)  # fmt: skip
         small = 4 if len(value) <= 100 else 2
         axes.plot(at, value * scale, color=svg.INK["c0"], linestyle="none", marker="o", markersize=small, zorder=3)
         axes.set_xlim(0.5, at[-1] + 0.5)
-        drawing.text(0, 1 - (TOP - 7) / HEIGHT, unit, color=svg.INK["muted"], va="bottom")
-        right = 1 - RIGHT / WIDTH
-        drawing.text(right, 6 / HEIGHT, "nodes, in order", color=svg.INK["muted"], ha="right", va="bottom")
         title = "First windows after the agreed moment"
         spread = quantity(float(value[-1] - value[0]), "s", 3)
         remark = "band: what the clocks leave open" if uncertainty_s else ""
@@ -197,26 +195,6 @@ def _seconds(frame: pd.DataFrame, since_ns: int | None = None) -> Floats:
 
 def _period(t_s: Floats) -> float:
     return float(np.median(np.diff(t_s))) if len(t_s) > 1 else 1.0
-
-
-def _time(t_s: Floats) -> tuple[float, str]:
-    """What seconds are divided by for an axis, and its unit."""
-    return next((divisor, unit) for least_s, divisor, unit in TIMES if t_s[-1] >= least_s)
-
-
-def _axes(drawing: Figure, height: float, low: float, high: float) -> Axes:
-    from matplotlib.ticker import MaxNLocator
-
-    axes = drawing.add_axes((LEFT / WIDTH, low / height, 1 - (LEFT + RIGHT) / WIDTH, (high - low) / height))
-    axes.margins(x=0)
-    for axis, ticks in ((axes.xaxis, 8), (axes.yaxis, 6)):
-        axis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 5, 10]))
-        axis.set_major_formatter(lambda value, _: plain(value))
-    return axes
-
-
-def _x_label(drawing: Figure, height: float, unit: str) -> None:
-    drawing.text(1 - RIGHT / WIDTH, 6 / height, unit, color=svg.INK["muted"], ha="right", va="bottom")
 
 
 def _curve(axes: Axes, x: Floats, y: Floats, period: float, ink: str, opacity: float) -> None:

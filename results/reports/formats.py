@@ -17,7 +17,7 @@ def show(run: Path) -> None:
 
     found = _read(run, telemetry=False)
     console.show(found.records)
-    print("".join(f"{line}\n" for line in drifts.lines(found.rounds)), end="")
+    print("".join(f"{line}\n" for line in drifts.lines(drifts.of(found))), end="")
 
 
 def _read(run: Path, telemetry: bool) -> Run:
@@ -41,9 +41,9 @@ def render(run: Path, form: str) -> str:
     if form == "console":
         from perwatt.results.reports import console, drifts
 
-        return console.render(found.records) + "".join(f"{line}\n" for line in drifts.lines(found.rounds))
+        return console.render(found.records) + "".join(f"{line}\n" for line in drifts.lines(drifts.of(found)))
     from perwatt.results.reports import drifts, text
 
-    if form == "markdown" and (more := drifts.lines(found.rounds)):
+    if form == "markdown" and (more := drifts.lines(drifts.of(found))):
         return text.markdown(found.records) + "\n```text\n" + "\n".join(more) + "\n```\n"
     return {"markdown": text.markdown, "csv": text.csv, "json": text.json}[form](found.records)

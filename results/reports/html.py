@@ -14,13 +14,14 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from perwatt.results.record import Failed
+from perwatt.results.reports import drifts
 from perwatt.results.reports.document import captioned, document
-from perwatt.results.reports.drifts import section as drifted
 from perwatt.results.reports.html_about import environment, method, targets
 from perwatt.results.reports.html_cases import cases
 from perwatt.results.reports.html_energy import energy
 from perwatt.results.reports.html_fleet import power as power_of_fleet
 from perwatt.results.reports.html_links import groups as groups_of_nodes
+from perwatt.results.reports.html_remote import meters as meters_of_fleet
 from perwatt.results.reports.html_static import compiled
 from perwatt.results.reports.layout import UNITS, Group, groups
 from perwatt.results.reports.table import Row, device_name, one_line, several_devices
@@ -45,8 +46,9 @@ def _parts(run: Run, tables: list[Group]) -> Iterator[str]:
     yield _best(tables)
     yield groups_of_nodes(run.path)
     yield power_of_fleet(run.path)
+    yield meters_of_fleet(run.path)
     yield cases(tables)
-    yield drifted(run.rounds)
+    yield drifts.section(drifts.of(run))
     yield energy(tables)
     yield compiled(tables)
     yield _curves(tables)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perwatt.results.fleet.layout import MERGED, START
+from perwatt.results.fleet.nodesets import some
 from perwatt.results.fleet.stated import DEVICE_POWER, FIGURES, SUM
 from perwatt.results.reports.document import captioned
 from perwatt.results.reports.html_cases import table
@@ -172,8 +173,7 @@ def _notes(told: Mapping[str, Any]) -> Iterator[str]:
         ("clocks as they are, nobody compared them", told["unsynchronised"]),
     ):
         if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            yield f"{line}: {escape(', '.join(names[:NAMED]))}{more}"
+            yield f"{line}: {escape(some(names, NAMED))}"
     missing = list(told["missing"].items())
     for name, why in missing[:NAMED]:
         yield f"<b>no power</b> {escape(name)}: {escape(why)}"

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from perwatt.results.accept.criteria import Criteria, Criterion
+from perwatt.results.accept.criteria import Criteria, Criterion, Same
 from perwatt.results.accept.spread import Spread
 from perwatt.results.accept.verdict import STATUSES, Finding, Judgement
 from perwatt.results.reports import verdict_plots
@@ -19,6 +19,7 @@ from perwatt.results.reports.document import captioned, document
 from perwatt.results.reports.html_about import environment
 from perwatt.results.reports.html_cases import table
 from perwatt.results.reports.verdicts import SCOPES, changes, maybe, status, told, turned
+from perwatt.results.run import ENVIRONMENT
 
 FINDINGS, PICTURES = 200, 12  # on the page; the others are in findings.csv, and in no picture
 
@@ -134,19 +135,29 @@ def _values(spreads: Sequence[Spread]) -> str:
 
 
 def _asked(criteria: Criteria) -> str:
-    rows = [(escape(criterion.name), cells) for criterion in criteria.criteria for cells in _criterion(criterion)]
+    scopes: dict[tuple[str, ...], list[str]] = {}
+    for criterion in criteria.criteria:
+        for cells in _criterion(criterion):
+            scopes.setdefault((escape(criterion.name), *cells), []).append(criterion.scope)
+    rows = [(name, [cases, metric, ", ".join(of), *rest]) for (name, cases, metric, *rest), of in scopes.items()]
+    rows += [(escape(one.name), _same(one)) for one in criteria.same]
     heads = ["cases", "metric", "of each", "limit", "severity", "source"]
     return f"<section>\n<h2>Criteria</h2>\n{table('Criteria', 'criterion', heads, rows, 'asked')}</section>"
 
 
 def _criterion(criterion: Criterion) -> Iterator[list[str]]:
-    plain = [escape(criterion.cases), criterion.metric.replace("_", " "), criterion.scope]
+    """A row of each limit, but for whose it is."""
+    plain = [escape(criterion.cases), criterion.metric.replace("_", " ")]
     for key, limit in criterion.limits.items():
         told = f"{key.replace('_', ' ')} {limit.value:g} {escape(limit.unit)}"
         yield [*plain, told, criterion.severity, f"{escape(limit.source)} ({escape(limit.date)})"]
     if (band := criterion.within_fleet) is not None:
         told = f"within {band.effect:g} {escape(band.unit)} of the fleet"
         yield [*plain, told, criterion.severity, f"{escape(band.source)} ({escape(band.date)})"]
+
+
+def _same(same: Same) -> list[str]:
+    return ["", ", ".join(same.of), "node", "as more than half of the nodes", same.severity, ENVIRONMENT]
 
 
 def _waivers(criteria: Criteria) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from perwatt.results.accept.criteria import METRICS
 from perwatt.results.accept.spread import Spread
 from perwatt.results.accept.verdict import STATUSES, Judgement, Status
 from perwatt.results.reports import svg
@@ -49,7 +50,8 @@ def fleet(judgement: Judgement) -> Drawing | None:
         for host in hosts:
             own = devices.get(host) or {0: nodes.get(host, "MISSING")}
             rows.append([own.get(at) for at in range(max(own) + 1)])
-        names, title = hosts, "Fleet: a row a node, a cell a device"
+        names = [_named(host, nodes.get(host, "PASS"), devices.get(host, {})) for host in hosts]
+        title = "Fleet: a row a node, a cell a device"
     else:
         worst: list[Status | None] = [
             nodes.get(host) or max(devices[host].values(), key=STATUSES.index) for host in hosts
@@ -57,6 +59,12 @@ def fleet(judgement: Judgement) -> Drawing | None:
         rows = [worst[at : at + COLUMNS] for at in range(0, len(worst), COLUMNS)]
         names, title = hosts[::COLUMNS], "Fleet: a cell a node, named by the first of each row"
     return _map(rows, names, title)
+
+
+def _named(host: str, status: Status, devices: Mapping[int, Status]) -> str:
+    """The node, and how it is judged where its devices do not show that: as when its links are bad."""
+    worst = max(devices.values(), key=STATUSES.index, default=status)
+    return host if STATUSES.index(status) <= STATUSES.index(worst) else f"{host} {status.lower()}"
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -132,10 +140,11 @@ def values(spread: Spread, prefix: str) -> Drawing | None:
         return None
     work = UNITS.get(spread.kind, "")
     units = {**OWN_UNITS, "rate": work, "rate_per_watt": f"{work}/W" if work else ""}
-    unit = units.get(spread.metric, "")
+    share = "%" in METRICS[spread.metric].units
+    unit = "%" if share else units.get(spread.metric, "")
     numbers = list(spread.values.values())
-    symbol = common_prefix([*numbers, *spread.limits.values()]) if unit not in ("", "degC", "W") else ""
-    factor = FACTORS[symbol]
+    symbol = common_prefix([*numbers, *spread.limits.values()]) if unit not in ("", "%", "degC", "W") else ""
+    factor = 0.01 if share else FACTORS[symbol]
     found = {subject: value / factor for subject, value in spread.values.items()}
     limits = {key: value / factor for key, value in spread.limits.items()}
     title = f"{spread.metric.replace('_', ' ')}: {spread.case}"

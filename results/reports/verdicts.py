@@ -40,7 +40,10 @@ def counts(judgement: Judgement) -> list[tuple[str, ...]]:
 
 
 def changes(again: Again) -> list[tuple[str, ...]]:
-    """Of what was tested again each case and metric, and both values: absent is told as such."""
+    """Of what was tested again each case and metric, and both values: absent is told as such. Of group tests the
+    verdicts are all there is."""
+    if not again.values:
+        return [("group tests", again.before or "no verdict", again.after)]
     return [
         (
             f"{one.case} {one.metric.replace('_', ' ')}",

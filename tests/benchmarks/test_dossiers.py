@@ -16,7 +16,7 @@ from pages import Page
 from perwatt.benchmarks.cli import main
 from perwatt.results.accept import evidence
 from perwatt.results.accept.judge import judge
-from perwatt.results.accept.spread import spreads
+from perwatt.results.accept.spread import Spread, spreads
 from perwatt.results.record import Record
 from perwatt.results.reports import verdict_html, verdict_plots
 
@@ -148,3 +148,13 @@ def test_the_map_is_of_nodes_where_there_are_many() -> None:
     assert few.remark == "39 pass, 1 fail"
     assert many.remark == "199 pass, 1 fail"
     assert verdict_plots.fleet(Judgement("run", "c", "PASS", (Verdict("device", "n1:0", "PASS", 1, 1),), ())) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "said"), [("rate_fall", "flops", "at most 3.000 %"), ("rate", "flops", "at most 30.00 mFLOP/s")]
+)
+def test_a_share_is_drawn_in_per_cent(metric: str, kind: str, said: str) -> None:
+    found = Spread("c", "matmul", metric, kind, {"n1:0": 0.01, "n1:1": 0.05}, {}, {"at_most": 0.03})
+    drawn = verdict_plots.values(found, "p")
+    assert drawn is not None
+    assert said in drawn.remark

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from records import energy, measured, record
 
-from perwatt.results.drift import drifts, events, trend
+from perwatt.results.drift import Rounds, drift, events, tracks, trend
 from perwatt.results.health import Health
 from perwatt.results.recheck import WRONG_OUTPUT, Rechecks, Wrong
 from perwatt.results.record import Conditions, Failed, Measured, Outcome, Record
@@ -24,6 +24,10 @@ def at(number: int, outcome: Outcome | None = None, flags: tuple[str, ...] = ())
     """A round every six minutes."""
     stamp = (START + datetime.timedelta(minutes=6 * number)).isoformat()
     return msgspec.structs.replace(record("k", outcome, flags), time_utc=stamp, round=Round(number, 360.0))
+
+
+def whole(records: Sequence[Record]) -> Rounds:
+    return Rounds(tracks(records), events(records))
 
 
 def warm(seconds: float, degrees: float, watts: float) -> Measured:
@@ -56,7 +60,7 @@ def test_two_points_and_one_moment_have_no_interval() -> None:
 def test_rate_temperature_and_power_of_each_case() -> None:
     # over 10 h it gets 10 % slower, 20 K warmer, and draws 50 W more
     records = [at(n, warm(0.01 * (1 + n / 1000), 60 + n / 5, 400 + n / 2)) for n in range(101)]
-    (one,) = drifts(records)
+    (one,) = map(drift, tracks(records))
     assert (one.rounds, one.hours) == (101, pytest.approx(10))
     assert one.rate
     assert one.temperature
@@ -64,18 +68,18 @@ def test_rate_temperature_and_power_of_each_case() -> None:
     assert one.temperature.slope_per_h == pytest.approx(2.0)
     assert one.power.slope_per_h == pytest.approx(5.0)
     assert one.rate.last / one.rate.first - 1 == pytest.approx(-0.083, abs=0.003)  # the tenths' medians lie within
-    told = "\n".join(lines(records))
+    told = "\n".join(lines(whole(records)))
     assert "over 101 rounds" in told
     assert "no health event" in told
-    page = section(records)
+    page = section(whole(records))
     assert "Over the rounds" in page
     assert "K/h" in page
 
 
 def test_a_run_without_rounds_tells_nothing() -> None:
-    assert drifts([record("a")]) == []
-    assert lines([record("a")]) == []
-    assert section([record("a")]) == ""
+    assert tracks([record("a")]) == []
+    assert lines(whole([record("a")])) == []
+    assert section(whole([record("a")])) == ""
 
 
 def sick(**changes: object) -> Measured:

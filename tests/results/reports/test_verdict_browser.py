@@ -16,6 +16,11 @@ from perwatt.results.record import Record
 from perwatt.results.reports import verdict_html
 
 pytestmark = pytest.mark.browser
+LONGEST = """() => {
+    const word = document.querySelector("table.findings td b")
+    word.textContent = "INCONCLUSIVE"
+    return word.getClientRects().length
+}"""
 
 
 def some_bad(record: Record) -> Record | None:
@@ -47,4 +52,5 @@ def test_nothing_sticks_out_and_no_text_of_a_drawing_lies_upon_another(browser: 
     assert drawings.count() == 4
     if width == 1240:
         assert [problem for at in range(4) for problem in drawings.nth(at).evaluate(OVERLAPS)] == []
+    assert tab.evaluate(LONGEST) == 1  # in one line
     tab.close()
