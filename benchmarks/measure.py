@@ -39,6 +39,9 @@ CAUTIONS = {"gappy", "counter_vs_poll", "aliasing_risk", "short_window", "slow_m
 LOST = {"lost", "unsupported", "no_permission", "stale", "uncovered"}  # what leaves a window without an energy
 FAULTS = {"hw_thermal", "sw_thermal", "hw_power_brake"}  # throttle reasons that a sound machine does not show
 HARD_LIMIT = 10.0  # a window longer than this many times its wish (and 60 s) ends and is flagged
+# Of a cold cache a flush may take a thousand times as long as the launch: a window is as long as others with it, or for
+# so many samples longer, up to so many times.
+LEAST_COLD, MOST_COLD = 30, 10.0
 
 
 class Measurer:
@@ -68,7 +71,7 @@ class Measurer:
         self.out = Measurement()
         self.per_sample = 1
         self.per_chunk = 1
-        self._began = time.monotonic()
+        self._began = self._since = time.monotonic()
 
     def run(self) -> Measurement:
         """Warm up, measure the repetitions, return what was taken; fewer of them when asked to stop."""
@@ -110,11 +113,31 @@ class Measurer:
         )
         return agreed
 
-    def _plan_chunks(self, seconds: float) -> None:
-        """Launches a sample and samples a chunk, from the seconds that one launch takes on the slowest rank."""
+    def _start(self) -> None:
+        """Begin to time, the device idle."""
+        self.timer.start()
+        self._since = time.monotonic()
+
+    def _took(self, agreed: Agreed) -> float:
+        """How long the samples since the last look took, with the flushes before them where the cache is cold."""
+        if not self.timer.flushes:
+            return sum(agreed.slowest) * self.per_sample
+        since, self._since = self._since, time.monotonic()
+        return self._most(self._since - since)
+
+    def _flush_s(self, agreed: Agreed, took_s: float) -> float:
+        """Of each sample what the flush before it took; 0 where nothing is flushed."""
+        if not self.timer.flushes or not agreed.slowest:
+            return 0.0
+        return max(took_s - sum(agreed.slowest), 0.0) / len(agreed.slowest)
+
+    def _plan_chunks(self, seconds: float, flush_s: float) -> None:
+        """Launches a sample and samples a chunk, from the seconds that one launch takes on the slowest rank, and the
+        flush before it."""
         least_s = max(MIN_SAMPLE_S, self.profile.window_s / MOST_SAMPLES)
-        self.per_sample = 1 if self.one_by_one else max(1, math.ceil(least_s / max(seconds, 1e-9)))
-        sample_s = seconds * self.per_sample
+        single = self.one_by_one or self.timer.flushes
+        self.per_sample = 1 if single else max(1, math.ceil(least_s / max(seconds, 1e-9)))
+        sample_s = seconds * self.per_sample + flush_s
         chunk_s = min(CHUNK_S, self.profile.window_s / 4)
         most = MAX_SAMPLES_A_CHUNK
         if self.timer.most_launches is not None:
@@ -125,7 +148,7 @@ class Measurer:
     def _warm_up(self) -> bool:
         """Launch until the warm-up time is over; learn how long a launch takes. True when asked to stop."""
         self.synchronize()
-        self.timer.start()
+        self._start()
         spent, seconds = 0.0, math.inf
         while True:
             samples = self.timer.chunk(self.launch, self.per_chunk, self.per_sample) or self.timer.finish()
@@ -133,8 +156,9 @@ class Measurer:
             if agreed.slowest:
                 # the fastest so far: a first launch that loads a library must not size the samples
                 seconds = min(seconds, *agreed.slowest)
-                spent += sum(agreed.slowest) * self.per_sample
-                self._plan_chunks(seconds)
+                took_s = self._took(agreed)
+                spent += took_s
+                self._plan_chunks(seconds, self._flush_s(agreed, took_s))
             if agreed.stop or spent >= self.profile.warmup_s:
                 break
         self._keep(self.timer.finish(), -1)
@@ -143,12 +167,12 @@ class Measurer:
     def _load(self, least_s: float, most_s: float = 0.0, ready: Callable[[], bool] = lambda: True) -> Agreed:
         """Keep the device working outside a window: ``least_s``, and until ``ready``, but not beyond ``most_s``."""
         self.synchronize()
-        self.timer.start()
+        self._start()
         spent = 0.0
         while True:
             samples = self.timer.chunk(self.launch, self.per_chunk, self.per_sample) or self.timer.finish()
             agreed = self._keep(samples, -1, ready())
-            spent += sum(agreed.slowest) * self.per_sample
+            spent += self._took(agreed)
             if agreed.stop or (spent >= least_s and (agreed.ready or spent >= most_s)):
                 break
         self._keep(self.timer.finish(), -1)
@@ -214,7 +238,8 @@ class Measurer:
 
     def _recheck(self, rechecker: Rechecker, repetition: int) -> None:
         """Compare the output again, then have the device work as before: the next window must not find it rested."""
-        took_s = rechecker.after(repetition, sum(self.out.launches))
+        # every rank works as long as the one whose comparison took longest: they go on in step
+        took_s = self._most(rechecker.after(repetition, sum(self.out.launches)))
         if took_s and repetition + 1 < self.profile.repetitions:
             self._load(min(took_s, self.profile.warmup_s))
 
@@ -259,17 +284,20 @@ class Measurer:
         near_s = 3 * self.sampler.period_s
         self.synchronize()
         window.open()
-        self.timer.start()
+        self._start()
         taken, stopped = 0.0, False
         while True:
             samples = self.timer.chunk(self.launch, self.per_chunk, self.per_sample)
             agreed = self._keep(samples, repetition, self._metered(window, share))
+            took_s = self._took(agreed)
+            flush_s = self._flush_s(agreed, took_s)
             for seconds in agreed.slowest:
-                rule.add(seconds, self.per_sample)
-                taken += seconds * self.per_sample
+                rule.add(seconds, self.per_sample, flush_s)
+            taken += took_s
+            few = self.timer.flushes and rule.samples < LEAST_COLD and taken < MOST_COLD * self.profile.window_s
             # counters are read closely while an edge is near
             self.sampler.hurry(taken < near_s or taken > self.profile.window_s * share - near_s)
-            if (rule.done() if share == 1 else taken >= self.profile.window_s * share) and agreed.ready:
+            if (rule.done() if share == 1 else taken >= self.profile.window_s * share) and agreed.ready and not few:
                 break
             if agreed.stop or taken > limit_s:
                 stopped = agreed.stop

@@ -18,10 +18,11 @@ class StoppingRule(ABC):
         self.samples = 0
         self.total_s = 0.0
 
-    def add(self, seconds: float, launches: int = 1) -> None:
-        """Take one sample: ``seconds`` per launch over ``launches`` launches."""
+    def add(self, seconds: float, launches: int = 1, flush_s: float = 0.0) -> None:
+        """Take one sample: ``seconds`` per launch over ``launches`` launches. ``flush_s``: how long the flush before it
+        took, which is time of the window and none of the sample's."""
         self.samples += 1
-        self.total_s += seconds * launches
+        self.total_s += seconds * launches + flush_s
 
     @abstractmethod
     def done(self) -> bool:
@@ -40,7 +41,7 @@ def _positive(rule: str, **values: float) -> None:
 
 
 class Duration(StoppingRule):
-    """Stop when the samples add up to ``seconds`` and there are at least ``min_samples`` of them."""
+    """Stop when the samples and the flushes before them add up to ``seconds``, of ``min_samples`` at least."""
 
     def __init__(self, seconds: float, min_samples: int = 3) -> None:
         super().__init__()
@@ -94,9 +95,9 @@ class Stdrel(StoppingRule):
         self._mean = self._m2 = 0.0
         self._settled = False
 
-    def add(self, seconds: float, launches: int = 1) -> None:
+    def add(self, seconds: float, launches: int = 1, flush_s: float = 0.0) -> None:
         """Update the running mean and variance (Welford) and the window of noises."""
-        super().add(seconds, launches)
+        super().add(seconds, launches, flush_s)
         delta = seconds - self._mean
         self._mean += delta / self.samples
         self._m2 += delta * (seconds - self._mean)

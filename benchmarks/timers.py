@@ -34,6 +34,7 @@ class Timer(ABC):
 
     name: str
     most_launches: int | None = None  # of one chunk; a device's queue is finite
+    _flush: Launch | None = None
 
     def start(self) -> None:  # noqa: B027 - the host's clock needs no preparation
         """Called at the start of a window, the device idle."""
@@ -49,6 +50,11 @@ class Timer(ABC):
     @abstractmethod
     def flush_between(self, flush: Launch) -> Timer:
         """A timer that runs ``flush`` before each launch, outside the timed interval."""
+
+    @property
+    def flushes(self) -> bool:
+        """Whether a flush, which is not timed, goes before each launch."""
+        return self._flush is not None
 
     @property
     def launch_bound(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import statistics
 import time
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ import pytest
 from fake_device import FakeDevice
 from known_meter import Known
 
-from perwatt.benchmarks.measure import Measurer
+from perwatt.benchmarks.measure import LEAST_COLD, Measurer
 from perwatt.benchmarks.measurement import Agreed, Measurement, Progress
 from perwatt.benchmarks.meters.meter import Part
 from perwatt.benchmarks.profile import Profile
@@ -156,6 +157,40 @@ def test_a_collective_is_timed_launch_by_launch() -> None:
 def test_a_long_window_takes_longer_samples_not_millions() -> None:
     out = run(lambda: None, lambda: Count(30), Profile("t", 0.02, 1, 60.0, 0, True))
     assert out.windows[0].window_s / out.windows[0].samples > 1e-3  # 60 s over 20,000 samples are 3 ms
+
+
+@pytest.mark.parametrize(
+    ("flush_s", "least", "most_s"),
+    [(5e-5, 300, 3.0), (0.002, LEAST_COLD, 3.0), (0.02, LEAST_COLD, 10.0)],
+    ids=["as long as the launch", "longer", "so long that a window has too few"],
+)
+def test_a_window_of_a_cold_cache_ends_however_long_its_flushes_take(flush_s: float, least: int, most_s: float) -> None:
+    """The last-level cache of a server may take a thousand times as long to be emptied as the launch takes."""
+    flushed = 0
+
+    def flush() -> None:
+        nonlocal flushed
+        flushed += 1
+        busy(flush_s)()
+
+    profile = Profile("t", 0.05, 2, 0.2, 0, True)
+    timer = HostTimer().flush_between(flush)
+    out = Measurer(busy(5e-5), timer, Sampler([]), profile, lambda: Duration(0.2)).run()
+    assert out.flags == set()
+    assert set(out.launches) == {1}
+    assert flushed == len(out.samples)
+    for window in out.windows:
+        assert window.samples >= least
+        assert 0.2 <= window.window_s < most_s
+    assert statistics.median(s.seconds for s in out.samples) < 5e-5 + flush_s / 2
+
+
+def test_a_cold_window_of_long_launches_need_not_have_many() -> None:
+    timer = HostTimer().flush_between(busy(0.01))
+    profile = Profile("t", 0.05, 1, 0.05, 0, True)
+    (window,) = Measurer(busy(0.05), timer, Sampler([]), profile, lambda: Duration(0.05)).run().windows
+    assert 0.5 <= window.window_s < 10.0
+    assert window.samples < LEAST_COLD
 
 
 def test_the_garbage_collector_rests_while_it_measures_and_not_after() -> None:

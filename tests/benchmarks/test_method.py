@@ -49,6 +49,7 @@ def test_steady(blocks: list[Block], settled: bool) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_load_that_settles_is_waited_for_and_one_that_never_does_is_measured_anyway() -> None:
     settling = Known("power", lambda t: 300.0 if t > 0.6 else 300 - 200 * (0.6 - t))
     out = run(Profile("t", 0.05, 1, 0.2, 1, True, warmup_max_s=20, block_s=0.15), settling)
@@ -69,6 +70,7 @@ class Late(Known):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_load_runs_on_until_a_late_meter_has_spoken_of_the_whole_window() -> None:
     """Power rises by 100 W/s; what is read is half a second old."""
     late = Late("power", lambda t: 1000 + 100 * (t - 0.5))
@@ -113,6 +115,7 @@ def test_a_meter_that_fails_is_not_waited_for(how: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_window_goes_on_until_a_coarse_counter_has_counted_far_enough() -> None:
     """Steps of 2.5 J at 100 W and a period of 10 ms: 0.025 / (sqrt(6) T) and 0.01 / (sqrt(6) T) are 0.5 % at 2.2 s."""
     coarse = Known("energy", lambda t: 2.5 * int(100 * t / 2.5))
@@ -168,6 +171,7 @@ def test_a_meter_that_blocks_the_interpreter_is_seen_to_cost() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_load_that_beats_with_the_sensor_is_flagged_or_phased() -> None:
     def meter() -> Known:
         known = Known("power", lambda t: 100.0 + (int(t / 0.04) % 2) * 1e-6)

@@ -24,6 +24,11 @@ def test_duration_counts_launches_and_wants_a_few_samples() -> None:
     rule = Duration(1.0, min_samples=1)
     rule.add(0.01, launches=100)
     assert rule.done()
+    rule = Duration(1.0, min_samples=2)
+    rule.add(0.01, flush_s=0.4)
+    assert not rule.done()
+    rule.add(0.01, flush_s=0.6)
+    assert rule.done()
 
 
 def test_count_stops_after_that_many() -> None:
