@@ -33,6 +33,7 @@ SET: list[tuple[str, str, list[float]]] = [
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("gain", [1.0, 0.95])
 def test_perwatt_is_at_least_twice_as_near_as_zeus(gain: float, compiler: str, tmp_path: Path) -> None:
     require("zeus", importlib.util.find_spec("zeus") is not None)

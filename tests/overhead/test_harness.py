@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,13 +22,13 @@ from perwatt.benchmarks.timers import HostTimer
 from perwatt.kernels.matmul import Matmul
 from perwatt.kernels.workload import Place, Unsupported
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.alone]
 
 BLOCKS, PER_BLOCK = 110, 10
 BAR = 0.01
-ATTEMPTS = 3  # a machine that is disturbed throughout says nothing about the harness
+LARGE = 0.98  # of the rate of a bare loop
 DOSE = 4  # times as many readings of a meter as by default
-ROUNDS = 8  # of pairs of blocks, at most: they are added until the limit is told from the bar
+ROUNDS = 8  # of pairs, at most: they are added until the limit is told from the bar
 
 
 def put(folder: Path, **files: object) -> None:
@@ -69,15 +71,6 @@ def ten_milliseconds() -> Callable[[], object]:
         if float(np.median(bare(launch, 20))) > 0.009:
             return launch
         n += 64
-
-
-def quiet(loop: np.ndarray) -> bool:
-    """Whether the machine was left alone: nine in ten blocks of the bare loop within a tenth of each other.
-
-    Judged by the bare loop only: what the harness costs can neither cause nor excuse another attempt.
-    """
-    low, high = np.quantile(np.median(loop, axis=1), [0.05, 0.95])
-    return bool(high / low < 1.10)
 
 
 def interleave(measurer: Measurer, out: dict[str, list[float]]) -> None:
@@ -158,28 +151,47 @@ def test_reading_the_meters_costs_less_than_a_two_hundredth(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
-def test_a_large_matmul_reaches_98_percent_of_a_bare_torch_loop(dtype: str) -> None:
+def test_a_large_matmul_reaches_98_percent_of_a_bare_torch_loop(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both go round the same operands, half a round apart: where a matrix lies in memory, and how long ago it was used,
+    is worth more than the harness costs."""
     import torch
 
     from perwatt.benchmarks.devices import cpu
-    from perwatt.kernels import dtypes
 
+    sets: list[Any] = []
+    operands = Matmul.operands
+
+    def kept(self: Matmul, *about: Any) -> Any:
+        sets.append(operands(self, *about))
+        return sets[-1]
+
+    monkeypatch.setattr(Matmul, "operands", kept)
     try:
         prepared = Matmul(m=2048, dtype=dtype).prepare(Place("cpu", cpu().llc_bytes, cpu().memory_bytes))
     except Unsupported as why:
         pytest.skip(str(why))
-    kind = dtypes.torch_dtype(dtype)
-    a, b = torch.randn(2048, 2048).to(kind), torch.randn(2048, 2048).to(kind)
-    c = torch.empty(2048, 2048, dtype=kind)
-    timer = HostTimer()
-    for _ in range(ATTEMPTS):
-        ours, theirs = [], []
-        for _ in range(25):
-            ours.append([s.seconds for s in timer.chunk(prepared.launch, 2, 1)])
-            theirs.append(bare(lambda: torch.mm(a, b, out=c), 2))
-        if quiet(np.array(theirs)):
+    sets = sets[-prepared.buffers :]  # what it tries out first is small
+    assert {c.shape for _, _, c in sets} == {(2048, 2048)}
+    turns = itertools.cycle([*sets[len(sets) // 2 :], *sets[: len(sets) // 2]])
+    timer, ours, theirs = HostTimer(), [], []
+
+    def product() -> object:
+        a, b, c = next(turns)
+        return torch.mm(a, b, out=c)
+
+    def harness() -> None:
+        ours.append(np.median([sample.seconds for sample in timer.chunk(prepared.launch, 2, 1)]))
+
+    def plain() -> None:
+        theirs.append(np.median(bare(product, 2)))
+
+    for _ in range(ROUNDS):
+        for pair in range(24):
+            for turn in (harness, plain) if pair % 2 else (plain, harness):
+                turn()
+        limit = upper_limit(np.array(ours), np.array(theirs))
+        if limit < 1 / LARGE - 1:
             break
-    ratio = float(np.median(theirs) / np.median(ours))
     rate = 2 * 2048**3 / np.median(ours) / 1e9
-    print(f"\n{dtype} 2048: {rate:.1f} GFLOP/s, {ratio:.1%} of a bare torch loop")
-    assert ratio >= 0.98
+    print(f"\n{dtype} 2048: {rate:.1f} GFLOP/s, at least {1 / (1 + limit):.1%} of a bare torch loop, {len(ours)} pairs")
+    assert limit < 1 / LARGE - 1

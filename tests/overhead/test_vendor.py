@@ -14,6 +14,7 @@ from conftest import require
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_cost_of_a_read(compiler: str, tmp_path: Path) -> None:
     require("amdsmi", fake_amd.installed() is not None)
     env = {
