@@ -237,23 +237,15 @@ def _dry_run(plain: dict[str, Any], plan: Any, overrides: Sequence[str]) -> int:
     kind, devices = found = launching.devices(plain["device"])
     started = launching.commands(plan.launcher, plain, [o for o in overrides if not o.startswith("dry_run")], found)
     ranks = plan.launcher.ranks or (2 if kind == "cpu" else max(devices, 2))
-    caps_w: Sequence[float | None] = (None,)
-    if plan.sweep:
-        from perwatt.benchmarks.caps.sweep import found as limits
-
-        settable, caps_w = limits(plan.sweep, kind, [{"index": index} for index in range(max(devices, 1))])
-        names = ", ".join(f"{limit.name} (now {limit.read():g} W)" for limit in settable)
-        print(f"power limits {', '.join(f'{cap:g}' for cap in caps_w)} W, one after the other, of {names}\n")
+    caps_w, times = _caps(plan, kind, devices)
     cases = plan.cases(kind, ranks, caps_w=caps_w)
     for planned in cases:
         known = plan.launcher.ranks or devices or kind == "cpu"
         ranks_text = f"{planned.case.ranks} ranks" if known else "a rank a device"
         group = f"  ({ranks_text})" if planned.case.collective else ""
         print(f"{planned.case.kernel:16} {planned.case.label}{group}")
-    seconds = estimate_s(cases)
-    print(
-        f"\n{len(cases)} cases on {kind}, about {duration(seconds)} (h:m:s) for each device, all devices side by side"
-    )
+    count, seconds = times * len(cases), times * estimate_s(cases)
+    print(f"\n{count} cases on {kind}, about {duration(seconds)} (h:m:s) for each device, all devices side by side")
     told: dict[str, Any] = {}
     if plan.duration_s is not None:
         told = {"rounds": max(1, round(plan.duration_s / seconds))}
@@ -268,8 +260,26 @@ def _dry_run(plain: dict[str, Any], plan: Any, overrides: Sequence[str]) -> int:
         print("", *groups.lines, f"groups and pairs: about {duration(groups.estimate_s)} (h:m:s) more", sep="\n")
         told |= {"groups": groups.groups, "pairs": groups.pairs, "rounds": groups.rounds}
     print("", *started, "", sep="\n")
-    last_line(suite=plain["suite"], cases=len(cases), estimate_s=round(seconds, 1), **told, exit=0)
+    last_line(suite=plain["suite"], cases=count, estimate_s=round(seconds, 1), **told, exit=0)
     return 0
+
+
+def _caps(plan: Any, kind: str, devices: int) -> tuple[Sequence[float | None], int]:
+    """The power limits of the cases, told; and how often each case is measured, where only its node will know them."""
+    if plan.sweep is None:
+        return (None,), 1
+    caps_w: Sequence[float]
+    if plan.launcher.remote:
+        caps_w, where = sorted(plan.sweep.caps_w or (), reverse=True), "on each node; groups at those that are set now"
+    else:
+        from perwatt.benchmarks.caps.sweep import found as limits
+
+        settable, caps_w = limits(plan.sweep, kind, [{"index": index} for index in range(max(devices, 1))])
+        where = "of " + ", ".join(f"{limit.name} (now {limit.read():g} W)" for limit in settable)
+    levels = f"{plan.sweep.levels} from the most to the least allowed"
+    told = ", ".join(f"{cap:g}" for cap in caps_w) + " W" if caps_w else levels
+    print(f"power limits {told}, one after the other, {where}\n")
+    return (caps_w, 1) if caps_w else ((None,), plan.sweep.levels)
 
 
 # -- report --------------------------------------------------------------------------------------------------------

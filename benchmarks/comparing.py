@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import secrets
-import shutil
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import only
 from perwatt.results.compare.pairing import Cases
-from perwatt.results.store import write_atomically
+from perwatt.results.store import folder_atomically, write_atomically
 
 if TYPE_CHECKING:
     from perwatt.results.compare.caps import Limit
@@ -169,20 +168,15 @@ def _write(found: Comparison, asked: dict[str, str], who: Sequence[Member]) -> s
         if asked["export"]:
             raise BadRequest(f"export={asked['export']}: needs a folder: out=DIR")
         return None
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    where, begun = Path(out) / name, Path(out) / f".{name}"
+    where = Path(out) / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     try:
-        begun.mkdir(parents=True)
-        for file, render in FILES.items():
-            write_atomically(begun / file, render(found))
-        if asked["export"]:
-            _export(begun, who)
-        begun.rename(where)
-    except BaseException as error:
-        shutil.rmtree(begun, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise BadRequest(f"out={out}: cannot be written: {error.strerror}") from None
-        raise
+        with folder_atomically(where) as begun:
+            for file, render in FILES.items():
+                write_atomically(begun / file, render(found))
+            if asked["export"]:
+                _export(begun, who)
+    except OSError as error:
+        raise BadRequest(f"out={out}: cannot be written: {error.strerror or error}") from None
     return str(where)
 
 

@@ -8,7 +8,9 @@ import re
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -18,6 +20,8 @@ from perwatt.benchmarks.build import build
 from perwatt.benchmarks.meters.meter import Meter, Part, Unavailable
 
 PACKAGES = ("perwatt", "torch", "triton", "numpy", "pandas", "pyarrow", "hydra-core", "omegaconf", "nvidia-ml-py")
+# Firmware as Linux tells it to everybody
+BIOS, NETWORK = Path("/sys/class/dmi/id/bios_version"), Path("/sys/class/infiniband")
 # Variables that change how fast or how hot a kernel runs. A list, not everything: an environment holds secrets.
 VARIABLES = re.compile(
     "(OMP|MKL|OPENBLAS|KMP|GOMP|DNNL|ONEDNN|TORCH|PYTORCH|NCCL|RCCL|GLOO|CCL|CUDA|HIP|ROCR|HSA|ZE|ONEAPI)_"
@@ -37,9 +41,27 @@ def host() -> dict[str, Any]:
             "cores": len(os.sched_getaffinity(0)),
             "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         },
+        "firmware": firmware(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
         "variables": {k: v for k, v in sorted(os.environ.items()) if VARIABLES.match(k)},
     }
+
+
+def firmware() -> dict[str, str]:
+    """Versions of the BIOS, and of network cards by the board that they are; what a container hides is left out."""
+    cards: dict[str, set[str]] = {}
+    for card in sorted(NETWORK.glob("*")):
+        if told := _text(card / "fw_ver"):
+            cards.setdefault(f"network {_text(card / 'board_id')}".strip(), set()).add(told)
+    bios = {"bios": told} if (told := _text(BIOS)) else {}
+    return {**bios, **{name: ", ".join(sorted(known)) for name, known in cards.items()}}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def describe(kind: str, meters: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -48,6 +70,7 @@ def describe(kind: str, meters: dict[str, dict[str, Any]]) -> dict[str, Any]:
     import torch.distributed as dist
 
     found = [devices.describe(kind, index) for index in range(devices.count(kind))]
+    parts = [Part(kind, index, device.uuid) for index, device in enumerate(found)]
     backends = [name for name in ("gloo", "nccl", "xccl", "mpi", "ucc") if dist.is_backend_available(name)]
     return {
         "torch": {
@@ -59,8 +82,17 @@ def describe(kind: str, meters: dict[str, dict[str, Any]]) -> dict[str, Any]:
         },
         "kind": kind,
         "devices": [msgspec.to_builtins(device) for device in found],
-        "meters": [probe(name, node, Part(kind, 0, found[0].uuid)) for name, node in meters.items()],
+        "meters": [_over(name, node, parts) for name, node in meters.items()],
     }
+
+
+def _over(name: str, node: dict[str, Any], parts: Sequence[Part]) -> dict[str, Any]:
+    """The meter of the first device, with the VBIOS of all of them: one of eight boards may have another."""
+    told = probe(name, node, parts[0])
+    if "vbios" in told:
+        others = (probe(name, node, part).get("vbios", "") for part in parts[1:])
+        told["vbios"] = ", ".join(sorted({told["vbios"], *filter(None, others)}))
+    return told
 
 
 def _build(cuda: str | None, hip: str | None) -> str:

@@ -51,6 +51,8 @@ what     suite=smoke        a minute: does everything work, roughly how fast    
          suite=step         a user's day: training, prefill and decoding on layers of published models
          suite=communication   algorithms asked for, symmetric memory, overlap with a product, experts' tokens
          only=matmul        only the cases that match (a pattern or a list: kernel, entry or 'kernel label')
+         profile.recheck=1  after every window each output is compared with its fixed reference again, collectives by
+                            all ranks in step; 1 in standard, acceptance and burnin
 change   kernels.matmul.dtype=[fp32,bf16] kernels.matmul.m=[1024,4096]       a list is an axis
          kernels.matmul.init=zeros      profile=quick      stopping=stdrel stopping.max_noise=0.01
 where    device=cpu | cuda | xpu       devices=first | all | [0,3]       launcher.ranks=4
@@ -64,7 +66,7 @@ meters   meter=auto | none | rapl | nvml | ...      several side by side: meter=
 target   target=auto | h100_sxm | ...  datasheet peaks to lay the results beside
 caps     sweep=power_cap allow_settings=true [sweep.caps_w=[300,400]]    every case at each power limit of its devices,
          put back however the run ends; needs the right to set it, and without allow_settings=true only says what it
-         would do. On one machine at a time
+         would do. Over several machines each node sets its own, and groups are measured at what was set before
 
 --dry-run                        print the cases, how long they will take and what would be started; start nothing
 perwatt run resume=RUN           finish a run that was interrupted or killed, with its own configuration
@@ -86,11 +88,13 @@ MERGE = """\
 perwatt merge run=RUN | runs=[A,B]: the records of all nodes of a fleet made one, in RUN/merged.
 
 run      a run folder of several nodes, an id under results/runs, or latest
-runs     the same fleet's folders from several allocations, merged into the first one's; of a case the latest counts
+runs     the same fleet's folders from several allocations, merged into the first one's; of a case the latest counts,
+         of a burn-in all rounds
 meter    whose power is summed (the meter that most nodes have); power is of the first folder's nodes
 step_s   over how many seconds power is averaged before it is summed (the slowest meter's period)
 
-index.parquet     a row a record, with the file and the byte where it lies
+index.parquet     a row a record, with the file and the byte where it lies; of a burn-in (round) each, the newest (last)
+                  counts in the other tables
 cases.parquet     each test over all devices: count, median, MAD, percentiles, and the devices at both ends
 devices.parquet   each device: cases measured, failed, skipped, missing
 merged.json       MISSING hosts and devices and DAMAGED lines, which are also printed; neither stops the merge
@@ -136,6 +140,7 @@ records only, and needs no GPU.
 run        a run folder, an id under results/runs, or latest; of several nodes after `perwatt merge`
 criteria   a100 h100 h200 b200 mi300x mi355x: starting points from published measured values, to be made your own;
            health_nvidia health_amd: XIDs, ECC, remapped rows, links, RAS, wrong outputs; of any run, also suite=burnin
+           burnin: no case slower at the end of a burn-in than at its beginning, from ten rounds on (metric rate_fall)
            fleet: any hardware against the rest of its own fleet; or a file (conf/criteria shows how they look)
 before     an earlier run, or several as [A,B], the oldest first: what was tested again is judged by its newest values,
            the others by what they had; old and new verdicts and values side by side (again.csv, verdict.html)
@@ -145,7 +150,13 @@ out        where verdict.json, devices.csv, findings.csv, summary.md and junit.x
 
 Every device, node and group gets PASS, FAIL, INCONCLUSIVE (the uncertainty reaches over the limit, the window was not
 valid, nothing was metered) or MISSING, with numbers, limit, source, the plausible cause and what to do next. What
-is too good to be true fails. Waivers are part of the criteria, and shown.
+is too good to be true fails. Of a burn-in the last round's rates count, the worst heat and health of all rounds, how
+far its rates fell (rate_fall), and a case that failed in one has failed. Waivers are part of the criteria, and shown.
+
+The verdicts of a run's own group tests count whatever the criteria speak of (criterion `group tests`, for waivers): a
+node that was slow or failed with good partners is FAIL, a bad link is its pair's and no node's, what could not be
+tested again is INCONCLUSIVE. In criteria, `same: [{name: versions, of: [driver, vbios, firmware, kernel, packages],
+severity: fail}]` holds nodes of the same devices against what more than half of them run; the sets that ship only warn.
 
 exit codes: 0 all passed   1 FAIL   2 the request was wrong   4 INCONCLUSIVE or MISSING, and no FAIL
 """

@@ -178,8 +178,6 @@ def check(config: Mapping[str, Any], directories: Sequence[Path] = ()) -> Plan:
     launcher: Launcher = build(config["launcher"], "perwatt.benchmarks.launch", "launcher")
     _check_groups(config)
     sweep = from_config(config)
-    if sweep and launcher.remote:
-        raise BadRequest(f"sweep={sweep.name}: on one machine at a time; choices: launcher=torchrun, launcher=inline")
     only = tuple(map(str, _axis(config["only"]))) if config["only"] is not None else ()
     duration_s = soak.seconds(config["duration"]) if config.get("duration") is not None else None
     entries = tuple(models.resolve(config["kernels"], directories).items())

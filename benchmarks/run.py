@@ -11,6 +11,7 @@ import dataclasses
 import errno
 import functools
 import itertools
+import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from typing import Any
 
 from perwatt.benchmarks import documents, folder, ranks, tables, targets
 from perwatt.benchmarks.caps.sweep import Unchanged, power_limits
-from perwatt.benchmarks.cluster import begin
+from perwatt.benchmarks.cluster import begin, node
 from perwatt.benchmarks.cluster.clocks import from_config
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.crew import Crew
@@ -39,7 +40,8 @@ from perwatt.results.record import SCHEMA, Device, Failed, Outcome, Record, Skip
 from perwatt.results.rounds import Round, each_round
 from perwatt.results.store import Store, StoreError, latest
 
-GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE)  # a file system that takes no more
+# a file system that takes no more, or whose server or daemon has gone
+GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ECONNABORTED)
 SAME_S = 1.0  # a batch system ends a job's processes together: ranks may be gone before their leader is asked to stop
 
 
@@ -60,8 +62,9 @@ class Leader:
 
     def measure(self) -> Tally:
         """Measure what the run does not hold yet. Raises BadRequest for what only the device could tell."""
-        # of a job that Slurm began anew the leader before may live on, on a node that Slurm lost, until it notices
-        patience_s = self.plan.launcher.start_timeout_s if restarts() else 0.0
+        # of a job that Slurm began anew the leader before may live on, on a node that Slurm lost, until it notices; and
+        # on a node of a fleet the run that was given up
+        patience_s = self.plan.launcher.start_timeout_s if restarts() or node.VARIABLE in os.environ else 0.0
         with Store(self.run, patience_s) as store, Stop(seconds_left()) as stop:
             self.store, self.stop = store, stop
             try:
@@ -77,7 +80,7 @@ class Leader:
             finally:
                 for crew in self._crews.values():
                     crew.close(kill=self.tally.interrupted)
-            with contextlib.suppress(StoreError):
+            with contextlib.suppress(StoreError, OSError):
                 self._keep_unmeasured()
             with contextlib.suppress(OSError):  # a full disk leaves the parts, which are read as well
                 folder.stamp_clock(self.run, "end")

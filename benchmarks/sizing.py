@@ -8,7 +8,6 @@ workbook with live formulas, and the EU's reporting form.
 from __future__ import annotations
 
 import secrets
-import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -31,7 +30,7 @@ from perwatt.results.size.site import Climate, Grid, Site
 from perwatt.results.size.size_class import HYPERSCALE
 from perwatt.results.size.sizing import Line, Series, Sizing
 from perwatt.results.size.weather import Weather
-from perwatt.results.store import write_atomically
+from perwatt.results.store import folder_atomically, write_atomically
 
 PHASE = "{name: NAME, units: {name in the fleet: units}}"
 Extra = tuple[tuple[Line, ...], tuple[Series, ...]]
@@ -185,20 +184,13 @@ def _write(plain: dict[str, Any], request: Request, sizing: Sizing, others: Sequ
     """Everything into a new folder, whole or not there; None if no folder was asked for."""
     if plain["out"] is None:
         return None
-    parent = Path(str(plain["out"]))
     name = request.fleet[0].system.name if len(request.fleet) == 1 else "fleet"
-    name = f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{secrets.token_hex(3)}"
-    where, begun = parent / name, parent / f".{name}"
+    where = Path(str(plain["out"])) / f"{time.strftime('%Y%m%d-%H%M%S')}-{name}-{secrets.token_hex(3)}"
     try:
-        begun.mkdir(parents=True)
+        with folder_atomically(where) as begun:
+            _files(begun, request, sizing, others)
     except OSError as error:
-        raise BadRequest(f"out={plain['out']}: cannot make {where}: {error.strerror}") from None
-    try:
-        _files(begun, request, sizing, others)
-        begun.rename(where)
-    except BaseException:  # Ctrl-C among them: no folder with half of the files
-        shutil.rmtree(begun, ignore_errors=True)
-        raise
+        raise BadRequest(f"out={plain['out']}: cannot be written: {error.strerror or error}") from None
     return where
 
 

@@ -15,8 +15,9 @@ import signal
 import socket
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -48,6 +49,7 @@ from perwatt.results.static import Static
 from perwatt.results.stats import summarise
 from perwatt.results.telemetry import write_part
 
+T = TypeVar("T")
 TELL_S = 0.5  # seldom: on a CPU the leader and its bar share the cores under test
 
 
@@ -110,11 +112,13 @@ class Worker:
         self._rest(task, used)
         self._await(task)
         self._tell("warm-up")
-        rechecker = Rechecker(prepared.verify if self.group is None else None, int(task.profile.get("recheck", 0)))
+        every = int(task.profile.get("recheck", 0))
+        rechecker = Rechecker(self._comparing(prepared.verify) if prepared.verify else None, every)
         measurement = self._measurer(task, prepared, used, rechecker).run()
         measured = np.asarray(measurement.repetition) >= 0
         if not measured.any():
             return Answer(self.rank, self.device, Skipped("interrupted"), taken=False)
+        self._tell("write")
         try:
             write_part(Path(task.run), task.key, self.rank, _series(measurement, used))
         except OSError as error:  # a full disk costs the samples, not what they amount to
@@ -132,7 +136,7 @@ class Worker:
             timer=self.timer.name,
             unmetered=self._unmetered(channels, missing, cold),
             host_device_clock_error=measurement.clock_error,
-            note=prepared.note,
+            note=_note(prepared, every),
             steady=measurement.steady,
             idle=(self._idle or ()) if used else (),
             sampler_cost=measurement.sampler_cost,
@@ -194,7 +198,7 @@ class Worker:
 
     def _measurer(self, task: Task, prepared: Prepared, channels: list[Channel], rechecker: Rechecker) -> Measurer:
         self.timer = self._timer(task, prepared.whole)
-        launch = self._counted(prepared) if self.group else prepared.launch
+        launch = self._counted(prepared.launch) if self.group else prepared.launch
         return Measurer(
             launch=launch,
             timer=self.timer,
@@ -209,13 +213,25 @@ class Worker:
             rechecker=rechecker,
         )
 
-    def _counted(self, prepared: Prepared) -> Any:
-        """The launch of a group, which counts how often it was entered: that is how a hung rank is told apart."""
-        launch, link = prepared.launch, self.link
+    def _comparing(self, verify: Callable[[], T]) -> Callable[[], T]:
+        """A comparison between windows, entered as a launch is, and told: it may take long."""
 
-        def counted() -> None:
+        def comparing() -> T:
+            self._tell("compare")
+            try:
+                return self._counted(verify)()
+            finally:
+                self._tell("warm-up")
+
+        return comparing
+
+    def _counted(self, call: Callable[[], T]) -> Callable[[], T]:
+        """What the ranks of a group do together, counted as it is entered: that is how a hung rank is told apart."""
+        link = self.link
+
+        def counted() -> T:
             link.entered += 1
-            launch()
+            return call()
 
         return counted
 
@@ -289,6 +305,14 @@ def _static(workload: Workload, place: Place, task: Task) -> tuple[Static, ...]:
     except Exception as error:
         print(f"static record of {task.key}: {type(error).__name__}: {_first_line(error)}", flush=True)
         return ()
+
+
+def _note(prepared: Prepared, recheck: int) -> str:
+    """What the kernel says of itself; also why its output was not compared again, where that was asked for."""
+    if not recheck or prepared.verify is not None:
+        return prepared.note
+    why = prepared.unverified or "the kernel offers no comparison"
+    return "; ".join(filter(None, (prepared.note, f"not compared again: {why}")))
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ Nothing here is stored. Whatever has the fields that are named here, has the fig
 # ruff: noqa: D102 - record.py says what each field is
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 # Which boundary speaks for a device, nearest first: a rate per watt is taken at the first that was metered.
@@ -60,6 +60,34 @@ class AnyRepetition(Protocol):
     def energies(self) -> Sequence[AnyEnergy]: ...
 
 
+class AnySeconds(Protocol):
+    """Of :class:`perwatt.results.record.Seconds`, what is read here."""
+
+    @property
+    def samples(self) -> int: ...
+    @property
+    def median(self) -> float: ...
+    @property
+    def p5(self) -> float: ...
+    @property
+    def p95(self) -> float: ...
+    @property
+    def ci_low(self) -> float: ...
+    @property
+    def ci_high(self) -> float: ...
+
+
+class AnyConditions(Protocol):
+    """Of :class:`perwatt.results.record.Conditions`, what is read here."""
+
+    @property
+    def throttled(self) -> Mapping[str, float]: ...
+    @property
+    def temperature_c(self) -> Mapping[str, tuple[float, float]]: ...
+    @property
+    def ecc(self) -> Mapping[str, int]: ...
+
+
 Pairs = Sequence[tuple[AnyRepetition, AnyEnergy]]
 
 
@@ -108,6 +136,70 @@ def rate(work: AnyWork, median_s: float) -> float | None:
     """Headline work per second; None without work or time."""
     done = amount(work)
     return done / median_s if median_s > 0 and done else None
+
+
+def busbw(work: AnyWork, done_per_s: float | None) -> float | None:
+    """Bus bandwidth in byte/s of a collective whose :func:`rate` is given; None of other work and of a single rank."""
+    if done_per_s is None or work.headline != "message" or not work.bus_factor:
+        return None
+    return done_per_s * work.bus_factor
+
+
+def spread(seconds: AnySeconds) -> float | None:
+    """(p95 - p5) / median of the seconds per launch; None without several samples."""
+    if seconds.samples > 1 and seconds.median > 0:
+        return (seconds.p95 - seconds.p5) / seconds.median
+    return None
+
+
+def half_interval(seconds: AnySeconds) -> float | None:
+    """Half of the 95 % interval of the median, as a share of it; a single sample has none."""
+    if seconds.samples > 1 and seconds.median > 0:
+        return (seconds.ci_high - seconds.ci_low) / 2 / seconds.median
+    return None
+
+
+def kind(work: AnyWork) -> str:
+    """What the work counts: ``flops``, ``bytes`` (of messages as well), ``samples`` or ``time``."""
+    return "bytes" if work.headline == "message" else work.headline
+
+
+def cautions(pairs: Iterable[tuple[Any, Any]]) -> set[str]:
+    """The flags of energies, and ``modelled`` of those that no meter measured."""
+    found: set[str] = set()
+    for _, energy in pairs:
+        found.update(energy.flags)
+        if energy.source in ("modelled", "replayed"):
+            found.add("modelled")
+    return found
+
+
+class State(NamedTuple):
+    """Of a device over all windows: its highest temperature in degrees Celsius, the largest share of a window that heat
+    or a power brake took, the ECC errors counted; None where nobody told."""
+
+    temperature_c: float | None
+    throttled: float | None
+    ecc: int | None
+
+
+def state(repetitions: Iterable[Any]) -> State:
+    """The state of :class:`AnyRepetition` with ``conditions`` (:class:`AnyConditions`, or None).
+
+    The limit of its power is what a sound chip works at: heat and a power brake are what it must not meet.
+    """
+    hottest = slowed = counted = None
+    for repetition in repetitions:
+        if (found := repetition.conditions) is None:
+            continue
+        for pair in found.temperature_c.values():
+            hottest = max(pair) if hottest is None else max(hottest, *pair)
+        if found.throttled:
+            share = max((v for k, v in found.throttled.items() if "thermal" in k or "brake" in k), default=0.0)
+            slowed = share if slowed is None else max(slowed, share)
+        if found.ecc:
+            counted = (counted or 0) + sum(found.ecc.values())
+    return State(hottest, slowed, counted)
 
 
 class Figures(NamedTuple):

@@ -290,6 +290,14 @@ class Record(msgspec.Struct, frozen=True):
         return self.outcome if isinstance(self.outcome, Measured) else None
 
     @property
+    def failure(self) -> str | None:
+        """Why it failed; or, of one that was measured, which output was wrong between its windows. None: neither."""
+        if isinstance(self.outcome, Failed):
+            return self.outcome.error
+        wrong = m.rechecks.wrong if (m := self.measured) and m.rechecks else ()
+        return f"wrong output: {wrong[0].what}" if wrong else None
+
+    @property
     def amount(self) -> int:
         """Headline work of one launch: FLOP, bytes, message bytes or samples. 0 where none was measured, or done."""
         return derived.amount(m.work) if (m := self.measured) else 0
@@ -308,10 +316,7 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def busbw(self) -> float | None:
         """Bus bandwidth in byte/s as nccl-tests defines it; None unless a collective over two ranks or more."""
-        m = self.measured
-        if m is None or m.work.headline != "message" or not m.work.bus_factor or self.rate is None:
-            return None
-        return self.rate * m.work.bus_factor
+        return derived.busbw(m.work, self.rate) if (m := self.measured) else None
 
     @property
     def meter(self) -> str | None:
@@ -370,5 +375,4 @@ class Record(msgspec.Struct, frozen=True):
     @property
     def spread(self) -> float | None:
         """(p95 - p5) / median of the seconds per launch; None without several samples."""
-        s = m.seconds if (m := self.measured) else None
-        return (s.p95 - s.p5) / s.median if s and s.samples > 1 and s.median > 0 else None
+        return derived.spread(m.seconds) if (m := self.measured) else None

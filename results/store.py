@@ -7,10 +7,12 @@ line means that somebody or something damaged the file: it is refused by line nu
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -123,7 +125,8 @@ class Store:
                 raise OSError(28, "No space left on device")
             os.fsync(self._file.fileno())
         except OSError as error:
-            os.truncate(self.path, start)
+            with contextlib.suppress(OSError):  # gone for good: what is torn is set aside when the run goes on
+                os.truncate(self.path, start)
             raise StoreError(f"cannot write {self.path}: {error.strerror}") from error
         self.records.append(record)
 
@@ -155,4 +158,18 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], obj
         os.replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def folder_atomically(where: Path) -> Iterator[Path]:
+    """A new folder, whole or not there: what is made beside it, under a name of its own, becomes ``where`` at the end,
+    and is removed if anything goes wrong, Ctrl-C included."""
+    begun = where.with_name(f".{where.name}.{os.getpid()}")
+    try:
+        begun.mkdir(parents=True)
+        yield begun
+        begun.rename(where)
+    except BaseException:
+        shutil.rmtree(begun, ignore_errors=True)
         raise

@@ -16,6 +16,7 @@ from perwatt.results.size.parameter import Parameter
 
 ABOVE_0 = math.ulp(0.0)  # the least number above 0, as a lower limit
 ANY = math.inf
+ALTITUDE_M = (-500.0, 5000.0)  # where the standard pressure of psychrometrics is meant to hold
 
 # By the unit that the end of a field's name states; the first that fits. What it may be if the field says nothing else.
 _BY_SUFFIX: tuple[tuple[str, str, float, float], ...] = (

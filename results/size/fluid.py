@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from perwatt.results.optional import library
+from perwatt.results.size.checks import ALTITUDE_M
 from perwatt.results.size.elementwise import plain, within
 from perwatt.results.size.parameter import Floats, Values
 
@@ -59,7 +60,7 @@ def coolant(fluid: Fluid, temperature_c: Values) -> Properties:
 def air(temperature_c: Values, altitude_m: float) -> Properties:
     """Of dry air at ``temperature_c`` and the standard pressure of ``altitude_m``."""
     within("temperature of air", temperature_c, *AIR_RANGE_C)
-    within("altitude_m", altitude_m, -500.0, 5000.0)
+    within("altitude_m", altitude_m, *ALTITUDE_M)
     grid, rho = _air_table(float(altitude_m))
     return Properties(_at(temperature_c, grid, rho), AIR_CP_J_KG_K)
 

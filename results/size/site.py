@@ -312,5 +312,6 @@ class Site(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         checks.possible(self)
+        checks.within("altitude_m", self.altitude_m, *checks.ALTITUDE_M)
         if self.country and not re.fullmatch("[A-Z]{2}", self.country):
             raise ValueError(f"country: found {self.country!r}; allowed a two-letter code such as DK, or nothing")

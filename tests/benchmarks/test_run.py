@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from conftest import Perwatt
@@ -20,6 +21,7 @@ from perwatt.results.record import Measured, Skipped
 from perwatt.results.store import RECORDS, load
 
 # Small and short: three sizes of a matmul, a tenth of a second each.
+PAUSE_S = 1e-3
 SMALL = ("run", "suite=matmul", "kernels.matmul.dtype=fp32", "kernels.matmul.m=[64,128,192]", "device=cpu")
 
 
@@ -64,8 +66,13 @@ def test_samples_are_all_there_in_time_order_with_warm_ups_marked(finished: Path
             mine = rows[rows.repetition == index]
             assert mine.n.sum() == window.iterations
             assert mine.t_ns.between(window.start_ns, window.start_ns + window.window_s * 1e9 + 1).all()
-            # the window is full of samples: nothing else was in it but the loop's own looks
-            assert (mine.value * mine.n).sum() > 0.9 * window.window_s
+            # the window is full of samples: nothing else was in it but the loop's own looks, of microseconds, and a few
+            # pauses of milliseconds, when the processor was another's: one in a hundred samples, and a few by chance
+            ends_ns = mine.t_ns.to_numpy()
+            between_s = np.diff(ends_ns, prepend=window.start_ns) * 1e-9 - mine.value * mine.n
+            paused = between_s > PAUSE_S
+            assert paused.sum() <= 3 + 0.01 * len(mine)
+            assert between_s[~paused].sum() < 0.1 * window.window_s
 
 
 def test_without_a_meter_no_watt_is_guessed(finished: Path) -> None:
@@ -180,6 +187,7 @@ def test_a_run_killed_at_any_moment_is_finished_by_resume(tmp_path: Path, perwat
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_ctrl_c_keeps_what_was_measured_and_reports_it(tmp_path: Path, perwatt: Perwatt) -> None:
     argv = [sys.executable, "-m", "perwatt.benchmarks.cli", *SMALL, "profile.window_s=1", "meter=none"]
     pipe = subprocess.PIPE
@@ -294,16 +302,26 @@ def test_a_results_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Pat
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_second_ctrl_c_stops_everything_at_once(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "perwatt.benchmarks.cli", *SMALL, "kernels.matmul.m=7000", "profile.window_s=60"]
-    process = subprocess.Popen(
-        [*argv, "meter=none"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    wait_for_ranks(process.pid, 1)
-    time.sleep(3.0)  # in the midst of a check or a launch that takes seconds
-    family = descendants(process.pid)
-    process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    for wait_s in (3.0, 10.0, 30.0):
+        process = subprocess.Popen(
+            [*argv, "meter=none"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        wait_for_ranks(process.pid, 1)
+        time.sleep(wait_s)  # in the midst of a check or a launch that takes seconds
+        family = descendants(process.pid)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        written = list(tmp_path.glob("results/runs/*/report.html"))
+        if not written:
+            break
+        assert process.wait(10) == 130  # not so far yet: one was enough
+        for path in written:
+            path.unlink()
+    else:
+        pytest.fail("the case never began")
     began = time.monotonic()
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 130

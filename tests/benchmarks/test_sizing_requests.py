@@ -59,6 +59,7 @@ WRONG = [
     ("site.cooling.plant=wet", "site.cooling: plant: found 'wet'; allowed dry, adiabatic, tower, chiller"),
     ("site.cooling.supply_liquid_c={mode: 50, min: 60, max: 70}", "site.cooling.supply_liquid_c.mode: found 50"),
     ("site.reuse.fraction=1.5", "site.reuse.fraction: found 1.5; allowed 0 to 1"),
+    ("site.altitude_m=99999", "site.altitude_m: found 99999; allowed -500 to 5000"),
     ("system.liquid_fraction=1.2", "system.liquid_fraction: found 1.2; allowed 0 to 1"),
     ("system.gpus=0", "system.gpus: found 0; allowed 1 or more"),
     ("site=copenhagn", "site=copenhagn: no such file in conf/site (did you mean copenhagen?); choices: billund, "),

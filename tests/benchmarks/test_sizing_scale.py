@@ -19,6 +19,7 @@ from sizing_calls import NODES
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_the_front_is_fast_and_a_sizing_needs_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from perwatt.benchmarks.cli import main; code = main(sys.argv[1:]);"

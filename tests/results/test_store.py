@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +15,7 @@ import pytest
 from records import record
 
 from perwatt.results.record import Failed, Skipped
-from perwatt.results.store import RECORDS, Store, StoreError, latest, load
+from perwatt.results.store import RECORDS, Store, StoreError, folder_atomically, latest, load, write_atomically
 
 
 def test_what_is_appended_is_loaded_in_order_and_equal(tmp_path: Path) -> None:
@@ -91,6 +94,20 @@ def test_a_full_disk_keeps_every_whole_record(small_disk: Path) -> None:
     assert (small_disk / RECORDS).read_bytes().endswith(b"\n")
 
 
+def test_a_file_system_that_is_gone_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> None:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    with Store(tmp_path) as store:
+        store.append(record("before"))
+        with monkeypatch.context() as lost:
+            lost.setattr(os, "fsync", gone)
+            lost.setattr(os, "truncate", gone)
+            with pytest.raises(StoreError, match=r"cannot write .*: Transport endpoint is not connected"):
+                store.append(record("lost"))
+    assert load(tmp_path)[0] == record("before")
+
+
 def test_a_writer_killed_at_any_moment_leaves_only_whole_records(tmp_path: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[2]); from records import record; from pathlib import Path\n"
@@ -111,3 +128,16 @@ def test_a_writer_killed_at_any_moment_leaves_only_whole_records(tmp_path: Path)
     found = load(tmp_path)
     assert len(found) >= told
     assert [r.case.key for r in found] == [f"k{n}" for n in range(len(found))]
+
+
+@pytest.mark.parametrize("how", [KeyboardInterrupt, OSError, None])
+def test_a_folder_is_whole_or_not_there(tmp_path: Path, how: type[BaseException] | None) -> None:
+    where = tmp_path / "out" / "one"
+    with contextlib.suppress(KeyboardInterrupt, OSError), folder_atomically(where) as begun:
+        write_atomically(begun / "a", "half")
+        assert not where.exists()
+        if how:
+            raise how
+        write_atomically(begun / "b", "whole")
+    assert [p.name for p in where.parent.iterdir()] == ([] if how else ["one"])
+    assert how or {p.name: p.read_text() for p in where.iterdir()} == {"a": "half", "b": "whole"}

@@ -134,6 +134,7 @@ def test_xids_are_counted_each_once(nvml: dict[str, Health]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_library_without_these_calls_leaves_power_and_the_rest(tmp_path: Path) -> None:
     folder = fake_nvml.build(compiler_here(), tmp_path, "-DNO_HEALTH")
     env = fake_nvml.environment(folder)

@@ -212,6 +212,7 @@ def measured(library: Path, folder: Path, *overrides: str, **settings: object) -
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_real_run_on_the_cpu_beside_a_board(library: Path, tmp_path: Path) -> None:
     record = measured(library, tmp_path, w=321, gain=0.95, power_cap=0.5)
     assert record.measured is not None
@@ -227,6 +228,7 @@ def test_a_real_run_on_the_cpu_beside_a_board(library: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize("fault", [*FAULTS, "slow"])
 def test_a_board_that_fails_in_a_real_run_costs_energies_and_nothing_else(
     fault: str, library: Path, tmp_path: Path

@@ -267,6 +267,7 @@ def test_a_wrong_v3_password_is_no_permission(agent: int, opened: Any, monkeypat
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_an_agent_that_fails_loses_readings_and_may_come_back(agent: int, opened: Any) -> None:
     with UdpProxy(agent, slow_s=1.2) as proxy:
         meter, _ = opened("snmp_apc", "power", proxy.port, timeout_s=0.5)
