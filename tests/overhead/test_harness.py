@@ -50,7 +50,7 @@ def bare(launch: Callable[[], object], samples: int) -> list[float]:
 
 
 def in_turns(pair: int, one: T, other: T) -> tuple[T, T]:
-    """Both in the order of this pair of A B, B A, B A, A B: each is first, and follows itself, as often as the other."""
+    """Both, in the order of this pair: A B, B A, B A, A B. Each is first, and follows itself, as often as the other."""
     return (other, one) if (pair ^ pair >> 1) & 1 else (one, other)
 
 
