@@ -52,6 +52,12 @@ def data() -> Path:
     return Path(found)
 
 
+@pytest.fixture
+def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the CPU compute in formats that it only emulates: slow, but right."""
+    monkeypatch.setattr("perwatt.kernels.dtypes.not_emulated", lambda *_: "")
+
+
 class Finished:
     """A finished command: exit code, stdout, stderr, and the JSON of its last line."""
 

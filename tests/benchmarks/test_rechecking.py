@@ -193,6 +193,7 @@ KERNELS: list[tuple[Workload, str]] = [
 ]
 
 
+@pytest.mark.usefixtures("emulated")
 @pytest.mark.parametrize(("kernel", "operations"), KERNELS, ids=lambda x: x if isinstance(x, str) else _id(x))
 def test_what_a_device_computes_wrongly_is_found(kernel: Workload, operations: str) -> None:
     prepared = kernel.prepare(Place("cpu"))

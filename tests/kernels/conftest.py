@@ -1,4 +1,4 @@
-"""What the tests of the kernels share: a CPU to prepare on, and formats that it need not have in hardware."""
+"""What the tests of the kernels share: a CPU to prepare on, with one thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from perwatt.kernels import dtypes
 from perwatt.kernels.workload import Place
 
 
@@ -14,12 +13,6 @@ from perwatt.kernels.workload import Place
 def cpu() -> Place:
     """A place whose last-level cache is a mebibyte, so that small operands rotate over a few sets."""
     return Place("cpu", llc_bytes=1 << 20, memory_bytes=1 << 32)
-
-
-@pytest.fixture
-def emulated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the CPU compute in formats that it only emulates: slow, but right."""
-    monkeypatch.setattr(dtypes, "not_emulated", lambda *_: "")
 
 
 @pytest.fixture(autouse=True)
