@@ -20,6 +20,7 @@ from perwatt.results.accept.positions import Classes
 
 LARGE = 8  # devices: of fewer, a class's own centre says little
 CERTAIN = 3.0
+WHOLE = 0.75  # of a class lies round its centre, or it is no shift of the class: some of its devices are off
 SPARE = 1.5  # over that of a mean: variance of the centre of a class, of which a half may be bad
 
 
@@ -48,7 +49,7 @@ def within(
     off, compared = found.off, []
     scale = np.array([_scale(centre, found, test) for test, centre in enumerate(found.centres)])
     for level in levels:
-        shift, count = _shifts(off, level)
+        shift, count = _shifts(off, level, scale)
         if np.isfinite(shift).any(axis=1).sum() > 1:
             error = scale * np.sqrt(SPARE / np.maximum(count, 1))[:, None]
             compared.append(_beside(level, shift, error, effect, false_alarms / len(levels), bad))
@@ -65,14 +66,18 @@ def _scale(centre: Centre | None, found: Deviations, test: int) -> float:
     return math.nan if centre is None else centre.scale / found.units[test]
 
 
-def _shifts(off: Floats, level: Classes) -> tuple[Floats, np.ndarray]:
-    """The centre of each class (classes, tests), NaN of those that are not large, and how many are in each class."""
+def _shifts(off: Floats, level: Classes, scale: Floats) -> tuple[Floats, np.ndarray]:
+    """The centre of each class (classes, tests), NaN of those that are not large or lie round no centre, and how many
+    are in each class."""
     count = np.bincount(level.codes[level.codes >= 0], minlength=len(level.names))
     order = np.argsort(level.codes, kind="stable")[int((level.codes < 0).sum()) :]
     shift = np.full((len(level.names), off.shape[1]), np.nan)
     for number, members in enumerate(np.split(order, np.cumsum(count)[:-1])):
         if len(members) >= LARGE:
-            shift[number] = _middles(off[members])
+            middle = _middles(off[members])
+            with np.errstate(invalid="ignore"):
+                near = (np.abs(off[members] - middle) <= CUT * scale).sum(axis=0)
+            shift[number] = np.where(near >= WHOLE * np.isfinite(off[members]).sum(axis=0), middle, np.nan)
     return shift, count
 
 

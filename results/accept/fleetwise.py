@@ -148,7 +148,7 @@ class _Fleet:
                 row: dict[Any, Any] = self.rows.iloc[int(self.row_of[i, j])].to_dict()
                 row |= {"subject": one.classes.name(number)} | ({"kernel": ALL, "label": ""} if test is None else {})
                 hint = causes.of(self.criterion.metric, self.criterion.scope, self.around.of(i, test))
-                why = f"all {len(members)} of it are {'below' if off < 0 else 'above'} the others"
+                why = f"most of its {len(members)} are {'below' if off < 0 else 'above'} the others"
                 told = _finding(self.criterion, row, ("FAIL", why, hint), off, self.bad * limit, self.absolute)
                 yield replace(told, scope="group")
 

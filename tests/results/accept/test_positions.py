@@ -122,3 +122,16 @@ def test_one_of_each() -> None:
     groups = {v.subject: v.status for v in judged(fleet).verdicts if v.scope == "group"}
     told = {"rack r0": "PASS", "rack r3": "FAIL", "slot 7": "PASS", "leaf l0": "PASS", "leaf l2": "FAIL"}
     assert {name: groups[name] for name in told} == told
+
+
+@pytest.mark.parametrize(("per_rack", "slow"), [(2, 1), (4, 2)])
+@pytest.mark.parametrize("share", [0.05, 0.1])
+def test_a_rack_of_which_a_half_is_slow_has_not_moved(per_rack: int, slow: int, share: float) -> None:
+    """Its centre lies between both halves: were it taken for a shift of the rack, the good ones would stand out."""
+    fleet = Simulated(5, racks=12, per_rack=per_rack)
+    first = 3 * per_rack
+    fleet.rate[first : first + slow] *= 1 - share
+    found = failures(judged(fleet))
+    bad = {("device", f"{host}:{slot}") for host in fleet.hosts[first : first + slow] for slot in range(8)}
+    assert set(found) == bad
+    assert all("node" in finding.cause for finding in found.values())
