@@ -22,7 +22,7 @@ from perwatt.results.store import write_atomically
 
 def dossier(arguments: Sequence[str]) -> int:
     """Judge a run and seal everything in a folder. Returns what ``accept`` would."""
-    from perwatt.results.dossier.gather import BEFORE, CRITERIA, RUN, TOPOLOGY, copy
+    from perwatt.results.dossier.gather import BEFORE, CRITERIA, RUN, TOPOLOGY, copy, merge_anew
     from perwatt.results.dossier.pages import pages
     from perwatt.results.dossier.seal import seal, sealed_files
     from perwatt.results.dossier.sign import sign
@@ -52,6 +52,7 @@ def dossier(arguments: Sequence[str]) -> int:
         for path, to in zip((run, *before), copies, strict=True):
             print(f"copying {path}", file=sys.stderr)
             copy(path, to, telemetry=asked["telemetry"])
+            merge_anew(to, path)
         write_atomically(begun / CRITERIA, found.read_text(encoding="utf-8"))
         if stands:
             write_atomically(begun / TOPOLOGY, stands.read_text(encoding="utf-8"))

@@ -156,9 +156,18 @@ def _merged(fleet: merge.Fleet, run: Path) -> Evidence:
     nodes = _targets(rows, run)
     where = positions.read(run)
     said = screened.read(run, lost) + groups.read(run, where, _together(rows))
-    hosts = rows.loc[(rows["scope"] != "group").to_numpy(), "host"].unique()
-    machines = {host: run / NODES / host / ENVIRONMENT for host in map(str, hosts)}
+    machines = _machines(rows, run)
     return Evidence(in_pairs(rows), lost, frozenset(nodes), run, where, nodes, said, machines, earlier)
+
+
+def _machines(rows: pd.DataFrame, run: Path) -> dict[str, Path]:
+    """The file in which each host says what it runs: of one that another allocation measured beside its records."""
+    first = rows[(rows["scope"] != "group").to_numpy()].drop_duplicates("host")
+    found = {}
+    for host, name in zip(map(str, first["host"]), map(str, first["file"]), strict=True):
+        own = run / NODES / host
+        found[host] = (own if own.is_dir() else (run / name).parent) / ENVIRONMENT
+    return found
 
 
 def _together(rows: pd.DataFrame) -> set[str]:

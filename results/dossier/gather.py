@@ -12,6 +12,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from perwatt.results.fleet.layout import FLEET, MERGED
+from perwatt.results.fleet.merge import load, merge
 from perwatt.results.telemetry import PARTS, TELEMETRY
 
 RUN, BEFORE, CRITERIA, TOPOLOGY = "run", "before", "criteria.yaml", "topology.yaml"
@@ -29,6 +31,22 @@ def copy(run: Path, folder: Path, telemetry: bool = True) -> None:
         to = folder / path.relative_to(run)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, to)
+
+
+def merge_anew(folder: Path, run: Path) -> None:
+    """Merge the copy of a fleet again: what is judged is then what its records say now, whenever they were merged.
+
+    Raises ValueError if ``run`` was merged with records of other folders, which are not in the copy.
+    """
+    if not (folder / FLEET).is_file() or not (folder / MERGED).is_dir():
+        return
+    files = load(folder).columns(("file",), ("file",))["file"].cat.categories
+    if elsewhere := next((name for name in files if Path(name).is_absolute()), ""):
+        raise ValueError(
+            f"{run}: found merged with {elsewhere}; allowed a fleet whose records all lie in its own folder, as "
+            "`perwatt run resume=` leaves them"
+        )
+    merge(folder)
 
 
 def _files(run: Path) -> Iterator[Path]:

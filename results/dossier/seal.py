@@ -9,7 +9,7 @@ records.chain  a line a record: the SHA-256 of the line before it (32 bytes; zer
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from perwatt.results.store import RECORDS, write_atomically
@@ -38,11 +38,11 @@ def broken(folder: Path) -> list[str]:
     found = [f"missing: {name}" for name in sealed if name not in there]
     found += [f"added: {name}" for name in sorted(there - set(sealed))]
     changed = [name for name, digest in sealed.items() if name in there and _digest(folder / name) != digest]
-    with_records = [name for name in changed if name.endswith(RECORDS)] if CHAIN not in changed else []
-    chain = _lines(folder / CHAIN) if with_records else {}
-    for name in changed:
-        places = _broken_records(folder, name, chain) if name in with_records else []
-        found += [f"changed: {name}{place}" for place in places or [""]]
+    chain = _lines(folder / CHAIN) if CHAIN in there and CHAIN not in changed else {}
+    # whatever the sums say, which anybody can make anew
+    places = {name: _broken_records(folder / name, pairs) for name, pairs in _by_file(chain).items() if name in there}
+    for name in [*changed, *(name for name in places if places[name] and name not in changed)]:
+        found += [f"changed: {name}{place}" for place in places.get(name) or [""]]
     return found
 
 
@@ -90,7 +90,7 @@ def _lines(path: Path) -> dict[str, str]:
     """The hexadecimal digest of each name in a file of lines as ``sha256sum`` writes them, in their order."""
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path}: there is no such file; allowed a folder that `perwatt dossier` has sealed") from None
     except UnicodeDecodeError:
         raise ValueError(f"{path}: found bytes that are no text; allowed lines of a digest and a name") from None
@@ -103,15 +103,19 @@ def _lines(path: Path) -> dict[str, str]:
     return found
 
 
-def _broken_records(folder: Path, name: str, chain: Mapping[str, str]) -> list[str]:
+def _by_file(chain: Mapping[str, str]) -> dict[str, list[tuple[bytes, str]]]:
+    """Of each file's records the digest that was sealed before it, and its own."""
+    before, found = FIRST.hex(), dict[str, list[tuple[bytes, str]]]()
+    for place, digest in chain.items():
+        found.setdefault(place.rpartition(":")[0], []).append((bytes.fromhex(before), digest))
+        before = digest
+    return found
+
+
+def _broken_records(path: Path, pairs: Sequence[tuple[bytes, str]]) -> list[str]:
     """Which records of a file are not those of the chain; each is tried against the digest that was sealed before it,
     so that one change breaks one place."""
-    before, pairs = FIRST.hex(), []
-    for place, digest in chain.items():
-        if place.rpartition(":")[0] == name:
-            pairs.append((bytes.fromhex(before), digest))
-        before = digest
-    with open(folder / name, "rb") as file:
+    with open(path, "rb") as file:
         lines = list(file)
     found = [
         f" line {number}"

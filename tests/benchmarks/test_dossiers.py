@@ -17,8 +17,10 @@ from perwatt.benchmarks.cli import main
 from perwatt.results.accept import evidence
 from perwatt.results.accept.judge import judge
 from perwatt.results.accept.spread import Spread, spreads
+from perwatt.results.fleet.merge import merge
 from perwatt.results.record import Record
 from perwatt.results.reports import verdict_html, verdict_plots
+from perwatt.results.store import load
 
 
 def one_slow(record: Record) -> Record:
@@ -158,3 +160,23 @@ def test_a_share_is_drawn_in_per_cent(metric: str, kind: str, said: str) -> None
     drawn = verdict_plots.values(found, "p")
     assert drawn is not None
     assert said in drawn.remark
+
+
+def test_what_is_judged_is_what_the_sealed_records_say(
+    fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whenever the fleet was merged; and it refuses records that it would not hold."""
+    records = fleet / "nodes" / "n1" / "records.jsonl"
+    worse = [slower(one, 1.2) if one.case.device_index == 5 else one for one in load(records.parent)]
+    records.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in worse))
+    out = tmp_path / "dossier"
+    assert main(["dossier", f"run={fleet}", "criteria=fleet", f"out={out}", "pdf=false"]) == 1
+    told = json.loads((out / "verdict.json").read_text())["findings"]
+    assert {"n1:5", "n2:3"} <= {finding["subject"] for finding in told}
+    other = fleet_of(tmp_path / "other", {"n11": devices(8, host="n11")})
+    merge(fleet, [other], jobs=1)
+    capsys.readouterr()
+    assert main(["dossier", f"run={fleet}", "criteria=fleet", f"out={tmp_path / 'more'}", "pdf=false"]) == 2
+    assert f"found merged with {other / 'nodes' / 'n11' / 'records.jsonl'}" in capsys.readouterr().err
+    assert not (tmp_path / "more").exists()
+    assert evidence.read(fleet).machines["n11"] == other / "nodes" / "n11" / "environment.json"

@@ -132,3 +132,17 @@ def test_a_key_that_is_none_is_one_line(sealed: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"sign=.*key: ") as refused:
         sign(sealed, tmp_path / "key")
     assert "\n" not in str(refused.value)
+
+
+def test_a_record_that_the_chain_contradicts_is_told_though_the_sums_were_made_anew(sealed: Path) -> None:
+    records = sealed / "run/nodes/n1/records.jsonl"
+    records.write_bytes(records.read_bytes().replace(b'"median":0.0', b'"median":0.1', 1))
+    names = [line.partition("  ")[2] for line in (sealed / SUMS).read_text().splitlines()]
+    anew = subprocess.run(["sha256sum", *names], cwd=sealed, check=True, capture_output=True, text=True)
+    (sealed / SUMS).write_text(anew.stdout)
+    assert broken(sealed) == ["changed: run/nodes/n1/records.jsonl line 1"]
+
+
+def test_a_file_is_no_dossier(sealed: Path) -> None:
+    with pytest.raises(ValueError, match="allowed a folder that"):
+        broken(sealed / "report.html")
