@@ -55,6 +55,7 @@ NETWORK: Hint = (
     "links, switches or the placement of ranks",
     "test the nodes in pairs (a run of several nodes does): it names slow hosts and links",
 )
+UNCHECKED: Hint = ("its output was not compared again", "measure it with profile.recheck=1")
 UNMETERED: Hint = ("no meter that encloses it was read", "perwatt doctor says what enables one; measure again")
 INVALID: Hint = ("the window does not hold what it should", "remove the disturbance; measure again")
 STRADDLES: Hint = ("the limit lies within the uncertainty", "measure longer, or beside a better meter")

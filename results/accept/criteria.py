@@ -162,6 +162,11 @@ class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str
     until: str
 
+    def __post_init__(self) -> None:
+        for key in ("who", "why"):
+            if not getattr(self, key).strip():
+                raise ValueError(f"waivers: {key} is empty; allowed who answers for it, and why")
+
     def holds(self, subject: str, criterion: str, today: datetime.date) -> bool:
         """Whether it covers this failure on the day ``today``; its last day counts."""
         last = datetime.date.fromisoformat(self.until)

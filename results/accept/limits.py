@@ -14,6 +14,7 @@ from perwatt.results.accept.criteria import Criterion, Limit, si
 from perwatt.results.accept.falling import FALL, LEAST, U_FALL
 from perwatt.results.accept.finding import Reason, finding
 from perwatt.results.accept.verdict import Finding, Status
+from perwatt.results.recheck import WRONG_OUTPUT
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,8 @@ def unusable(metric: str, row: Mapping[Any, Any], strict: bool) -> Reason | None
         return "FAIL", f"the case failed: {row['reason']}", causes.ITSELF
     if row["outcome"] != "measured":
         return "MISSING", f"the case was skipped: {row['reason']}", causes.ABSENT
+    if WRONG_OUTPUT in row["flags"].split() and metric not in health.METRICS:
+        return "FAIL", "its output was wrong", health.CAUSES["sdc"]
     energy = metric in PER_ENERGY
     if energy and (unknown := row.get("unknown")):
         return "INCONCLUSIVE", str(unknown), causes.UNMETERED
@@ -64,7 +67,8 @@ def unusable(metric: str, row: Mapping[Any, Any], strict: bool) -> Reason | None
     if metric == FALL and not math.isfinite(row[metric]):
         return "INCONCLUSIVE", f"fewer than {LEAST} rounds measured it", causes.BRIEF
     if not math.isfinite(row[metric]):
-        return "INCONCLUSIVE", "not metered" if energy else f"{metric} was not recorded", causes.UNMETERED
+        hint = causes.UNCHECKED if metric == "sdc" else causes.UNMETERED
+        return "INCONCLUSIVE", "not metered" if energy else f"{metric} was not recorded", hint
     if strict and energy and row.get("indicative"):
         return (
             "INCONCLUSIVE",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
@@ -219,6 +220,7 @@ def _refused(found: Comparison) -> Section:
 
 
 def _lettered(text: str, members: Iterable[Member]) -> str:
-    for member in members:
-        text = text.replace(member.name, member.letter)
-    return text
+    """With the letters of runs where their names are, which reasons have after ``in``."""
+    letters = {member.name: member.letter for member in members}
+    names = "|".join(re.escape(name) for name in sorted(letters, key=len, reverse=True))
+    return re.sub(rf"\bin ({names})(?=$|[ ,;])", lambda match: f"in {letters[match[1]]}", text)

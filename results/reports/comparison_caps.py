@@ -29,6 +29,8 @@ def remarks(limit: Limit) -> list[str]:
 def answer(case: CapCase, letters: dict[str, str]) -> str:
     """``most work: A at 500 W; not told apart from it: A at 400 W``."""
     best, near = optimum(case.settings)
+    if not best.work:
+        return "not one unit of any run fits the limit"
     others = [_named(s, letters) for s in near if s is not best]
     told = f"most work: {_named(best, letters)}"
     if best.best_of_all is None:
@@ -64,7 +66,7 @@ def _section(case: CapCase, limit: Limit, letters: dict[str, str]) -> Section:
                 span,
                 _percent(s.best_of_run),
                 _percent(s.best_of_all),
-                "most work" if s is best else "",
+                "most work" if s is best and s.work else "",
             )
         )
     head = ("setting", "W each", f"per watt {eta}{unit}/J", "units", f"work {work}{unit}/s", "95 %",

@@ -29,7 +29,9 @@ def devices_csv(judgement: Judgement) -> str:
     rows = []
     for v in judgement.verdicts:
         found = worst.get((v.scope, v.subject))
-        about = (told(found), found.cause, found.todo, found.waived) if found else ("", "", "", "")
+        if found and not found.counts and v.status != "PASS":
+            found = None  # what decided is of one of its devices
+        about = (_told(found), found.cause, found.todo, found.waived) if found else ("", "", "", "")
         rows.append((v.scope, v.subject, v.status, v.checks, v.passed, *about))
     return csv_text(("scope", "subject", "verdict", "checks", "passed", "found", "maybe", "next", "waived"), rows)
 
@@ -68,11 +70,11 @@ def junit(judgement: Judgement) -> str:
         for verdict in verdicts:
             test = ElementTree.SubElement(suite, "testcase", classname=scope, name=verdict.subject)
             found = findings[scope, verdict.subject]
-            lines = [f"{f.criterion} {f.case}: {told(f)}; maybe {f.cause}; next: {f.todo}" for f in found]
+            lines = [f"{f.criterion} {f.case}: {_told(f)}; maybe {f.cause}; next: {f.todo}" for f in found]
             if verdict.status != "PASS":
                 tag = "failure" if verdict.status == "FAIL" else "error"
                 # a node may fail by its devices alone
-                first = told(found[0]) if found else "one of its devices"
+                first = told(found[0]) if found and found[0].counts else "one of its devices"
                 part = ElementTree.SubElement(test, tag, type=verdict.status, message=_clean(first))
                 part.text = _clean("\n".join(lines))
             elif lines:  # waived, or a warning
@@ -89,6 +91,12 @@ FILES: dict[str, Callable[[Judgement], str]] = {
     "summary.md": markdown,
     "junit.xml": junit,
 }
+
+
+def _told(finding: Finding) -> str:
+    """What was found, and whether it decides anything."""
+    mark = f"waived by {finding.waived}: " if finding.waived else "warning: " if finding.warning else ""
+    return f"{mark}{told(finding)}"
 
 
 def _clean(text: str) -> str:

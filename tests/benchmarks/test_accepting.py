@@ -12,10 +12,11 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 import yaml
-from acceptances import criterion, devices, run_of, slower
+from acceptances import criterion, devices, limit, run_of, slower
 
 from perwatt.benchmarks.cli import main
-from perwatt.results.record import SCHEMA
+from perwatt.results.recheck import WRONG_OUTPUT
+from perwatt.results.record import SCHEMA, Record
 
 
 def test_a_run_is_judged_and_the_verdicts_lie_beside_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,3 +91,44 @@ def test_a_judgement_loads_neither_torch_nor_plots(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", code, "accept", f"run={run}", "criteria=fleet"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert not {"torch", "matplotlib"} & set(done.stdout.splitlines()[-1].split())
+
+
+def test_an_output_that_was_wrong_fails_by_whatever_criterion(tmp_path: Path) -> None:
+    def wrong(one: Record) -> Record:
+        bad = (one.case.device_index, one.case.label) == (3, "bf16 2")
+        return msgspec.structs.replace(one, flags=(WRONG_OUTPUT,)) if bad else one
+
+    run = run_of(tmp_path / "run", devices(8, change=wrong))
+    for one in (criterion(), criterion(at_least=limit(1e-6, "TFLOP/s"))):
+        mine = tmp_path / "mine.yaml"
+        mine.write_text(yaml.safe_dump({"name": "mine", "criteria": [one]}))
+        assert main(["accept", f"run={run}", f"criteria={mine}"]) == 1
+        (found,) = json.loads((run / "accept" / "verdict.json").read_text())["findings"]
+        assert (found["subject"], found["status"], found["why"]) == ("n1:3", "FAIL", "its output was wrong")
+
+
+def test_files_for_programs_say_what_decides_and_what_is_waived_or_a_warning(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", devices(8, change=lambda r: slower(r, 1.05) if r.case.device_index == 3 else r))
+    waiver = {"subject": "n1:3", "criterion": "*", "who": "Ada", "why": "known", "until": "2999-01-01"}
+    mine = tmp_path / "mine.yaml"
+    for more, mark in (({"waivers": [waiver]}, "waived by Ada until 2999-01-01: known: "), ({}, "warning: ")):
+        one = criterion(severity="fail" if more else "warn")
+        mine.write_text(yaml.safe_dump({"name": "mine", "criteria": [one], **more}))
+        assert main(["accept", f"run={run}", f"criteria={mine}"]) == 0
+        rows = list(csv.DictReader((run / "accept" / "devices.csv").open()))
+        (found,) = [row["found"] for row in rows if row["subject"] == "n1:3"]
+        assert found.startswith(f"{mark}below its fleet")
+        text = ElementTree.parse(run / "accept" / "junit.xml").find(".//testcase[@name='n1:3']/system-out")
+        assert text is not None
+        assert mark in str(text.text)
+
+
+def test_a_waiver_says_who_and_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of(tmp_path / "run", devices(8))
+    waiver = {"subject": "n1:3", "criterion": "*", "who": " ", "why": "known", "until": "2999-01-01"}
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump({"name": "mine", "criteria": [criterion()], "waivers": [waiver]}))
+    assert main(["accept", f"run={run}", f"criteria={mine}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(mine) in line
+    assert "who is empty" in line

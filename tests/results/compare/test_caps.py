@@ -100,3 +100,12 @@ def test_what_has_no_answer_is_left_out_with_the_reason() -> None:
 def test_figures_that_cannot_be(limit_w: float, pue: float, rest_w: float, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         under(limit_w, [swept("a")], pue=pue, rest_w=rest_w)
+
+
+def test_where_nothing_fits_nothing_is_named() -> None:
+    runs = [swept("a"), swept("b", MI300)]
+    limit = under(100.0, runs, pue=1.2, rest_w=400.0)
+    found = compare(members(*runs), runs, effect=0.01, limit=limit)
+    (section,) = limited(found)
+    assert section.remarks[0] == "not one unit of any run fits the limit"
+    assert {row[-1] for row in section.rows} == {""}

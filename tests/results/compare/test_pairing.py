@@ -10,8 +10,10 @@ from perwatt.results import uncertainty
 from perwatt.results.compare.compare import compare
 from perwatt.results.compare.comparison import Comparison
 from perwatt.results.compare.pairing import Cases
+from perwatt.results.recheck import WRONG_OUTPUT
 from perwatt.results.record import Record, Skipped
 from perwatt.results.reports import comparison_parts
+from perwatt.results.reports.comparison import sections
 
 
 def laid(a: Cases, b: Cases, **options: str) -> Comparison:
@@ -122,3 +124,16 @@ def test_the_highest_cap_speaks_where_a_case_was_measured_at_several() -> None:
 
 def test_every_kind_of_work_has_a_unit_in_a_comparison() -> None:
     assert set(uncertainty.UNITS.values()) <= set(comparison_parts.UNITS)
+
+
+def test_reasons_name_runs_by_their_letters_whatever_they_are_called() -> None:
+    for names in (("B", "A"), ("gpu", "gpu2")):
+        first = cases(names[0], made(names[0], boundary="node_ac", accuracy_class="A"))
+        section = next(s for s in sections(laid(first, cases(names[1], made(names[1])))) if s.title == "Not compared")
+        assert section.rows[0][-1] == "boundary and meter class are gpu class D in B, node_ac class A in A"
+
+
+def test_a_case_with_a_wrong_output_is_no_better_than_another() -> None:
+    found = laid(cases("a", made("a")), cases("b", made("b", rate=900e12, flags=(WRONG_OUTPUT,))))
+    assert {r.verdict for r in found.pairs[0].ratios.values()} <= {"AMBIGUOUS", ""}
+    assert any("wrong output in b" in r.reason for r in found.pairs[0].ratios.values())
