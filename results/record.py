@@ -311,7 +311,7 @@ class Record(msgspec.Struct, frozen=True):
     def flops_per_s(self) -> float | None:
         """FLOP/s at the median time; None for work that counts no FLOP."""
         m = self.measured
-        return m.work.flops / m.seconds.median if m and m.work.flops else None
+        return m.work.flops / m.seconds.median if m and m.work.flops and m.seconds.median else None
 
     @property
     def busbw(self) -> float | None:

@@ -71,6 +71,8 @@ class Polled:
         if power_w is None:
             self.absent += 1
             return
+        if not 0 <= t_ns < 2**63:
+            wrong(f"time {time or t_ns}", "years 1970 to 2261")
         if log.t_ns and t_ns < log.t_ns[-1]:
             wrong(f"a time {(log.t_ns[-1] - t_ns) * 1e-9:.3f} s before the one above it", "times that only grow")
         log.time = log.time or time

@@ -201,3 +201,10 @@ def test_a_run_with_its_telemetry(tmp_path: Path, capsys: pytest.CaptureFixture[
     )
     assert main(["accept", f"run={run.path}", f"criteria={criteria}"]) in (1, 4)
     assert "n007:1" in capsys.readouterr().out
+
+
+def test_a_time_that_no_clock_shows_is_a_bad_line() -> None:
+    text = dmon(4)
+    at = text.index("20260504")
+    found = smi.read(text[:at] + text[at + 1 :])
+    assert [bad.allowed for bad in found.bad] == ["years 1970 to 2261"]
