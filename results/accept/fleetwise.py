@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -84,6 +85,8 @@ class _Fleet:
         self.shape = len(subjects), len(tests)
         values = _matrix(rows[criterion.metric], self.shape, at, case)
         self.row_of = _matrix(np.arange(len(rows)), self.shape, at, case)
+        timed = criterion.metric in ("rate", "busbw") and "u_rate" in rows
+        self.u = _matrix(rows["u_rate"], self.shape, at, case) if timed else np.full(self.shape, np.nan)
         levels = where.classes(rows[~rows["subject"].duplicated()], criterion.scope)
         share = false_alarms * (1 - CLASSES) if levels else false_alarms
         self.found: Deviations = deviations(values, self.least, share, self.absolute)
@@ -133,7 +136,18 @@ class _Fleet:
         bad = sign == self.bad
         hint = causes.of(self.criterion.metric, scope, self.around.of(i, test)) if bad else causes.TOO_GOOD
         why = f"{'below' if off < 0 else 'above'} its fleet"
+        u = self._uncertainty(i, test)
+        if bad and abs(off) - u < limit:  # what is too good fails closed
+            reason: Reason = ("INCONCLUSIVE", f"{why}, but its uncertainty reaches over the limit", causes.STRADDLES)
+            return _finding(self.criterion, row, reason, off, sign * limit, self.absolute, u)
         return _finding(self.criterion, row, ("FAIL", why, hint), off, sign * limit, self.absolute)
+
+    def _uncertainty(self, i: int, test: int | None) -> float:
+        """Half of the 95 % interval of its value in a test as a share, or of the median over all of its tests; 0 for
+        what is not known."""
+        known = self.u[i][np.isfinite(self.u[i])] if test is None else self.u[i, [test]]
+        of_median = math.sqrt(math.pi / 2 / len(known)) if len(known) > 2 else 1.0  # over a mean's: root of pi / 2
+        return float(np.nan_to_num(np.median(known))) * of_median if len(known) else 0.0
 
     def groups(self) -> Iterator[Finding]:
         """Racks, slots and switches of which all is off: over all cases, else in some."""
@@ -197,10 +211,11 @@ def _finding(
     off: float | None = None,
     limit: float | None = None,
     absolute: bool = False,
+    u: float | None = None,
 ) -> Finding:
     """The finding of a row: its deviation and what it may be, both in per cent of what is usual unless absolute."""
     band = criterion.within_fleet
     assert band is not None
     scale = 1.0 if absolute and band.unit != "%" else 100.0
-    value, edge = (None if number is None else scale * number for number in (off, limit))
-    return finding(criterion, row, reason, "within_fleet", band, value=value, u=None, limit=edge)
+    value, edge, half = (None if number is None else scale * number for number in (off, limit, u))
+    return finding(criterion, row, reason, "within_fleet", band, value=value, u=half, limit=edge)

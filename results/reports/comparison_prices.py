@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from perwatt.results.compare.comparison import Comparison
-from perwatt.results.reports.comparison_parts import UNITS, Section, ratio_text
+from perwatt.results.reports.comparison_parts import ABSENT, UNITS, Section, ratio_text
 from perwatt.results.reports.units import quantity
 
 
@@ -23,6 +23,8 @@ def priced(found: Comparison) -> list[Section]:
         )
         for v in found.bought.values
     ]
+    if not rows and found.bought.left_out:
+        rows = [("none of the cases", *[ABSENT] * 5)]
     where = sorted({v.boundary for v in found.bought.values})
     rest = "power at rest counts" if all(v.idle for v in found.bought.values) else "power at rest is not in it"
     remarks = [

@@ -227,3 +227,27 @@ def test_the_median_device_speaks_for_the_fleet(tmp_path: Path) -> None:
     records = devices(5, change=of_device(0, lambda r: slower(r, 3.0)))
     whole = criterion(scope="fleet", at_least=limit(0.95 * TFLOPS, "TFLOP/s"))
     assert statuses(judged(tmp_path, records, criteria(whole))) == {"fleet": "PASS"}
+
+
+def test_a_value_that_is_not_known_well_enough_is_not_told_to_be_off(tmp_path: Path) -> None:
+    """As with a limit that is absolute: its interval reaches over what it may be, in one case or over all."""
+
+    def unsure(half: float) -> Any:
+        def change(one: Record) -> Record:
+            assert isinstance(one.outcome, Measured)
+            late = slower(one, 1.05)
+            assert isinstance(late.outcome, Measured)
+            times = late.outcome.seconds
+            about = msgspec.structs.replace(times, ci_low=times.median * (1 - half), ci_high=times.median * (1 + half))
+            return msgspec.structs.replace(one, outcome=msgspec.structs.replace(late.outcome, seconds=about))
+
+        return of_device(3, change)
+
+    for n, (tests, half, status) in enumerate(
+        ((2, 0.10, "INCONCLUSIVE"), (2, 0.005, "FAIL"), (6, 0.10, "INCONCLUSIVE"), (6, 0.02, "FAIL"))
+    ):
+        found = judged(tmp_path / str(n), devices(8, tests, change=unsure(half)), criteria(criterion()))
+        assert statuses(found)["n1:3"] == status, (tests, half)
+        if status == "INCONCLUSIVE":
+            assert (found.findings[0].u or 0) > 1.0
+            assert "reaches over the limit" in found.findings[0].why

@@ -10,6 +10,7 @@ from compared_runs import MI300, cases, made, members
 
 from perwatt.results.compare.compare import compare
 from perwatt.results.compare.prices import from_plain
+from perwatt.results.reports.comparison import sections
 
 FILE: dict[str, Any] = {
     "currency": "EUR",
@@ -109,3 +110,11 @@ def test_a_device_without_a_price_is_named() -> None:
     del plain["systems"][1]
     with pytest.raises(ValueError, match=r"prices: found none for 'AMD MI300X'; systems there: NVIDIA\*"):
         laid(plain)
+
+
+def test_where_no_case_can_be_priced_it_is_told_why() -> None:
+    a, b = cases("a", made("a")), cases("b", made("b", device=MI300, metered=False))
+    found = compare(members(a, b), (a, b), effect=0.01, prices=from_plain(FILE, "prices.yaml"))
+    (section,) = [one for one in sections(found) if "EUR" in one.title]
+    assert section.rows[0][0] == "none of the cases"
+    assert any("not metered alike in b" in remark for remark in section.remarks)
