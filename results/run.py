@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from perwatt.results.fleet.layout import FLEET, NODES
 from perwatt.results.store import RECORDS, load
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from perwatt.results.record import Record
 
 CONFIG, ENVIRONMENT = "config.yaml", "environment.json"
+NOTHING = "No records: nothing has been measured in this run."
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,15 @@ class Run:
     def name(self) -> str:
         """The run's id: what its records say, or the folder's name while there is no record."""
         return self.records[0].run if self.records else self.path.name
+
+    @property
+    def nothing(self) -> str:
+        """What is said where there is no record: of a fleet these are of the nodes together, not of each."""
+        if (self.path / FLEET).is_file():
+            return (
+                f"No records of several nodes together; those of each node are in {NODES}/, judged by perwatt accept."
+            )
+        return NOTHING
 
 
 def read(path: Path, *, telemetry: bool = True) -> Run:

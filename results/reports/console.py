@@ -16,6 +16,7 @@ from perwatt.results.record import Record
 from perwatt.results.reports.layout import Column, Group, Line, groups, notes
 from perwatt.results.reports.table import Note
 from perwatt.results.reports.units import align, numeric
+from perwatt.results.run import NOTHING
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -69,7 +70,7 @@ def _print(console: Console, records: Sequence[Record]) -> None:
     from rich.text import Text
 
     if not records:
-        console.print("No records: nothing has been measured in this run.")
+        console.print(NOTHING)
         return
     found = groups(records)
     left_out: dict[str, None] = {}

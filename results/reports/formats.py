@@ -16,7 +16,10 @@ def show(run: Path) -> None:
     from perwatt.results.reports import console, drifts
 
     found = _read(run, telemetry=False)
-    console.show(found.records)
+    if found.records:
+        console.show(found.records)
+    else:
+        print(found.nothing)
     print("".join(f"{line}\n" for line in drifts.lines(drifts.of(found))), end="")
 
 
@@ -41,9 +44,12 @@ def render(run: Path, form: str) -> str:
     if form == "console":
         from perwatt.results.reports import console, drifts
 
-        return console.render(found.records) + "".join(f"{line}\n" for line in drifts.lines(drifts.of(found)))
+        table = console.render(found.records) if found.records else f"{found.nothing}\n"
+        return table + "".join(f"{line}\n" for line in drifts.lines(drifts.of(found)))
     from perwatt.results.reports import drifts, text
 
+    if form == "markdown" and not found.records:
+        return f"{found.nothing}\n"
     if form == "markdown" and (more := drifts.lines(drifts.of(found))):
         return text.markdown(found.records) + "\n```text\n" + "\n".join(more) + "\n```\n"
     return {"markdown": text.markdown, "csv": text.csv, "json": text.json}[form](found.records)

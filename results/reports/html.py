@@ -42,7 +42,7 @@ def render(run: Run) -> str:
 def _parts(run: Run, tables: list[Group]) -> Iterator[str]:
     yield _header(run)
     if not tables:
-        yield '<p class="empty">No records: nothing has been measured in this run.</p>'
+        yield f'<p class="empty">{run.nothing}</p>'
     yield _best(tables)
     yield groups_of_nodes(run.path)
     yield power_of_fleet(run.path)

@@ -21,6 +21,7 @@ from perwatt.results.reports.legend import TERMS
 from perwatt.results.reports.paces import pace_of
 from perwatt.results.reports.table import Row, rows
 from perwatt.results.reports.units import finite
+from perwatt.results.run import NOTHING
 from perwatt.results.uncertainty import K
 
 _MARKDOWN = str.maketrans(
@@ -31,7 +32,7 @@ _MARKDOWN = str.maketrans(
 def markdown(records: Sequence[Record]) -> str:
     """One Markdown table a kernel, with the notes below the last."""
     if not records:
-        return "No records: nothing has been measured in this run.\n"
+        return f"{NOTHING}\n"
     tables = groups(records)
     parts = [_markdown_group(group) for group in tables]
     remarks = [f"- {_md(note.mark)} {_md(note.text)}" if note.mark else f"- {_md(note.text)}" for note in notes(tables)]

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import msgspec
 import pytest
 import yaml
-from acceptances import criterion, devices, limit, run_of, slower
+from acceptances import criterion, devices, fleet_of, limit, run_of, slower
 
 from perwatt.benchmarks.cli import main
 from perwatt.results.recheck import WRONG_OUTPUT
@@ -132,3 +132,17 @@ def test_a_waiver_says_who_and_why(tmp_path: Path, capsys: pytest.CaptureFixture
     (line,) = capsys.readouterr().err.splitlines()
     assert str(mine) in line
     assert "who is empty" in line
+
+
+def test_a_report_on_a_fleet_says_where_its_records_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fleet = fleet_of(tmp_path / "fleet", {"n1": devices(8)})
+    for form in ("console", "markdown", "html"):
+        assert main(["report", f"run={fleet}", f"format={form}"]) == 0
+        told = capsys.readouterr().out if form != "html" else (fleet / "report.html").read_text()
+        assert "No records of several nodes together; those of each node are in nodes/" in told
+        assert "nothing has been measured" not in told
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "records.jsonl").write_text("")
+    assert main(["report", f"run={empty}", "format=markdown"]) == 0
+    assert capsys.readouterr().out.endswith("No records: nothing has been measured in this run.\n")
