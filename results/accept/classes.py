@@ -74,10 +74,11 @@ def _shifts(off: Floats, level: Classes, scale: Floats) -> tuple[Floats, np.ndar
     shift = np.full((len(level.names), off.shape[1]), np.nan)
     for number, members in enumerate(np.split(order, np.cumsum(count)[:-1])):
         if len(members) >= LARGE:
-            middle = _middles(off[members])
+            values = off[members]
+            middle = _middles(values)
             with np.errstate(invalid="ignore"):
-                near = (np.abs(off[members] - middle) <= CUT * scale).sum(axis=0)
-            shift[number] = np.where(near >= WHOLE * np.isfinite(off[members]).sum(axis=0), middle, np.nan)
+                near = (np.abs(values - middle) <= CUT * scale).sum(axis=0)
+            shift[number] = np.where(near >= WHOLE * np.isfinite(values).sum(axis=0), middle, np.nan)
     return shift, count
 
 

@@ -162,11 +162,6 @@ class Waiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     why: str
     until: str
 
-    def __post_init__(self) -> None:
-        for key in ("who", "why"):
-            if not getattr(self, key).strip():
-                raise ValueError(f"waivers: {key} is empty; allowed who answers for it, and why")
-
     def holds(self, subject: str, criterion: str, today: datetime.date) -> bool:
         """Whether it covers this failure on the day ``today``; its last day counts."""
         last = datetime.date.fromisoformat(self.until)
@@ -216,6 +211,9 @@ def from_plain(plain: Any, where: str) -> Criteria:
         if not one.of:
             raise ValueError(f"{where}: {one.name}: of: found none; allowed {', '.join(KINDS)}")
     for waiver in found.waivers:
+        for key in ("who", "why"):
+            if not getattr(waiver, key).strip():
+                raise ValueError(f"{where}: waivers: {waiver.subject}: {key} is empty; allowed who answers, and why")
         _day(waiver.until, f"{where}: waivers: {waiver.subject}: until")
     return found
 

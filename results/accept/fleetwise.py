@@ -145,9 +145,10 @@ class _Fleet:
     def _uncertainty(self, i: int, test: int | None) -> float:
         """Half of the 95 % interval of its value in a test as a share, or of the median over all of its tests; 0 for
         what is not known."""
-        known = self.u[i][np.isfinite(self.u[i])] if test is None else self.u[i, [test]]
+        of = self.u[i] if test is None else self.u[i, [test]]
+        known = of[np.isfinite(of)]
         of_median = math.sqrt(math.pi / 2 / len(known)) if len(known) > 2 else 1.0  # over a mean's: root of pi / 2
-        return float(np.nan_to_num(np.median(known))) * of_median if len(known) else 0.0
+        return float(np.median(known)) * of_median if len(known) else 0.0
 
     def groups(self) -> Iterator[Finding]:
         """Racks, slots and switches of which all is off: over all cases, else in some."""

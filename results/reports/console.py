@@ -34,25 +34,27 @@ NARROW = {"ranks": 5, "apart": 6, "spread": 6, "ci": 7}
 PLAIN = str.maketrans({"\u2013": "-", "\u00b1": "+/-", "\u00b5": "u", "\u2021": "#", "\u00a7": "=", "\u2026": "..."})
 
 
-def render(records: Sequence[Record], width: int = WIDTH) -> str:
-    """The table as plain text, at most ``width`` (and at least 80) characters wide."""
+def render(records: Sequence[Record], width: int = WIDTH, nothing: str = NOTHING) -> str:
+    """The table as plain text, at most ``width`` (and at least 80) characters wide, or ``nothing`` without a record."""
     from rich.console import Console
 
     console = Console(
         file=io.StringIO(), width=max(width, LEAST_WIDTH), color_system=None, force_terminal=False, highlight=False
     )
     with console.capture() as capture:
-        _print(console, records)
+        _print(console, records, nothing)
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
-def show(records: Sequence[Record], stream: TextIO | None = None, width: int | None = None) -> None:
+def show(
+    records: Sequence[Record], stream: TextIO | None = None, width: int | None = None, nothing: str = NOTHING
+) -> None:
     """Print the table on ``stream`` (standard output by default): in colour on a terminal, plain text elsewhere."""
     from rich.console import Console
 
     stream = stream or sys.stdout
     if not stream.isatty():
-        text = render(records, width or WIDTH)
+        text = render(records, width or WIDTH, nothing)
         try:
             text.encode(getattr(stream, "encoding", None) or "utf-8")
         except UnicodeEncodeError:
@@ -63,14 +65,14 @@ def show(records: Sequence[Record], stream: TextIO | None = None, width: int | N
     terminal = Console(file=stream, width=width, highlight=False)
     # narrower than this the terminal breaks the lines: rich would cut numbers
     terminal.width = max(terminal.width, LEAST_WIDTH)
-    _print(terminal, records)
+    _print(terminal, records, nothing)
 
 
-def _print(console: Console, records: Sequence[Record]) -> None:
+def _print(console: Console, records: Sequence[Record], nothing: str) -> None:
     from rich.text import Text
 
     if not records:
-        console.print(NOTHING)
+        console.print(nothing)
         return
     found = groups(records)
     left_out: dict[str, None] = {}

@@ -16,10 +16,7 @@ def show(run: Path) -> None:
     from perwatt.results.reports import console, drifts
 
     found = _read(run, telemetry=False)
-    if found.records:
-        console.show(found.records)
-    else:
-        print(found.nothing)
+    console.show(found.records, nothing=found.nothing)
     print("".join(f"{line}\n" for line in drifts.lines(drifts.of(found))), end="")
 
 
@@ -44,12 +41,13 @@ def render(run: Path, form: str) -> str:
     if form == "console":
         from perwatt.results.reports import console, drifts
 
-        table = console.render(found.records) if found.records else f"{found.nothing}\n"
+        table = console.render(found.records, nothing=found.nothing)
         return table + "".join(f"{line}\n" for line in drifts.lines(drifts.of(found)))
     from perwatt.results.reports import drifts, text
 
-    if form == "markdown" and not found.records:
-        return f"{found.nothing}\n"
-    if form == "markdown" and (more := drifts.lines(drifts.of(found))):
-        return text.markdown(found.records) + "\n```text\n" + "\n".join(more) + "\n```\n"
-    return {"markdown": text.markdown, "csv": text.csv, "json": text.json}[form](found.records)
+    if form == "markdown":
+        more = drifts.lines(drifts.of(found))
+        return text.markdown(found.records, found.nothing) + (
+            "\n```text\n" + "\n".join(more) + "\n```\n" if more else ""
+        )
+    return {"csv": text.csv, "json": text.json}[form](found.records)

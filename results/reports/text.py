@@ -29,10 +29,10 @@ _MARKDOWN = str.maketrans(
 )
 
 
-def markdown(records: Sequence[Record]) -> str:
-    """One Markdown table a kernel, with the notes below the last."""
+def markdown(records: Sequence[Record], nothing: str = NOTHING) -> str:
+    """One Markdown table a kernel, with the notes below the last; ``nothing`` where there is no record."""
     if not records:
-        return f"{NOTHING}\n"
+        return f"{nothing}\n"
     tables = groups(records)
     parts = [_markdown_group(group) for group in tables]
     remarks = [f"- {_md(note.mark)} {_md(note.text)}" if note.mark else f"- {_md(note.text)}" for note in notes(tables)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from xml.etree import ElementTree
 
 import msgspec
 
-from perwatt.results.accept.verdict import Finding, Judgement
+from perwatt.results.accept.verdict import Finding, Judgement, Verdict
 from perwatt.results.reports.verdicts import SCOPES, markdown, told
 
 
@@ -23,14 +23,10 @@ def json_text(judgement: Judgement) -> str:
 
 def devices_csv(judgement: Judgement) -> str:
     """A line a device, node, group: its verdict, how many checks it passed, and the worst that was found."""
-    worst: dict[tuple[str, str], Finding] = {}
-    for finding in judgement.findings:
-        worst.setdefault((finding.scope, finding.subject), finding)
+    findings = _by_subject(judgement)
     rows = []
     for v in judgement.verdicts:
-        found = worst.get((v.scope, v.subject))
-        if found and not found.counts and v.status != "PASS":
-            found = None  # what decided is of one of its devices
+        found = _first(v, findings)
         about = (_told(found), found.cause, found.todo, found.waived) if found else ("", "", "", "")
         rows.append((v.scope, v.subject, v.status, v.checks, v.passed, *about))
     return csv_text(("scope", "subject", "verdict", "checks", "passed", "found", "maybe", "next", "waived"), rows)
@@ -55,9 +51,7 @@ def again_csv(judgement: Judgement) -> str:
 
 def junit(judgement: Judgement) -> str:
     """A suite a scope, a test a subject. What is not decided is an error there, so that no CI takes it for passed."""
-    findings: defaultdict[tuple[str, str], list[Finding]] = defaultdict(list)
-    for finding in judgement.findings:
-        findings[finding.scope, finding.subject].append(finding)
+    findings = _by_subject(judgement)
     root = ElementTree.Element("testsuites", name=f"perwatt accept {judgement.criteria}")
     for scope in SCOPES:
         verdicts = [v for v in judgement.verdicts if v.scope == scope]
@@ -74,8 +68,9 @@ def junit(judgement: Judgement) -> str:
             if verdict.status != "PASS":
                 tag = "failure" if verdict.status == "FAIL" else "error"
                 # a node may fail by its devices alone
-                first = told(found[0]) if found and found[0].counts else "one of its devices"
-                part = ElementTree.SubElement(test, tag, type=verdict.status, message=_clean(first))
+                first = _first(verdict, findings)
+                message = told(first) if first else "one of its devices"
+                part = ElementTree.SubElement(test, tag, type=verdict.status, message=_clean(message))
                 part.text = _clean("\n".join(lines))
             elif lines:  # waived, or a warning
                 ElementTree.SubElement(test, "system-out").text = _clean("\n".join(lines))
@@ -91,6 +86,20 @@ FILES: dict[str, Callable[[Judgement], str]] = {
     "summary.md": markdown,
     "junit.xml": junit,
 }
+
+
+def _by_subject(judgement: Judgement) -> defaultdict[tuple[str, str], list[Finding]]:
+    """The findings on each subject, the worst first."""
+    found: defaultdict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in judgement.findings:
+        found[finding.scope, finding.subject].append(finding)
+    return found
+
+
+def _first(verdict: Verdict, findings: Mapping[tuple[str, str], Sequence[Finding]]) -> Finding | None:
+    """The worst that was found of a subject; None if it decides nothing of one that did not pass."""
+    found = findings.get((verdict.scope, verdict.subject))
+    return found[0] if found and (found[0].counts or verdict.status == "PASS") else None
 
 
 def _told(finding: Finding) -> str:
