@@ -52,7 +52,8 @@ class Tally:
 
 
 class Stop:
-    """The first signal asks the ranks to stop after the current sample, the second one stops everything at once.
+    """Ctrl-C or SIGTERM asks the ranks to stop after the current sample; a further Ctrl-C stops everything at once.
+    SIGTERM never does: of one end a node may be told by its own clock, by the batch system and by its leader.
 
     The end of the allocation, ``left_s`` seconds from now, asks as a signal does, in time for what there is to be kept.
     ``reason``: why somebody other than the user at the terminal asked.
@@ -96,7 +97,7 @@ class Stop:
             raise Interrupted
 
     def _handle(self, number: int, frame: object) -> None:
-        if self.asked:
+        if self.asked and number == signal.SIGINT:
             for crew in self.crews:
                 crew.kill()  # or the threads that wait for its answer would wait on
             raise KeyboardInterrupt

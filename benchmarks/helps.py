@@ -74,7 +74,7 @@ perwatt run --cfg job            print the composed configuration
 perwatt run --multirun profile.window_s=0.5,2     several runs, in one folder under results/runs/
 perwatt run --config-dir DIR     add your own YAML: DIR/suite/mine.yaml is then suite=mine
 allow_failed=true                exit 0 although a case failed
-Ctrl-C stops after the current sample and reports what there is; a second one stops at once.
+Ctrl-C (or SIGTERM) stops after the current sample and reports what there is; a second Ctrl-C stops at once.
 """
 
 REPORT = """\

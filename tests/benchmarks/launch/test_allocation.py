@@ -82,6 +82,16 @@ def test_the_reason_is_that_of_a_batch_system_and_not_the_users_own() -> None:
             assert stop.reason == reason
 
 
+def test_only_a_person_insists() -> None:
+    with Stop(0.0) as stop:  # its own clock asks, the batch system does, and the leader of its fleet
+        assert stop.within(5)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.reason == "the allocation ends 0 s after the run began"
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_nodes_that_slurm_does_not_give_have_its_own_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(tmp_path / "scontrol", 'test "$3" = "n[1-4]" && echo n1 n2 n3 n4')
     script(tmp_path / "sinfo", 'echo "n2|drained|bad GPU"; echo "n3|allocated|none"')
@@ -134,7 +144,9 @@ def test_a_run_stopped_by_a_batch_system_says_what_it_leaves_and_resuming_measur
     while not [p for p in tmp_path.glob("results/runs/*/records.jsonl") if p.stat().st_size]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    for _ in range(5):  # whoever else tells it the same
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "perwatt run: it was stopped by SIGTERM; finish with: perwatt run resume=" in err
