@@ -7,8 +7,9 @@ nothing is interpolated: what was not recorded is no candidate.
 For each candidate the largest number of units is sought whose site stays within all limits that are stated, in 95 of
 100 draws of what is not known (with every input at its likeliest, where no draws are asked for): the power from the
 grid at the design hour, the heat that the plant rejects then, the water of a year. None of them falls with one more
-unit, so bisection finds it. The limit that one unit more would pass by the most binds. Candidates are ranked by the
-work that they do in a year; only like work is compared, and published peaks are not work that was measured.
+unit, so bisection finds it: over a few draws first, then, from there, over all that the report is made of. The limit
+that one unit more would pass by the most binds. Candidates are ranked by the work that they do in a year; only like
+work is compared, and published peaks are not work that was measured.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from perwatt.results.size.sizing import Line, Series
 from perwatt.results.size.weather import Weather
 
 MOST_UNITS = 10_000_000
-DRAWS = 400  # of all inputs, for each count that is tried
+FEW = 400  # draws that find about how many fit
 S_PER_YEAR = 8760 * 3600.0
 SITE, HEAT, WATER = "power.site.recommended", "cooling.rejected", "year.water"
 
@@ -113,34 +114,61 @@ def choices(request: Request, weather: Weather, limit_w: float) -> tuple[Choice,
     return tuple(sorted(found, key=lambda c: (-(c.work or 0.0), c.site_w)))
 
 
-def _most(request: Request, weather: Weather, binding: Sequence[Limit]) -> Choice:
-    entry = request.fleet[0]
-    known = parameters(request)  # the same for any number of units
-    values = drawn(known, DRAWS, request.seed) if request.draws else modes(known)
-    seen: dict[int, dict[str, float]] = {0: dict.fromkeys((SITE, HEAT, WATER), 0.0)}
+class _Tried:
+    """What ``entry`` alone needs of each limit in 95 of 100 of so many draws, by its count."""
 
-    def at(units: int) -> Mapping[str, float]:
-        if units not in seen:
-            lines = evaluate(sized(request, entry.name, units), weather, values).sheet.values()
-            seen[units] = {key: _high(lines[key]) for key in (SITE, HEAT, WATER)}
-        return seen[units]
+    def __init__(self, request: Request, weather: Weather, draws: int, binding: Sequence[Limit]) -> None:
+        known = parameters(request)  # the same for any number of units
+        self._values = drawn(known, draws, request.seed) if draws else modes(known)
+        self._request, self._weather, self._binding = request, weather, binding
+        self._seen: dict[int, dict[str, float]] = {0: dict.fromkeys((SITE, HEAT, WATER), 0.0)}
 
-    def used(units: int, limit: Limit) -> float:
+    def at(self, units: int) -> Mapping[str, float]:
+        """By the keys of the limits."""
+        if units not in self._seen:
+            asked = sized(self._request, self._request.fleet[0].name, units)
+            lines = evaluate(asked, self._weather, self._values).sheet.values()
+            self._seen[units] = {key: _high(lines[key]) for key in (SITE, HEAT, WATER)}
+        return self._seen[units]
+
+    def used(self, units: int, limit: Limit) -> float:
         """The part of the limit that is used: beyond 1 it does not hold. All of it, if there is none of it."""
-        need = at(units)[limit.key]
+        need = self.at(units)[limit.key]
         return need / limit.most if limit.most else math.inf if need else 0.0
 
-    low, high = 0, 1
-    while high < MOST_UNITS and all(used(high, limit) <= 1 for limit in binding):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if all(used(middle, limit) <= 1 for limit in binding) else (low, middle)
+    def fullest(self, units: int) -> Limit:
+        """The limit of which the most is used."""
+        return max(self._binding, key=lambda limit: self.used(units, limit))
+
+    def most(self, near: int) -> int:
+        """The largest count that holds, at most MOST_UNITS, sought in steps that double from ``near``."""
+        low, high, step = near, near + 1, 1
+        while low and not self._holds(low):
+            low, high, step = max(low - step, 0), low, 2 * step
+        while high < MOST_UNITS and self._holds(high):
+            low, high, step = high, high + step, 2 * step
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._holds(middle) else (low, middle)
+        return low
+
+    def _holds(self, units: int) -> bool:
+        return self.used(units, self.fullest(units)) <= 1
+
+
+def _most(request: Request, weather: Weather, binding: Sequence[Limit]) -> Choice:
+    entry, units = request.fleet[0], 0
+    tried = _Tried(request, weather, min(request.draws, FEW), binding)
+    units = tried.most(units)
+    if request.draws > FEW:
+        tried = _Tried(request, weather, request.draws, binding)
+        if units:  # what is needed goes with the count, nearly
+            units = int(units / tried.used(units, tried.fullest(units)))
+        units = tried.most(units)
     rate, unit, kind = work_rate(entry)
-    work = None if rate is None else rate * low * entry.utilisation.mode * S_PER_YEAR
-    needs = at(low)
-    first = max(binding, key=lambda limit: used(low + 1, limit))
-    return Choice(entry, low, needs[SITE], needs[HEAT], needs[WATER], work, unit, kind, first)
+    work = None if rate is None else rate * units * entry.utilisation.mode * S_PER_YEAR
+    needs = tried.at(units)
+    return Choice(entry, units, needs[SITE], needs[HEAT], needs[WATER], work, unit, kind, tried.fullest(units + 1))
 
 
 def _high(value: Values | None) -> float:
