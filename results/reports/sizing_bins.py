@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from perwatt.results.reports.sizing_cells import Column, Draft
-from perwatt.results.reports.sizing_cooling import plant
+from perwatt.results.reports.sizing_cooling import drives, plant
 from perwatt.results.reports.sizing_demand import Part, year_mean
 from perwatt.results.reports.sizing_formula import LETTERS, Term, choose, interpolated, least, most, summed, total
 from perwatt.results.size.facts import Facts
@@ -48,7 +48,7 @@ def year(d: Draft, fleet: Sequence[Part], facts: Facts, it_w: float) -> dict[str
     db = _column(d, "db_c", "dry bulb", Term("B{row}", np.asarray(d.book.bins[1].values)) + warming, "degC")
     wb = _column(d, "wb_c", "wet bulb", Term("C{row}", np.asarray(d.book.bins[2].values)) + warming, "degC")
     needs = (d.cell("need_liquid_c"), d.cell("need_air_c"))
-    found = plant(d, partial(_column, d), db, wb, needs, liquid, air)
+    found = plant(d, partial(_column, d), db, wb, needs, liquid, air, drives(d, "year"))
     cooling = _column(d, "cooling", "electricity for cooling, W/W", found.cooling, "1")
     low = _column(d, "low_mw", "from the transformers", (ups_in + it * (cooling + other)) / W_PER_MW, "MW")
     grid = _column(d, "grid_mw", "from the grid", _grid(d, low), "MW")
@@ -118,7 +118,7 @@ def _energies(d: Draft, it: Term, liquid_w: Term, ups_in: Term, other: Term) -> 
     room = d.cell("year_air") * d.term("cooling.air_fan") / (1 + d.term("cooling.air_fan"))
     fans = room * hours + total(h, columns["fans"])
     energy("fans", "fans, hall and plant", fans * it / W_PER_MW, "year.fans")
-    moved = d.term("cooling.pump") * d.cell("year_liquid") + d.cell("air_pump") * d.cell("year_air")
+    moved = d.cell("year_pump_fraction") * d.cell("year_liquid") + d.cell("year_air_pump") * d.cell("year_air")
     energy("pumps", "pumps", moved * hours * it / W_PER_MW, "year.pumps")
     work = total(h, columns["liquid_compressors"]) + total(h, columns["air_compressors"])
     energy("compressors", "compressors", work * it / W_PER_MW, "year.compressors")

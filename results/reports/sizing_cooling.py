@@ -26,6 +26,15 @@ from perwatt.results.size.reuse import KELVIN
 Put = Callable[[str, str, Term, str], Term]
 
 
+class Drives(NamedTuple):
+    """What pumps and the plant's fans take over the heat that they move: of the coolant's loop and of the air's, and of
+    what is rejected."""
+
+    pump: Term
+    air_pump: Term
+    fan: Term
+
+
 class Plant(NamedTuple):
     """What the plant takes and does, in W per W of IT load: water in L per kWh of it; ``chilled``: the part of the heat
     that goes through compressors."""
@@ -58,7 +67,24 @@ def water_needs(d: Draft) -> tuple[Term, Term]:
     return needs
 
 
-def plant(d: Draft, put: Put, db: Term, wb: Term, needs: tuple[Term, Term], liquid: Term, air: Term) -> Plant:
+def drives(d: Draft, when: str) -> Drives:
+    """The cells of them ``when`` (design: in the design hour; year: the mean of a year)."""
+    pump = d.term("cooling.pump")
+    fan = choose(sizing_outside.kind(d).says("tower"), d.term("cooling.tower_fan"), d.term("cooling.dry_fan"))
+    if when == "design":
+        pump, fan = pump * d.term("cooling.pump_at_design"), fan * d.term("cooling.fan_at_design")
+
+    def put(key: str, label: str, term: Term) -> Term:
+        return d.put(d.book.cooling, f"{when}_{key}", f"{label}, {when}, W/W", term, "1")
+
+    pump = put("pump_fraction", "pumps", pump)
+    air_pump = put("air_pump", "pumps of the air's loop", choose(d.cell("by_air") > 0, 0, pump))
+    return Drives(pump, air_pump, put("fan", "fans of the plant", fan))
+
+
+def plant(
+    d: Draft, put: Put, db: Term, wb: Term, needs: tuple[Term, Term], liquid: Term, air: Term, driven: Drives
+) -> Plant:
     """The plant at a dry and a wet bulb, with ``liquid`` and ``air`` W of heat per W of IT load in its loops; ``air``
     with the heat of the fans that move it."""
     kind = sizing_outside.kind(d)
@@ -67,14 +93,15 @@ def plant(d: Draft, put: Put, db: Term, wb: Term, needs: tuple[Term, Term], liqu
     outdoor = sizing_outside.loop(d, put, db, wb)
     supply, back = air_water(d)
     rise = d.term("cooling.liquid_rise_k")
-    for key, title, heat, need, warmer in (
-        ("liquid", "coolant", liquid, needs[0], rise),
-        ("air", "air", air, needs[1], back - supply),
+    condenser_k = d.term("cooling.dry_condenser_k")
+    warmed = most(d.term("cooling.condenser_effectiveness") * condenser_k, LEAST_LIFT_K)
+    for key, title, heat, need, warmer, pump in (
+        ("liquid", "coolant", liquid, needs[0], rise, driven.pump),
+        ("air", "air", air, needs[1], back - supply, driven.air_pump),
     ):
         wetted = most(least(db + d.term("cooling.dry_approach_k") - need,
                             d.term("cooling.adiabatic_effectiveness") * most(db - wb, 0)), 0)  # fmt: skip
         wetted = choose(kind.says("adiabatic"), wetted, 0)
-        pump = 1 + (d.cell("air_pump") if key == "air" else d.term("cooling.pump"))
         if key == "air":
             wetted = choose(by_air, outdoor.wetted, wetted)
         wetted = put(f"{key}_wetted_k", f"{title}: wet pads cool by", wetted, "K")
@@ -85,24 +112,25 @@ def plant(d: Draft, put: Put, db: Term, wb: Term, needs: tuple[Term, Term], liqu
             trim = choose(by_air, outdoor.trim(wetted), trim)
         trim = put(f"{key}_trim", f"{title}: part through the chiller", trim, "1")
         condenser = choose(tower, wb + d.term("cooling.tower_approach_k") + d.term("cooling.tower_condenser_k"),
-                           db - wetted + d.term("cooling.dry_condenser_k"))  # fmt: skip
+                           db - wetted + condenser_k)  # fmt: skip
         if key == "air":
-            condenser = choose(by_air, db + d.term("cooling.dry_condenser_k"), condenser)
+            condenser = choose(by_air, db + condenser_k, condenser)
             coil = choose(by_air, d.cell("need_outdoor_c") - d.term("cooling.air_approach_k"), need)
         else:
             coil = need
-        carnot = d.term("cooling.carnot_fraction") * (coil + KELVIN) / most(condenser - coil, LEAST_LIFT_K)
-        cop = put(f"{key}_cop", f"{title}: COP of the chiller", least(d.term("cooling.cop_max"), carnot), "1")
-        work = put(f"{key}_compressors", f"{title}: compressors, W/W", trim * heat * pump / cop, "1")
-        loops.append((wetted, trim, work, (heat * pump + work) / warmer))
+        carnot = choose(tower, d.term("cooling.carnot_fraction"), d.term("cooling.carnot_fraction_dry"))
+        carnot = carnot * (coil + KELVIN) / most(condenser - coil, LEAST_LIFT_K)
+        highest = choose(tower, d.term("cooling.cop_max"), d.term("cooling.cop_max_dry"))
+        cop = put(f"{key}_cop", f"{title}: COP of the chiller", least(highest, carnot), "1")
+        moved = heat * (1 + pump)
+        work = put(f"{key}_compressors", f"{title}: compressors, W/W", trim * moved / cop, "1")
+        loops.append((wetted, trim, work, (1 - trim) * moved / warmer + (trim * moved + work) / warmed))
     (liquid_wetted, liquid_trim, liquid_work, wet_liquid), (air_wetted, air_trim, air_work, wet_air) = loops
-    pump, air_pump = d.term("cooling.pump"), d.cell("air_pump")
-    moved = summed([liquid * (1 + pump), air * (1 + air_pump)])
+    moved = summed([liquid * (1 + driven.pump), air * (1 + driven.air_pump)])
     rejected = put("rejected", "heat rejected, W/W", summed([moved, liquid_work, air_work]), "1")
-    fan = choose(tower, d.term("cooling.tower_fan"), d.term("cooling.dry_fan"))
     # air that is let in leaves without a fan of its own
     blown = rejected - choose(kind.says("outside_air"), (1 - air_trim) * air, 0)
-    fans = put("fans", "fans of the plant, W/W", blown * fan, "1")
+    fans = put("fans", "fans of the plant, W/W", blown * driven.fan, "1")
     cycles = d.term("cooling.cycles")
     let_in = put("let_in", "outside air, part of all air moved", outdoor.let_in(air_wetted, air_trim), "1")
     of_air = choose(by_air, let_in * air / d.cell("hall_rise_k"), wet_air)
@@ -113,8 +141,9 @@ def plant(d: Draft, put: Put, db: Term, wb: Term, needs: tuple[Term, Term], liqu
     chilled = put("chilled", "part of the heat through chillers", chilled, "1")
     # the heat that the room's fans blow holds their own
     own = d.term("cooling.air_fan")
-    return Plant(air * own / (1 + own), summed([pump * liquid, air_pump * air]), liquid_work + air_work, fans, rejected,
-                 water, chilled, ((liquid, liquid_trim, liquid_work), (air, air_trim, air_work)))  # fmt: skip
+    pumps = summed([driven.pump * liquid, driven.air_pump * air])
+    return Plant(air * own / (1 + own), pumps, liquid_work + air_work, fans, rejected, water,
+                 chilled, ((liquid, liquid_trim, liquid_work), (air, air_trim, air_work)))  # fmt: skip
 
 
 def design(d: Draft, fleet: Sequence[Part], it: Term, ups_in: Term, other: Term, reported_w: float) -> None:
@@ -145,11 +174,12 @@ def design(d: Draft, fleet: Sequence[Part], it: Term, ups_in: Term, other: Term,
     air_w = d.put(block, "air_w", "heat into the air", air * it, "W", "cooling.air_heat")
     sizing_air.hall(d, fleet, facts, air_w)
     needs = water_needs(d)
-    found = plant(d, cell, db, wb, needs, liquid, air)
+    driven = drives(d, "design")
+    found = plant(d, cell, db, wb, needs, liquid, air, driven)
     d.put(block, "rejected_w", "heat rejected at the design hour", found.rejected * it, "W", "cooling.rejected",
           title=True)  # fmt: skip
     (_, liquid_trim, _), (_, air_trim, _) = found.loops
-    chilled = liquid_trim * liquid * (1 + d.term("cooling.pump")) + air_trim * air * (1 + d.cell("air_pump"))
+    chilled = liquid_trim * liquid * (1 + driven.pump) + air_trim * air * (1 + driven.air_pump)
     chilled = chilled * it
     d.put(block, "chilled_w", "of it through compressors: the chillers' load", chilled, "W", "cooling.chilled",
           title=True)  # fmt: skip

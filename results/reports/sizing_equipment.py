@@ -24,7 +24,7 @@ def equipment(d: Draft, fleet: Sequence[Part], facts: Facts, loops: tuple[Loop, 
     for key, title, (heat, trim, work) in zip(("liquid", "air"), ("coolant", "air"), loops, strict=True):
         if heat.number <= 0:
             continue
-        moved = heat * (1 + (d.cell("air_pump") if key == "air" else d.term("cooling.pump"))) * it
+        moved = heat * (1 + d.cell("design_air_pump" if key == "air" else "design_pump_fraction")) * it
         rejected = d.put(block, f"{key}_rejected_w", f"{title}: heat to reject", moved + work * it, "W",
                          f"cooling.{key}.rejected")  # fmt: skip
         chilled = d.put(block, f"{key}_chiller_w", f"{title}: chillers, capacity", trim * moved, "W",

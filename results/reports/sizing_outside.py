@@ -22,8 +22,6 @@ def needs(d: Draft) -> None:
     block, plant = d.book.cooling, kind(d)
     by_air = choose(plant.says("outside_air"), 1, choose(plant.says("indirect_air"), 1, 0))
     by_air = d.put(block, "by_air", "air without water between (1: yes)", by_air, "")
-    pump = choose(by_air > 0, 0, d.term("cooling.pump"))
-    d.put(block, "air_pump", "pumps of the air's loop, W/W", pump, "1")
     fan = d.term("cooling.air_fan")
     need = d.term("cooling.supply_air_c") - d.cell("hall_rise_k") * fan / (1 + fan)
     d.put(block, "need_outdoor_c", "air needed at the fans of the hall", need, "degC")

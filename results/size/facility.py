@@ -20,7 +20,7 @@ from perwatt.results.size.equipment import equipment
 from perwatt.results.size.finding import Finding, beyond, in_draws
 from perwatt.results.size.levels import SITE, UPS
 from perwatt.results.size.parameter import Parameter, Values
-from perwatt.results.size.plant import Hour, facility_supply_c, hour
+from perwatt.results.size.plant import Hour, at_design, facility_supply_c, hour
 from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.ride_through import ride_through
 from perwatt.results.size.sheet import Sheet
@@ -72,7 +72,7 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     loss = first.loss_fraction
     rise_k = hall.rise_k(request, values, demand, it_w * (1 - demand.liquid + loss) * (1 + p["air_fan"]))
     values = {**values, f"{COOLING}air_rise_k": rise_k}
-    p = cooling_values(values)
+    p = at_design(cooling_values(values))
     design = hour(db_c, wb_c, site.cooling.plant, p, demand.liquid, loss)
     built = chain.build(it_w, cooling_w(design) * it_w, ups_it_w)
     through = {name: chain.at_design(w, cooling_w(design) * w, built) for name, w in demand.site_w.items()}

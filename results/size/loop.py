@@ -10,12 +10,14 @@ chiller trims the rest, over ``trim_share`` of that rise (1: in series; towards 
     chiller   no free cooling at all              condenser = db + dry_condenser
     trim      x = clip((source - need) / (trim_share * rise), 0, 1)
     COP       min(cop_max, carnot_fraction * T_evaporator / (T_condenser - T_evaporator)),  T_evaporator = need
+              (cop_max_dry and carnot_fraction_dry where outside air cools the condenser)
 
     pumps = pump * heat     compressors = x * (heat + pumps) / COP     fans = fan * (heat + pumps + compressors)
 
 Water leaves as vapour: from the tower for ``latent_share`` of all that is rejected, from wet pads as much as cools
-their air (the air warms by as much as the coolant cools: a balanced cooler); blow-down adds C / (C - 1) at C cycles of
-concentration.
+their air. What the ambient carries warms that air by as much as the coolant cools (a balanced cooler), what a chiller
+carries by ``condenser_effectiveness`` of what lies between the air and its condenser. Blow-down adds C / (C - 1) at C
+cycles of concentration.
 
 The structure is SiteFootprint's (calibrated on the PUE that large campuses publish), the ranges also Lei and Masanet's.
 What is added: chillers in series over the loop's rise (there, over 4 K), pumps that serve every loop, the heat of pumps
@@ -34,7 +36,7 @@ from perwatt.results.size.site import Cooling
 
 LATENT_HEAT_MJ_KG = 2.43  # of water at 30 degrees C
 MJ_PER_KWH = 3.6
-LEAST_LIFT_K = 1e-3  # only keeps the division finite: ``cop_max`` limits long before
+LEAST_LIFT_K = 1e-3  # only keeps the division finite: the most that a COP may be limits long before
 
 PLANTS = ("dry", "adiabatic", "tower", "chiller", "outside_air", "indirect_air")
 # Without water between hall and ambient; coolant has dry coolers beside them.
@@ -60,7 +62,10 @@ LIMITS: dict[str, tuple[float, float]] = {
     "dew_point_min_c": (-60.0, 60.0),
     "dew_point_max_c": (-60.0, 60.0),
     "carnot_fraction": (1e-6, 1.0),
+    "carnot_fraction_dry": (1e-6, 1.0),
     "cop_max": (1.0, 100.0),
+    "cop_max_dry": (1.0, 100.0),
+    "condenser_effectiveness": (0.05, 1.0),
     "dry_fan": (0.0, 1.0),
     "tower_fan": (0.0, 1.0),
     "air_fan": (0.0, 1.0),
@@ -91,27 +96,34 @@ def loop(
     ``rise_k``, at ``db_c`` and ``wb_c``; ``p`` by the names of Cooling's fields. Elementwise; nothing is checked
     here."""
     blow_down = p["cycles"] / (p["cycles"] - 1)
-    evaporated_l_per_kwh: Values  # per kWh of heat rejected
+    wetted_k: Values = 0.0
     if plant == "tower":
         source_c = wb_c + p["tower_approach_k"]
         condenser_c = source_c + p["tower_condenser_k"]
-        fan = p["tower_fan"]
-        evaporated_l_per_kwh = MJ_PER_KWH / LATENT_HEAT_MJ_KG * p["latent_share"]
+        fan, carnot, most = p["tower_fan"], p["carnot_fraction"], p["cop_max"]
     else:
         # wet pads work as hard as is needed: what they cool by grows with the heat outside, and nothing jumps
         short_k = np.maximum(db_c + p["dry_approach_k"] - need_c, 0.0)
         depression_k = np.maximum(db_c - wb_c, 0.0)
-        wetted_k = np.minimum(short_k, p["adiabatic_effectiveness"] * depression_k) if plant == "adiabatic" else 0.0
+        if plant == "adiabatic":
+            wetted_k = np.minimum(short_k, p["adiabatic_effectiveness"] * depression_k)
         intake_c = db_c - wetted_k
         source_c = np.nan if plant == "chiller" else intake_c + p["dry_approach_k"]
         condenser_c = intake_c + p["dry_condenser_k"]
-        fan = p["dry_fan"]
-        evaporated_l_per_kwh = MJ_PER_KWH / LATENT_HEAT_MJ_KG * wetted_k / rise_k
+        fan, carnot, most = p["dry_fan"], p["carnot_fraction_dry"], p["cop_max_dry"]
     trim = 1.0 if plant == "chiller" else np.clip((source_c - need_c) / (p["trim_share"] * rise_k), 0.0, 1.0)
     lift_k = np.maximum(condenser_c - need_c, LEAST_LIFT_K)
-    cop = np.minimum(p["cop_max"], p["carnot_fraction"] * (need_c + 273.15) / lift_k)
+    cop = np.minimum(most, carnot * (need_c + 273.15) / lift_k)
     pump_w = p["pump"] * heat_w
     compressor_w = trim * (heat_w + pump_w) / cop
     rejected_w = heat_w + pump_w + compressor_w
-    water = evaporated_l_per_kwh * blow_down * rejected_w
+    evaporated_w: Values
+    if plant == "tower":
+        evaporated_w = p["latent_share"] * rejected_w
+    else:
+        free_w = (1 - trim) * (heat_w + pump_w)
+        warmed_k = p["condenser_effectiveness"] * p["dry_condenser_k"]
+        # a condenser as warm as its air rejects nothing
+        evaporated_w = wetted_k * (free_w / rise_k + (rejected_w - free_w) / np.maximum(warmed_k, LEAST_LIFT_K))
+    water = MJ_PER_KWH / LATENT_HEAT_MJ_KG * evaporated_w * blow_down
     return Loop(trim, source_c, pump_w, compressor_w, fan * rejected_w, rejected_w, water)

@@ -97,7 +97,7 @@ def air_loop(db_c: Values, wb_c: Values, plant: str, p: Mapping[str, Values], he
         let_in = let_in * np.minimum(rise_k / np.maximum(back_c - source_c, LEAST_LIFT_K), 1.0)
     evaporator_c = need - p["air_approach_k"]
     lift_k = np.maximum(db_c + p["dry_condenser_k"] - evaporator_c, LEAST_LIFT_K)
-    cop = np.minimum(p["cop_max"], p["carnot_fraction"] * (evaporator_c + 273.15) / lift_k)
+    cop = np.minimum(p["cop_max_dry"], p["carnot_fraction_dry"] * (evaporator_c + 273.15) / lift_k)
     compressor_w = trim * heat_w / cop
     rejected_w = heat_w + compressor_w
     blown_w = rejected_w - (1 - trim) * heat_w if plant == "outside_air" else rejected_w

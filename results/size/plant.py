@@ -10,8 +10,9 @@ as in :mod:`perwatt.results.size.outside`.
     PUE  = 1 + electrical + room fans + pumps + compressors + fans of the plant
 
 Every watt that enters the hall, a pump or a compressor is rejected by the plant; only its own fans and the losses
-outside the hall are not. IT load is constant over the year. Fans run at their mean fraction all year. Heat handed over
-to a district network is not taken off the plant: that must work when the network does not.
+outside the hall are not. IT load is constant over the year. Pumps and the plant's fans take their mean all year, and
+what they take then in the design hour (:func:`at_design`). Heat handed over to a district network is not taken off the
+plant: that must work when the network does not.
 """
 
 from __future__ import annotations
@@ -69,6 +70,12 @@ def air_water_return_c(p: Mapping[str, Values]) -> Values:
     """Water that comes back from the air handlers: warmer by its rise, but no warmer than the air that it cools."""
     warmest: Values = np.minimum(air_water_supply_c(p) + p["air_water_rise_k"], p["supply_air_c"] + p["air_rise_k"])
     return warmest
+
+
+def at_design(p: Mapping[str, Values]) -> dict[str, Values]:
+    """``p`` with fans of the plant and pumps at what they take in the design hour."""
+    fans = {name: p[name] * p["fan_at_design"] for name in ("dry_fan", "tower_fan")}
+    return {**p, **fans, "pump": p["pump"] * p["pump_at_design"]}
 
 
 def hour(

@@ -156,7 +156,10 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``air_rise_k``: of the hall's air through machines that state neither their airflow nor a rise; ``air_bypass``: air
     that goes past those that do, over what they move. Plants by air: ``exchanger_effectiveness`` between hall air and
     outside air, ``dew_point_min_c`` and ``dew_point_max_c`` of air that is let in, ``adiabatic_effectiveness`` of their
-    pads or sprays (0: they have none)."""
+    pads or sprays (0: they have none). ``carnot_fraction`` and ``cop_max``: COP of a chiller behind a tower over
+    Carnot's, and the highest; with ``_dry`` of one whose condenser outside air cools. That air warms by
+    ``condenser_effectiveness`` of what it is colder by than the condenser. ``dry_fan``, ``tower_fan`` and ``pump`` are
+    means of a year, ``fan_at_design`` and ``pump_at_design`` what is taken at the design hour over that."""
 
     plant: Literal["dry", "adiabatic", "tower", "chiller", "outside_air", "indirect_air"]
     fluid: Literal["PG25", "water"]
@@ -196,6 +199,17 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         6.0, "K", f"{_FOOTPRINT}, over tower water; the range is assumed", 4.0, 8.0
     )
     cop_max: Parameter = Parameter(12.0, "1", f"{_FOOTPRINT}; the range is assumed", 9.0, 15.0)
+    carnot_fraction_dry: Parameter = Parameter(0.55, "1", f"{_FOOTPRINT}, as carnot_fraction", 0.45, 0.65)
+    cop_max_dry: Parameter = Parameter(12.0, "1", f"{_FOOTPRINT}; the range is assumed", 9.0, 15.0)
+    condenser_effectiveness: Parameter = Parameter(
+        0.65, "1", "practice: what the air through a condenser warms by, of what lies between both", 0.5, 0.8
+    )
+    fan_at_design: Parameter = Parameter(
+        1.35, "1", "tower: 0.013 for its pump and 0.014 for its fans at full speed (ASHRAE 90.1), over 0.02", 1.0, 2.0
+    )
+    pump_at_design: Parameter = Parameter(
+        1.43, "1", "full flow over the 0.7 of it that pumps with drives take over a year", 1.0, 1.43
+    )
     latent_share: Parameter = Parameter(0.9, "1", f"{_FOOTPRINT}; the range is assumed", 0.75, 1.0)
     liquid_loop: bool = True
     derating_from_m: Parameter = Parameter(
@@ -241,11 +255,15 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         # a tower that never bleeds, or bleeds all that it takes in, is none; flows need a rise to carry heat
         names = ("liquid_rise_k", "air_rise_k", "air_water_rise_k", "ride_through_rise_k", "air_ride_through_rise_k")
         rises = dict.fromkeys(names, (0.1, 60.0))
-        above = dict.fromkeys(("carnot_fraction", "pump_efficiency", "trim_share"), (checks.ABOVE_0, 1.0))
+        above = dict.fromkeys(
+            ("carnot_fraction", "carnot_fraction_dry", "pump_efficiency", "trim_share"), (checks.ABOVE_0, 1.0)
+        )
         approaches = [name for name in self.__struct_fields__ if name.endswith("_approach_k")]
         dew_points = dict.fromkeys(("dew_point_min_c", "dew_point_max_c"), (-60.0, 60.0))
         checks.possible(self, **rises, **above, **dew_points, exchanger_effectiveness=(0.05, 1.0),
-                        cycles=(1.01, 1000.0), cop_max=(1.0, 100.0), warming_k=(-10.0, 20.0),
+                        cycles=(1.01, 1000.0), cop_max=(1.0, 100.0), cop_max_dry=(1.0, 100.0),
+                        condenser_effectiveness=(0.05, 1.0), fan_at_design=(1.0, 10.0), pump_at_design=(1.0, 10.0),
+                        warming_k=(-10.0, 20.0),
                         derating_m=(1.0, checks.ANY), supply_liquid_c=(2.0, 80.0), supply_air_c=(2.0, 60.0),
                         **dict.fromkeys(approaches, (0.0, 40.0)))  # fmt: skip
 

@@ -141,8 +141,10 @@ def before(wet_model: tuple[bytes, Request]) -> dict[str, float]:
         ("hx_approach_k", "hx_approach_k", 5.0),
         ("dry_approach_k", "dry_approach_k", 14.0),
         ("dry_condenser_k", "dry_condenser_k", 18.0),
-        ("carnot_fraction", "carnot_fraction", 0.4),
-        ("cop_max", "cop_max", 6.0),
+        ("carnot_fraction_dry", "carnot_fraction_dry", 0.3),
+        ("cop_max_dry", "cop_max_dry", 6.0),
+        ("pump_at_design", "pump_at_design", 1.1),
+        ("fan_at_design", "fan_at_design", 1.9),
         ("trim_share", "trim_share", 0.4),
         ("dry_fan", "dry_fan", 0.04),
         ("air_fan", "air_fan", 0.05),
@@ -261,11 +263,21 @@ def test_an_edited_year_moves_the_sums(wet_model: tuple[bytes, Request]) -> None
 
 # Inputs that only a plant of another kind than the model's here heeds.
 ONLY_OF = {
-    "adiabatic_effectiveness": "adiabatic",
+    **dict.fromkeys(("adiabatic_effectiveness", "condenser_effectiveness"), "adiabatic"),
     "exchanger_effectiveness": "indirect_air",
     **dict.fromkeys(("dew_point_min_c", "dew_point_max_c"), "outside_air"),
     **dict.fromkeys(
-        ("tower_approach_k", "tower_condenser_k", "tower_fan", "latent_share", "cycles", "design_record_wb_c"), "tower"
+        (
+            "tower_approach_k",
+            "tower_condenser_k",
+            "tower_fan",
+            "latent_share",
+            "cycles",
+            "design_record_wb_c",
+            "carnot_fraction",
+            "cop_max",
+        ),
+        "tower",
     ),
 }
 

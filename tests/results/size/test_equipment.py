@@ -44,7 +44,8 @@ def _loss(asked: object) -> float:
 
 def test_chillers_carry_all_of_a_loop_that_the_ambient_does_not_reach_and_nothing_else() -> None:
     # 35 degrees C outside and 8 K of approach: coolant of 60 needs no chiller, air of 25 needs it whole
-    found = figures(request(GB200), supply_liquid_c=60.0, supply_air_c=25.0, pump=0.015, hx_approach_k=2.0)
+    found = figures(request(GB200), supply_liquid_c=60.0, supply_air_c=25.0, pump=0.015, pump_at_design=1.0,
+                    hx_approach_k=2.0)  # fmt: skip
     assert (found["cooling.liquid.chilled"], found["cooling.liquid.compressors"]) == (0, 0)
     assert found["cooling.liquid.free"] == found["cooling.liquid.rejected"]
     assert (found["redundancy.chillers_liquid.count"], found["redundancy.chillers_liquid.fault"]) == (0, 0)

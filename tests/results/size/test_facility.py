@@ -11,7 +11,7 @@ import pytest
 from perwatt.results.size import redundancy
 from perwatt.results.size.facility import cooling_values, cooling_w
 from perwatt.results.size.model import size
-from perwatt.results.size.plant import hour
+from perwatt.results.size.plant import at_design, hour
 from tests.fleets_of import MEAN_W, bins, changed_site, entry, exact, figures, measured, over_draws, point, request
 
 GB200 = entry("gb200_nvl72", units=100)
@@ -89,8 +89,8 @@ def test_all_draws_carry_their_load_after_the_fault() -> None:
 
 
 def test_transformers_carry_the_cooling_of_the_design_hour() -> None:
-    warm = figures(request(GB200), supply_liquid_c=40.0, carnot_fraction=0.6)
-    cold = figures(request(GB200), supply_liquid_c=20.0, carnot_fraction=0.5)
+    warm = figures(request(GB200), supply_liquid_c=40.0, carnot_fraction_dry=0.6)
+    cold = figures(request(GB200), supply_liquid_c=20.0, carnot_fraction_dry=0.5)
     assert cold["cooling.cooling_power"] > 1.1 * warm["cooling.cooling_power"]
     assert cold["power.transformer.recommended"] - warm["power.transformer.recommended"] == pytest.approx(
         cold["cooling.cooling_power"] - warm["cooling.cooling_power"]
@@ -110,7 +110,7 @@ def test_the_design_hour_is_the_plants_own_hour() -> None:
     asked = request(GB200)
     found, values = point(asked), exact(asked)
     line = figures(asked)
-    expected = hour(line["cooling.design_db"], 23.9, "dry", cooling_values(values), found.demand.liquid,
+    expected = hour(line["cooling.design_db"], 23.9, "dry", at_design(cooling_values(values)), found.demand.liquid,
                     found.facility.loss)  # fmt: skip
     it_w = found.demand.site_w["recommended"]
     assert line["cooling.cooling_power"] == pytest.approx(float(np.asarray(cooling_w(expected))) * it_w)

@@ -66,7 +66,7 @@ def test_pads_evaporate_what_the_air_takes_up_by_psychrolib() -> None:
 def test_what_pads_leave_a_coil_trims() -> None:
     # effectiveness 0.75 of 8 K is 6 K: 34 - 6 = 28, 3 of the 12 K are left
     found = at("outside_air", 34.0, 26.0, adiabatic_effectiveness=0.75, dew_point_max_c=40.0, trim_share=1.0,
-               air_approach_k=4.0, dry_condenser_k=12.0, carnot_fraction=0.5, dry_fan=0.02)  # fmt: skip
+               air_approach_k=4.0, dry_condenser_k=12.0, carnot_fraction_dry=0.5, dry_fan=0.02)  # fmt: skip
     assert found["trim"] == pytest.approx(0.25)
     cop = 0.5 * (21 + 273.15) / (34 + 12 - 21)
     assert found["compressor_w"] == pytest.approx(0.25 / cop)

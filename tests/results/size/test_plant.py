@@ -51,7 +51,7 @@ def test_a_cold_hour_of_a_dry_plant_by_hand() -> None:
 
 def test_a_chiller_by_hand() -> None:
     hour = at(40.0, 20.0, "chiller", 1.0, hx_approach_k=2.0, cdu_approach_k=4.0, supply_liquid_c=35.0,
-              dry_condenser_k=12.0, supply_air_c=35.0, air_approach_k=4.0, carnot_fraction=0.55, pump=0.02,
+              dry_condenser_k=12.0, supply_air_c=35.0, air_approach_k=4.0, carnot_fraction_dry=0.55, pump=0.02,
               air_fan=0.03)  # fmt: skip
     cop = 0.55 * (29 + 273.15) / (52 - 29)
     assert hour.compressor_w == pytest.approx((1 + ELECTRICAL * 1.03) * 1.02 / cop)
@@ -69,6 +69,7 @@ def test_a_tower_with_its_chiller_by_hand() -> None:
     assert hour.chilled_w == pytest.approx(1.05 * 1.02 * 1.01)
     assert hour.compressor_w == pytest.approx(hour.chilled_w / cop)
     assert own(cop_max=4.0).compressor_w == pytest.approx(hour.chilled_w / 4)
+    assert own(cop_max=99.0, cop_max_dry=2.0, carnot_fraction_dry=0.1) == hour
 
 
 def test_a_tower_evaporates_what_was_published() -> None:
@@ -97,6 +98,32 @@ def test_wet_pads_start_when_the_dry_cooler_falls_short() -> None:
     wet = hour.source_liquid_c < at(db, db - 12, "dry", 1.0).source_liquid_c - 1e-9
     np.testing.assert_array_equal(wet, db > edge + 1e-9)
     assert np.all(hour.pue <= at(db, db - 12, "dry", 1.0).pue + 1e-12)
+
+
+def test_pads_wet_as_much_air_as_what_carries_the_heat_takes() -> None:
+    def own(db_c: float, rise_k: float) -> plant.Hour:
+        return at(db_c, db_c - 15, "adiabatic", 0.0, supply_air_c=25.0, air_approach_k=4.0, hx_approach_k=0.0,
+                  air_water_rise_k=rise_k, air_rise_k=30.0, adiabatic_effectiveness=0.8, dry_approach_k=6.0,
+                  dry_condenser_k=12.0, condenser_effectiveness=0.6, cycles=5.0)  # fmt: skip
+
+    # 21 degrees C are needed. At 40, pads cool by 12 K, coolers would offer 34: all of it goes through a condenser,
+    # whose air warms by 7.2 K, however much the water does
+    hot = own(40.0, 5.0)
+    assert hot.free_fraction == 0
+    assert hot.water_l_per_kwh == pytest.approx(3.6 / 2.43 * 12 / 7.2 * 5 / 4 * hot.rejected_w)
+    assert own(40.0, 12.0).water_l_per_kwh == pytest.approx(hot.water_l_per_kwh)
+    # at 20 they cool by the 5 K that are short, and no chiller helps
+    mild = own(20.0, 5.0)
+    assert mild.free_fraction == 1
+    assert mild.water_l_per_kwh == pytest.approx(3.6 / 2.43 * 5 / 5 * 5 / 4 * mild.rejected_w)
+    assert own(20.0, 10.0).water_l_per_kwh == pytest.approx(mild.water_l_per_kwh / 2)
+
+
+def test_the_design_hour_takes_full_fans_and_pumps() -> None:
+    hour, mean = (plant.hour(10.0, 5.0, "tower", p, LIQUID, ELECTRICAL) for p in (plant.at_design(P), P))
+    assert hour.pump_w == pytest.approx(1.43 * mean.pump_w)
+    assert hour.fan_w / hour.rejected_w == pytest.approx(0.027)
+    assert (hour.air_fan_w, hour.compressor_w) == (mean.air_fan_w, 0)
 
 
 def test_a_warm_coolant_is_reached_where_a_cold_one_is_not() -> None:

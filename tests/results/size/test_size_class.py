@@ -42,6 +42,16 @@ def test_the_years_pue_of_midsize_halls_lies_between_lbnls_quartiles(plant: str,
     assert low <= np.mean(found) <= high
 
 
+def test_what_cools_the_condenser_decides_what_a_midsize_hall_asks_of_the_grid() -> None:
+    def site_w(plant: str) -> float:
+        asked = request(entry("dgx_h100", units=40), site=with_plant(midsize("copenhagen"), plant))
+        return figures(asked)["power.site.recommended"]
+
+    tower, pads, dry, chiller = map(site_w, ("tower", "adiabatic", "dry", "chiller"))
+    assert 1.05 * tower < pads < 0.98 * dry
+    assert dry == pytest.approx(chiller, rel=1e-9)  # in the hottest hour dry coolers carry nothing
+
+
 def test_the_class_lies_beneath_what_the_sites_file_states() -> None:
     site = midsize("phoenix")
     assert (site.size_class, site.cooling.plant, site.electrical.feed.standard) == ("midsize", "tower", "NEC")
