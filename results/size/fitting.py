@@ -54,13 +54,14 @@ def temperatures(request: Request, values: Mapping[str, Values]) -> tuple[Findin
         at, system = f"fleet.{entry.name}", entry.system
         liquid = float(np.max(values[f"{at}.liquid_fraction"])) > 0 and cooling.liquid_loop
         in_air = float(np.min(values[f"{at}.liquid_fraction"])) < 1
-        coolant_max_c, air_max_c = values.get(f"{at}.supply_max_c"), values.get(f"{at}.supply_air_max_c")
+        coolant_max_c, air_max_c = values.get(f"{at}.supply_max_c"), values[f"{at}.supply_air_max_c"]
+        # a figure that is nobody's but the class's is told as that
+        in_this_air = f"{system.title} {'is taken to stand' if system.supply_air_max_c.kind == 'assumed' else 'stands'}"
         for key, what, have_c, most_c, stands in (
             ("coolant", "coolant", liquid_c, coolant_max_c if liquid else None, f"{system.title} stands"),
             ("water", "facility water", water_c, class_c if liquid else None,
              f"class {cooling.water_class} allows"),
-            ("air", "supply air", air_c, air_max_c - thinner_k if air_max_c is not None and in_air else None,
-             f"{system.title} stands"),
+            ("air", "supply air", air_c, air_max_c - thinner_k if in_air else None, in_this_air),
         ):  # fmt: skip
             over_k = np.atleast_1d(have_c - (math.inf if most_c is None else most_c))
             if share := float(np.mean(over_k > 0)):
@@ -170,8 +171,6 @@ def _water(system: System, site: Site) -> str:
 def _air(system: System, site: Site, height_m: float | None) -> str:
     """The hall's air against the warmest that the machine stands, less what the altitude takes off."""
     most = system.supply_air_max_c
-    if most is None:
-        return ""
     above_m = max((height_m or 0.0) - site.cooling.derating_from_m.mode, 0.0)
     supply_c, most_c = site.cooling.supply_air_c.mode, most.mode - above_m / site.cooling.derating_m.mode
     if supply_c <= most_c:

@@ -73,7 +73,10 @@ def from_traces(
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     dropped = sum(t.dropped for t in traces)
-    notes = (*found.notes, *([f"{dropped} samples without a reading left out"] if dropped else []))
+    again = sum(int(np.count_nonzero(np.diff(t.t_ns) == 0)) for t in traces)
+    left_out = [f"{dropped} samples without a reading left out"] if dropped else []
+    twice = [f"readings at the time of the one before, which share what it stands for: {again}"] if again else []
+    notes = (*found.notes, *left_out, *twice)
     sources = list(dict.fromkeys(t.source for t in traces))
     more = f" and {len(sources) - LISTED} more" if len(sources) > LISTED else ""
     return Load(

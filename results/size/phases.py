@@ -7,6 +7,8 @@ part load in the beginning, which the figures of the whole do not show.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 import numpy as np
 
@@ -25,8 +27,8 @@ KEYS = ("power.site.recommended", "power.site.p50", "redundancy.ups.count", "red
 def lines(request: Request, weather: Weather) -> tuple[Line, ...]:
     """The figures of each phase by key ``phase.NAME.KEY``; none without phases.
 
-    Raises ValueError for a phase that names no entry of the fleet, has a count below 0 or above the fleet's, or has no
-    unit at all, for a last phase that is not the whole fleet, and for two of one name.
+    Raises ValueError for a phase that names no entry of the fleet, has a count below that of the phase before or above
+    the fleet's, or has no unit at all, for a last phase that is not the whole fleet, and for two of one name.
     """
     made: list[Line] = []
     names = [name for name, _ in request.phases]
@@ -49,6 +51,12 @@ def lines(request: Request, weather: Weather) -> tuple[Line, ...]:
             for line in found.lines({})
             if line.key in KEYS
         ]
+    for (earlier, fewer), (name, units) in pairwise(request.phases):
+        for key, count in fewer.items():
+            if units.get(key, 0) < count:
+                raise ValueError(
+                    f"phases.{name}.{key}: found {units.get(key, 0)}; allowed {count} or more, as in phase {earlier}"
+                )
     for name, units in request.phases[-1:]:
         for entry in request.fleet:
             if (found_units := units.get(entry.name, 0)) != entry.units:

@@ -80,7 +80,9 @@ class System(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     airflow_m3_s: Parameter | None = None
     air_rise_k: Parameter | None = None
     supply_max_c: Parameter | None = None
-    supply_air_max_c: Parameter | None = None
+    supply_air_max_c: Parameter = Parameter(
+        35.0, "degC", "ASHRAE TC 9.9, class A2, for want of the vendor's figure: A1 allows 32, A3 40", 32.0, 40.0
+    )
     height_u: int | None = None
     weight_kg: Parameter | None = None
     peak_flops: Parameter | None = None

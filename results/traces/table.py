@@ -114,7 +114,7 @@ def stamp_ns(path: Path, number: int, text: str, unit: str, clock: Clock, origin
     if origin_ns is not None:
         return origin_ns + t_ns
     if not EARLIEST_NS < t_ns < 2**63 - EARLIEST_NS:
-        refuse(path, number, f"{unit} {text}", "a time since 1970, or start=TIME for one since the trace's start")
+        refuse(path, number, f"{unit} {text}", "a time since 1970, or start, the ISO time of 0")
     return t_ns
 
 

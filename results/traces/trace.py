@@ -23,6 +23,7 @@ from perwatt.results.energy import Integral, integrate
 
 CLASSES = ("A", "B", "C", "D", "E")
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+SECOND_NS = 1_000_000_000
 
 Stamps = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -138,13 +139,17 @@ class Clock:
     def ns(self, moment: datetime.datetime) -> int:
         """A moment in ns since 1970; this zone is meant where it names none.
 
-        Raises ValueError for an hour that this zone has twice, or not at all, when summer time begins or ends.
+        Raises ValueError for an hour that this zone has twice, or not at all, when summer time begins or ends, and for
+        a time before 1970 or after 2261, which no stamp holds.
         """
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=self._zone)
             if moment.utcoffset() != moment.replace(fold=1).utcoffset():
                 raise ValueError(f"{moment:%Y-%m-%d %H:%M:%S}, an hour that {self.name} has twice or not at all")
-        return (moment - EPOCH) // datetime.timedelta(microseconds=1) * 1000
+        t_ns = (moment - EPOCH) // datetime.timedelta(microseconds=1) * 1000
+        if not 0 <= t_ns < 2**63 - SECOND_NS:
+            raise ValueError(f"{moment:%Y-%m-%d %H:%M:%S}, not in the years 1970 to 2261")
+        return t_ns
 
 
 def exact_ns(text: str, scale_ns: int) -> int:

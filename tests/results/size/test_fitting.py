@@ -69,6 +69,16 @@ def test_coolant_warmer_than_the_machine_stands() -> None:
     assert warnings(GB200, cooled(supply_liquid_c=30)) == []
 
 
+def test_air_warmer_than_the_machine_stands_or_than_the_class_of_most_servers() -> None:
+    (line,) = warnings(H100, cooled(supply_air_c=32))
+    assert line.startswith("air: supplied at 32 degrees C, 2 K warmer than NVIDIA DGX H100 stands (30: NVIDIA DGX H100")
+    for system in (GB200, GB300):
+        line = warnings(system, cooled(supply_air_c=60))[-1]
+        assert line.startswith(f"air: supplied at 60 degrees C, 25 K warmer than {system.title} stands (35: ASHRAE")
+        assert "for want of the vendor's figure" in line
+        assert not any(line.startswith("air") for line in warnings(system, cooled(supply_air_c=34)))
+
+
 def test_the_class_of_the_water_and_the_coolant_agree_on_both_sides_of_the_cdu() -> None:
     (line,) = warnings(GB300, cooled(supply_liquid_c=40))
     assert line == (

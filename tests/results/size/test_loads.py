@@ -100,10 +100,12 @@ def test_gaps_and_lost_samples_are_told() -> None:
     one = trace(np.full(200, 100.0))
     keep = np.r_[0:80, 150:200]
     broken = Trace("node", one.t_ns[keep], one.power_w[keep], "node_ac", "C", 0.05, "node.csv", dropped=3)
+    broken.t_ns[1] = broken.t_ns[0]
     notes = from_traces([broken], "x").notes
     assert notes == (
         "1 gap of 70 s in all of 200 s, the longest 70 s, not bridged",
         "3 samples without a reading left out",
+        "readings at the time of the one before, which share what it stands for: 1",
     )
 
 

@@ -61,6 +61,12 @@ def test_a_phase_that_cannot_be_is_refused(units: dict[str, int], said: str) -> 
         by_key(request(H100, GB200, phases=(("one", units),)))
 
 
+def test_a_phase_with_less_than_the_one_before_is_no_growth() -> None:
+    shrinking = (("one", {"dgx_h100": 16}), ("two", {"dgx_h100": 4}), ("three", {"dgx_h100": 64}))
+    with pytest.raises(ValueError, match=r"phases\.two\.dgx_h100: found 4; allowed 16 or more, as in phase one"):
+        by_key(request(H100, phases=shrinking))
+
+
 def test_two_phases_of_one_name_are_refused() -> None:
     twice = (("one", {"dgx_h100": 4}), ("one", {"dgx_h100": 64}))
     with pytest.raises(ValueError, match="phases: found 'one' twice; allowed names of their own"):

@@ -146,7 +146,7 @@ BAD: list[tuple[Callable[[Path], object], str, str]] = [
     (table, "t_s,power_w\n1700000000,abc\n", "line 2: found power_w 'abc'; allowed a number of watts"),
     (table, "t_s,power_w\n1700000000,-3\n", "line 2: found power_w -3; allowed watts, 0 or more"),
     (table, "t_s,power_w\n1700000000\n", "line 2: found 1 cells; allowed at least 2"),
-    (table, "t_s,power_w\n12.5,3\n", "line 2: found t_s 12.5; allowed a time since 1970, or start=TIME"),
+    (table, "t_s,power_w\n12.5,3\n", "line 2: found t_s 12.5; allowed a time since 1970, or start, the ISO time of 0"),
     (table, "t_s,power_w\nx,3\n", "line 2: found t_s 'x'; allowed a number"),
     (table, "t_s,power_w\n1e400,3\n", "line 2: found t_s 1e400; allowed a time since 1970"),
     (table, "time,power_w\nnoon,3\n", "line 2: found time 'noon'; allowed an ISO time"),
@@ -216,6 +216,9 @@ def test_a_boundary_that_the_log_cannot_give(tmp_path: Path) -> None:
 def test_time_zones() -> None:
     with pytest.raises(ValueError, match="timezone: found 'Mars/Base'; allowed UTC"):
         Clock("Mars/Base")
+    for beyond in ("1969-12-31T23:59:59", "2262-05-01T00:00:00", "9999-12-31T23:59:59"):
+        with pytest.raises(ValueError, match="not in the years 1970 to 2261"):
+            read_text(beyond, "UTC")
     text = "2026-10-25T02:30:00"  # summer time ends in Copenhagen: the hour comes twice
     with pytest.raises(ValueError, match="twice"):
         read_text(text, "Europe/Copenhagen")
