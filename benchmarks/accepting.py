@@ -85,7 +85,7 @@ def _placed(found: Evidence, where: Positions | None) -> Evidence:
 
 def earlier(text: str, run: Path, runs_dir: Path) -> list[Path]:
     """The runs that were before, the oldest first. BadRequest for one of an id that another has."""
-    paths = [folder.find(name.strip(), runs_dir) for name in text.strip("[]").split(",") if name.strip()]
+    paths = [folder.find(name.strip(), runs_dir, "before") for name in text.strip("[]").split(",") if name.strip()]
     seen = {_id(run): run}
     for path in paths:
         if (other := seen.setdefault(name := _id(path), path)) is not path:

@@ -119,7 +119,7 @@ def _job(config: Any) -> int:
         others = [o for o in about.overrides.task if not o.startswith(("resume=", "runs_dir="))]
         if others:
             raise BadRequest(f"resume: the run keeps its own configuration; remove {', '.join(others)}")
-        where = folder.find(config.resume, parent)
+        where = folder.find(config.resume, parent, "resume")
         plain = _saved(where / CONFIG)
         return _measure(plain, where, _user_dirs(about), fresh=False)
     plain = _plain(config)

@@ -107,9 +107,9 @@ def _paths(asked: dict[str, str]) -> list[Path]:
     if len(names) < (1 if asked["limit_kw"] else 2):  # one run at several caps answers by itself
         raise BadRequest(f"runs={asked['runs']}: found {len(names)}; allowed two runs or more: runs=[A,B]")
     parent = Path(asked["runs_dir"])
-    paths = [folder.find(name, parent) for name in names]
+    paths = [folder.find(name, parent, "runs") for name in names]
     if asked["reference"]:
-        first = folder.find(asked["reference"], parent).resolve()
+        first = folder.find(asked["reference"], parent, "reference").resolve()
         others = [path for path in paths if path.resolve() != first]
         if len(others) == len(paths):
             raise BadRequest(f"reference={asked['reference']}: is none of the runs; allowed {', '.join(names)}")

@@ -17,7 +17,7 @@ import numpy as np
 
 from perwatt.benchmarks import folder
 from perwatt.benchmarks.config import BadRequest
-from perwatt.benchmarks.sites import parameter_from, plausible_from, system_from, system_named
+from perwatt.benchmarks.sites import choices, parameter_from, plausible_from, system_from, system_named
 from perwatt.results.size import loads, plausible
 from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.limit import cap
@@ -44,7 +44,7 @@ class Fleet(NamedTuple):
 
 def fleet(plain: Mapping[str, Any], directories: Sequence[str]) -> list[Fleet]:
     """Every entry that the composed configuration asks for. Raises BadRequest, naming the key, for a wrong one."""
-    asked = _asked(plain)
+    asked = _asked(plain, directories)
     if plain["load"] is not None and plain["run"] is None and not any(node.get("run") for node in asked):
         raise BadRequest(f"load: found {plain['load']!r} without a run; allowed with run=RUN, whose cases it chooses")
     found = []
@@ -70,7 +70,7 @@ def _apart(found: list[Fleet]) -> list[Fleet]:
     return apart
 
 
-def _asked(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _asked(plain: Mapping[str, Any], directories: Sequence[str]) -> list[dict[str, Any]]:
     """What was asked for, one mapping an entry."""
     if plain["fleet"]:
         if not isinstance(plain["fleet"], list):
@@ -86,9 +86,8 @@ def _asked(plain: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [{"units": 1} | _node(node, f"systems[{index}]", "NAME or {system: NAME, ...}", keys)
                 for index, node in enumerate(nodes)]  # fmt: skip
     if plain["system"] is None:
-        raise BadRequest(
-            "system: found nothing; allowed system=NAME nodes=N, fleet=[...], or preset=gefion|gigafactory"
-        )
+        presets = "|".join(choices("preset", directories))
+        raise BadRequest(f"system: found nothing; allowed system=NAME nodes=N, fleet=[...], or preset={presets}")
     units = plain["nodes"] if plain["limit_mw"] is None else 1
     if units is None:
         raise BadRequest("nodes: found nothing; allowed how many units of the system there are, or limit_mw=MW")
@@ -107,10 +106,11 @@ def _entries(plain: Mapping[str, Any], node: dict[str, Any], where: str, directo
     """One entry; of a run under a limit one for each power cap."""
     node = {key: plain[key] for key in INHERITED} | node
     named = node["system"]
-    system = system_named(named, directories) if isinstance(named, str) else system_from(named)
-    name = str(node.get("name", system.name))
     dot = f"{where}." if where else ""
-    found = _loads(plain, node, system, where or "system")
+    key = f"{dot}system"
+    system = system_named(named, directories, key) if isinstance(named, str) else system_from(named, key)
+    name = str(node.get("name", system.name))
+    found = _loads(plain, node, system, dot)
     if node["work_per_s"] is not None:
         found = [(_working(load, node, dot), trace) for load, trace in found]
     if node["cap_w"] is not None:
@@ -140,10 +140,8 @@ def _own(node: Mapping[str, Any], key: str) -> Parameter | None:
 def whole(value: Any, key: str, least: int) -> int:
     """``value`` if it is a whole number of at least ``least``, and none that no site has; else BadRequest naming
     ``key``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise BadRequest(f"{key}: found {value!r}; allowed a whole number, {least} or more")
-    if value > MOST:
-        raise BadRequest(f"{key}: found {value}; allowed {MOST} at most")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MOST:
+        raise BadRequest(f"{key}: found {value!r}; allowed a whole number, {least} to {MOST}")
     return value
 
 
@@ -196,10 +194,10 @@ def _many(value: Any) -> list[str]:
 
 
 def _loads(
-    plain: Mapping[str, Any], node: Mapping[str, Any], system: System, where: str
+    plain: Mapping[str, Any], node: Mapping[str, Any], system: System, dot: str
 ) -> list[tuple[Load, tuple[Floats, Floats] | None]]:
     if node["run"] is not None and node["trace"] is not None:
-        raise BadRequest(f"{where}: found run and trace; allowed one of the two")
+        raise BadRequest(f"{dot}trace: found {node['trace']!r} beside run={node['run']}; allowed one of the two")
     if node["run"] is not None:
         return _measured(plain, node, system)
     if node["trace"] is not None:

@@ -39,19 +39,20 @@ def discard(run: Path) -> None:
         shutil.rmtree(run)
 
 
-def find(text: str, parent: Path) -> Path:
-    """A run by path, by id under ``parent``, or the ``latest`` one there. Raises BadRequest if there is none."""
+def find(text: str, parent: Path, key: str = "run") -> Path:
+    """A run by path, by id under ``parent``, or the ``latest`` one there. Raises BadRequest, naming the ``key`` that
+    asks for it, if there is none."""
     # a run of its own, or a job of a sweep
     runs = sorted([*parent.glob(f"*/{RECORDS}"), *parent.glob(f"*/*/{RECORDS}")], key=lambda p: p.stat().st_mtime)
     if text == "latest":
         if not runs:
-            raise BadRequest(f"run=latest: {parent} holds no run")
+            raise BadRequest(f"{key}=latest: {parent} holds no run")
         return runs[-1].parent
     for candidate in (Path(text), parent / text):
         if (candidate / RECORDS).is_file():
             return candidate
     known = ", ".join(str(p.parent.relative_to(parent)) for p in runs[-5:]) or "none"
-    raise BadRequest(f"{text}: no run there (a folder with {RECORDS}); the newest in {parent}: {known}")
+    raise BadRequest(f"{key}={text}: no run there (a folder with {RECORDS}); the newest in {parent}: {known}")
 
 
 def write_environment(run: Path, environment: dict[str, Any]) -> None:

@@ -25,7 +25,7 @@ def merge(arguments: Sequence[str]) -> int:
         raise BadRequest("run= and runs=: found both; allowed one of them")
     step_s = _seconds(options["step_s"])
     names = options["runs"].strip("[]").split(",") if options["runs"] else [options["run"] or "latest"]
-    first, *others = [folder.find(name.strip(), Path(options["runs_dir"])) for name in names]
+    first, *others = [folder.find(name.strip(), Path(options["runs_dir"]), "runs") for name in names]
     out = merging.merge(first, others)
     found = merging.load(first)
     for line in (*found.missing, *(f"DAMAGED {line}" for line in found.damaged)):

@@ -97,7 +97,7 @@ def _baseline(
 ) -> tuple[Path, Identity]:
     """The newest stored run of the machine other than the run itself, or the one that is named."""
     if options["baseline"] != STORED:
-        path = folder.find(options["baseline"], Path(options["runs_dir"]))
+        path = folder.find(options["baseline"], Path(options["runs_dir"]), "baseline")
         return path, baselines.identity(path)
     if store is None:
         raise BadRequest("baseline=store: needs store=DIR")

@@ -32,14 +32,15 @@ from perwatt.results.size.system import System
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
-def system_named(name: str, directories: Iterable[str | Path] = ()) -> System:
-    """The system in the file of that name. Raises BadRequest with the choices if there is none, or for a wrong file."""
-    return _named("system", name, System, list(directories))
+def system_named(name: str, directories: Iterable[str | Path] = (), key: str = "system") -> System:
+    """The system in the file of that name. Raises BadRequest with the choices if there is none, naming the ``key`` that
+    asks for it, or for a wrong file."""
+    return _named("system", name, System, list(directories), key)
 
 
-def climate_named(name: str, directories: Iterable[str | Path] = ()) -> Climate:
+def climate_named(name: str, directories: Iterable[str | Path] = (), key: str = "climate") -> Climate:
     """The climate in the file of that name; errors as for systems."""
-    return _named("climate", name, Climate, list(directories))
+    return _named("climate", name, Climate, list(directories), key)
 
 
 def site_named(
@@ -47,10 +48,12 @@ def site_named(
     directories: Iterable[str | Path] = (),
     changes: Mapping[str, object] | None = None,
     size_class: str = "",
+    key: str = "site",
 ) -> Site:
     """The site in the file of that name, with ``changes`` (``{"cooling": {"plant": "tower"}}``) merged into it;
     ``size_class`` of the defaults that it starts from, its own if empty."""
-    return _named("site", name, Site, list(directories), changes, [f"size_class@site={size_class}"] * bool(size_class))
+    overrides = [f"size_class@site={size_class}"] * bool(size_class)
+    return _named("site", name, Site, list(directories), key, changes, overrides)
 
 
 def system_from(plain: object, where: str = "system") -> System:
@@ -87,7 +90,7 @@ def choices(group: str, directories: Iterable[str | Path] = ()) -> list[str]:
 
 def file_of(group: str, name: str, directories: Iterable[str | Path] = ()) -> tuple[Traversable, bool]:
     """The file of that name and whether it ships with perwatt. Raises BadRequest with the choices if there is none."""
-    path, first = _file(group, name, list(directories))
+    path, first = _file(group, name, list(directories), group)
     return path, first == CONFIG_PATH
 
 
@@ -130,12 +133,12 @@ def _url(directory: str | Path) -> str:
     return f"file://{Path(directory).resolve()}"
 
 
-def _file(group: str, name: str, directories: list[str | Path]) -> tuple[Traversable, str]:
+def _file(group: str, name: str, directories: list[str | Path], key: str) -> tuple[Traversable, str]:
     found = _files(group, directories)
     if name not in found:
         near = difflib.get_close_matches(name, found, 1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise BadRequest(f"{group}={name}: no such file in conf/{group}{hint}; choices: {', '.join(sorted(found))}")
+        raise BadRequest(f"{key}={name}: no such file in conf/{group}{hint}; choices: {', '.join(sorted(found))}")
     return found[name]
 
 
@@ -154,10 +157,11 @@ def _named(
     name: str,
     kind: type[_Struct],
     directories: list[str | Path],
+    key: str,
     changes: Mapping[str, object] | None = None,
     overrides: Sequence[str] = (),
 ) -> _Struct:
-    path, first = _file(group, name, directories)
+    path, first = _file(group, name, directories, key)
     node: object = _stated(path)
     where, origin = f"{path}: ", f"{group}/{name}.yaml"
     if isinstance(node, dict) and "defaults" in node:

@@ -51,6 +51,17 @@ def asked(arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
     return plain, directories
 
 
+def overruled(arguments: Sequence[str]) -> list[str]:
+    """One line for each key that is given two values, of which the last counts, as Hydra has it."""
+    given: dict[str, list[str]] = {}
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals and not key.startswith("-"):
+            given.setdefault(key.lstrip("+~"), []).append(value)
+    return [f"{key}: found {' and '.join(values)}: the last one counts"
+            for key, values in given.items() if len(set(values)) > 1]  # fmt: skip
+
+
 def _sorted(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
     """The folders of --config-dir, and the overrides."""
     directories: list[str] = []

@@ -21,7 +21,7 @@ from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.fleets import Fleet, fleet, whole
 from perwatt.benchmarks.sites import climate_named, site_from, site_named
-from perwatt.benchmarks.size_request import asked
+from perwatt.benchmarks.size_request import asked, overruled
 from perwatt.results.size import limit, model, phases
 from perwatt.results.size.dynamics import bound, dynamics
 from perwatt.results.size.form import form
@@ -44,7 +44,7 @@ def size(arguments: Sequence[str]) -> int:
     report, written all the same, shows; BadRequest for a wrong request."""
     plain, directories = asked(arguments)
     site = site_from(plain["site"])
-    climate, weather = _weather(site, directories)
+    climate, weather = _weather(site, directories, "site")
     members = fleet(plain, directories)
     request = _request(plain, site, climate, members)
     extra: Extra = (), ()
@@ -52,6 +52,7 @@ def size(arguments: Sequence[str]) -> int:
         request, extra = _limited(plain, request, weather)
     seen: Seen = {}
     sizing = _sized(request, weather, members, seen, extra)
+    sizing = msgspec.structs.replace(sizing, warnings=(*sizing.warnings, *overruled(arguments)))
     others = [_other(plain, request, members, seen, directories)] if plain["compare_site"] else []
     where = _write(plain, request, sizing, others)
     from perwatt.results.reports.sizing_console import show
@@ -84,16 +85,19 @@ def _told(sizing: Sizing, where: str) -> int:
     return 2
 
 
-def _weather(site: Site, directories: Sequence[str]) -> tuple[Climate, Weather]:
-    """The site's climate: by name, or from an EPW file."""
+def _weather(site: Site, directories: Sequence[str], key: str) -> tuple[Climate, Weather]:
+    """The climate of the site that ``key`` asks for: by name, or from an EPW file."""
     from perwatt.results.size import weather
 
     if site.climate.lower().endswith(".epw"):
         from perwatt.results.size.epw import read
 
-        climate, hours = read(Path(site.climate))
+        try:
+            climate, hours = read(Path(site.climate))
+        except ValueError as error:
+            raise BadRequest(f"{key}.climate: {error}") from None
         return climate, weather.binned(hours)
-    climate = climate_named(site.climate, directories)
+    climate = climate_named(site.climate, directories, f"{key}.climate")
     return climate, weather.of(climate)
 
 
@@ -174,8 +178,8 @@ def _other(
     """The same fleet at the site to compare with."""
     same = request.site.size_class
     same = "" if same in ("", HYPERSCALE) else same  # unless another was asked for, the other site keeps its own
-    site = site_named(plain["compare_site"], directories, plain["compare_changes"], same)
-    climate, weather = _weather(site, directories)
+    site = site_named(plain["compare_site"], directories, plain["compare_changes"], same, "compare_site")
+    climate, weather = _weather(site, directories, "compare_site")
     moved = msgspec.structs.replace(request, site=site, climate=climate, title=f"the same in {site.title}")
     return _sized(moved, weather, members, seen)
 

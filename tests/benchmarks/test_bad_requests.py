@@ -73,9 +73,9 @@ def test_from_the_shell_as_well(tmp_path: Path, perwatt: Perwatt) -> None:
     ("arguments", "said"),
     [
         (["rn"], "perwatt: rn: no such command; choices: run, report, merge, launch, accept"),
-        (["run", "resume=nothing"], "perwatt run: nothing: no run there"),
+        (["run", "resume=nothing"], "perwatt run: resume=nothing: no run there"),
         (["report"], "perwatt report: run=latest: results/runs holds no run"),
-        (["report", "run=x"], "perwatt report: x: no run there (a folder with records.jsonl)"),
+        (["report", "run=x"], "perwatt report: run=x: no run there (a folder with records.jsonl)"),
         (["report", "form=csv"], "perwatt report: form=csv: choices: run=RUN, format="),
         (["report", "format=pdf"], "perwatt report: format=pdf: choices: console, html, markdown, csv, json"),
         (["doctor", "meter=x"], "perwatt doctor: meter=x: no such file in conf/meter (did you mean xe?); choices: "),

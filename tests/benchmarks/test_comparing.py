@@ -70,7 +70,7 @@ def test_one_run_answers_what_a_limit_allows(runs: Path, capsys: pytest.CaptureF
     [
         ((), "runs=: found 0; allowed two runs or more: runs=[A,B]"),
         (("runs=[one]",), "runs=[one]: found 1; allowed two runs or more"),
-        (("runs=[one,none]",), "none: no run there (a folder with records.jsonl)"),
+        (("runs=[one,none]",), "runs=none: no run there (a folder with records.jsonl)"),
         (("runs=[one,one]",), "runs: found results/runs/one twice; allowed each run once"),
         (("runs=[one,results/runs/one]",), "runs: found results/runs/one twice"),
         (("runs=[one,two]", "reference=three"), "reference=three: is none of the runs; allowed one, two"),

@@ -88,7 +88,7 @@ def test_the_host_that_a_file_does_not_name(tmp_path: Path, capsys: pytest.Captu
         (["file=b.txt", "ranks=0"], "ranks=0: allowed a whole number above 0"),
         (["file=b.txt", "dtype=bf16"], "dtype: found together with format nccl; allowed kernel, ranks"),
         (["file=b.txt", "kernel=x"], "b.txt: kernel=x: choices: all_reduce, "),
-        (["run=none", "file=b.txt", "format=spec"], "none: no run there"),
+        (["run=none", "file=b.txt", "format=spec"], "run=none: no run there"),
         (["files=b.txt"], "files=b.txt: choices: file=FILE, format="),
         (["file=c.txt"], "c.txt: found bytes that are not UTF-8; allowed text, or text packed by gzip"),
     ],

@@ -47,10 +47,10 @@ def test_several_levels_that_fail_are_one_line(size: Size) -> None:
 
 
 WRONG = [
-    ("nodes=0", "nodes: found 0; allowed a whole number, 1 or more"),
-    ("nodes=1.5", "nodes: found 1.5; allowed a whole number, 1 or more"),
+    ("nodes=0", "nodes: found 0; allowed a whole number, 1 to 10000000"),
+    ("nodes=1.5", "nodes: found 1.5; allowed a whole number, 1 to 10000000"),
     ("nodes=null", "nodes: found nothing; allowed how many units"),
-    ("per_rack=0", "per_rack: found 0; allowed a whole number, 1 or more"),
+    ("per_rack=0", "per_rack: found 0; allowed a whole number, 1 to 10000000"),
     ("site.electrical.racks_per_row=0", "site.electrical.racks_per_row: found 0; allowed 1 or more"),
     ("site.electrical.distribution_loss=-0.01", "site.electrical.distribution_loss: found -0.01; allowed 0 to 0.5"),
     ("site.electrical.ups_efficiency=1.2", "site.electrical.ups_efficiency: found 1.2; allowed above 0 to 1"),
@@ -69,22 +69,23 @@ WRONG = [
     ("+foo=1", "foo: no such key; choices: title, "),
     ("site.electrical.ups_eficiency=0.9", "site.electrical.ups_eficiency: no such key (did you mean ups_efficiency?)"),
     ("+site.electrical.foo=1", "site.electrical: unknown key 'foo'; allowed: feed, "),
-    ("site.climate=nowhere", "climate=nowhere: no such file in conf/climate; choices: billund, "),
-    ("site.climate=nowhere.epw", "nowhere.epw: No such file or directory; allowed an EPW file"),
+    ("site.climate=nowhere", "site.climate=nowhere: no such file in conf/climate; choices: billund, "),
+    ("site.climate=nowhere.epw", "site.climate: nowhere.epw: No such file or directory; allowed an EPW file"),
     ("site=null", "site=null: found nothing; allowed a name in conf/site"),
-    ("run=nothing", "nothing: no run there (a folder with records.jsonl)"),
+    ("run=nothing", "run=nothing: no run there (a folder with records.jsonl)"),
     ("run=latest", "run=latest: results/runs holds no run"),
     ("trace=nothing.csv", "trace: nothing.csv: No such file or directory; allowed the file of a power trace"),
     ("trace=.", "trace: .: Is a directory; allowed the file of a power trace"),
-    ("draws=-1", "draws: found -1; allowed a whole number, 0 or more"),
+    ("draws=-1", "draws: found -1; allowed a whole number, 0 to 10000000"),
     ("draws=7", "draws: found 7; allowed 0, or 100 to 100000"),
     ("draws=1000000", "draws: found 1000000; allowed 0, or 100 to 100000"),
     ("~draws", "draws: found nothing; allowed a value, or to leave the key as it is"),
-    ("nodes=99999999999999999999", "nodes: found 99999999999999999999; allowed 10000000 at most"),
+    ("nodes=99999999999999999999", "nodes: found 99999999999999999999; allowed a whole number, 1 to 10000000"),
+    ("nodes=1e12", "nodes: found 1000000000000.0; allowed a whole number, 1 to 10000000"),
     ("utilisation=nan", "utilisation.mode: found nan; allowed a finite number"),
     ("utilisation=2", "utilisation: found 2; allowed 0 to 1"),
     ("draws=many", "draws: found 'many'; allowed a whole number"),
-    ("seed=-1", "seed: found -1; allowed a whole number, 0 or more"),
+    ("seed=-1", "seed: found -1; allowed a whole number, 0 to 10000000"),
     ("phases=[{name: a, units: {nope: 3}}]", "phases.a: found 'nope'; allowed dgx_h100"),
     ("phases=[{name: a}]", "phases[0]: found {'name': 'a'}; allowed {name: NAME, units: "),
     ("phases=[{name: a, units: {dgx_h100: -1}}]", "phases[0].units.dgx_h100: found -1; allowed a whole number, 0 "),
@@ -111,7 +112,7 @@ WRONG = [
     ("site.hyperscale_from_w=-1", "site.hyperscale_from_w: found -1; allowed above 0"),
     ("site.opening=yesterday", "site.opening: found no date; allowed one such as 2027-07-01"),
     ("size_class=huge", "size_class=huge: no such file in conf/size_class; choices: hyperscale, midsize"),
-    ("compare_site=nowhere", "site=nowhere: no such file in conf/site; choices: billund, "),
+    ("compare_site=nowhere", "compare_site=nowhere: no such file in conf/site; choices: billund, "),
     ("--config-dir", "--config-dir: needs a value: a folder"),
     ("--config-dir=nowhere", "--config-dir nowhere: no such folder"),
     ("--fast", "--fast: no such flag; choices: --config-dir, --help"),
@@ -230,7 +231,7 @@ def test_the_title_of_a_preset_stands_over_nothing_else(
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
-        (["run=a", "trace=b"], "system: found run and trace; allowed one of the two"),
+        (["run=a", "trace=b"], "trace: found 'b' beside run=a; allowed one of the two"),
         (["format=excel"], "format: found 'excel'; allowed auto, csv, parquet, mlperf, spl, prometheus"),
         (["format=mlperf"], "node.csv: found no :::MLLOG line; allowed :::MLLOG "),
         (["columns.pwr=x"], "columns.pwr: no such key (did you mean power?); choices: time, power, "),
@@ -295,5 +296,13 @@ def test_weather_that_is_no_whole_year(
     done = size(*NODES, f"site.climate={path}")
     assert (done.code, done.out) == (2, "")
     (line,) = done.err.splitlines()
-    assert line.startswith(f"perwatt size: {path}: ")
+    assert line.startswith(f"perwatt size: site.climate: {path}: ")
     assert said in line
+
+
+def test_a_key_that_is_given_twice_is_told_and_the_last_one_counts(size: Size) -> None:
+    done = size(*NODES, "nodes=3", "draws=0")
+    assert done.code == 0
+    said = [line for line in done.sizing["warnings"] if line.startswith("nodes: ")]
+    assert said == ["nodes: found 8 and 3: the last one counts"]
+    assert done.last["units"] == 3
