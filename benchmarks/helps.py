@@ -97,7 +97,8 @@ index.parquet     a row a record, with the file and the byte where it lies; of a
                   counts in the other tables
 cases.parquet     each test over all devices: count, median, MAD, percentiles, and the devices at both ends
 devices.parquet   each device: cases measured, failed, skipped, missing
-merged.json       MISSING hosts and devices and DAMAGED lines, which are also printed; neither stops the merge
+merged.json       MISSING hosts and devices and DAMAGED lines, which are also printed; neither stops the merge. And what
+                  was read: `perwatt accept` asks to merge again where records are not those any more
 device_power.parquet  each device's power: exact percentiles, and the greatest mean over any second
 power.parquet     all devices' power together over time, on the leader's clock, with how many devices on how many nodes
                   are in it at each moment, and the least and the greatest node's. A node that was killed counts until

@@ -143,7 +143,9 @@ def read(run: Path) -> Evidence:
         machines = {host: (run / NODES / host if len(hosts) > 1 else run) / ENVIRONMENT for host in hosts}
         rows = pd.DataFrame(map(_over_rounds, cases.values()))
         return Evidence(rows, {}, names, run, said=screened.alone(hosts), machines=machines)
-    return _merged(merge.load(run), run)
+    fleet = merge.load(run)
+    merge.unchanged(run)
+    return _merged(fleet, run)
 
 
 def _merged(fleet: merge.Fleet, run: Path) -> Evidence:

@@ -3,7 +3,7 @@
     index.parquet     one row a record (:class:`perwatt.results.fleet.rows.Row`), of a burn-in those of all rounds
     cases.parquet     each test over all devices: count, median, MAD, percentiles, least and most with its device
     devices.parquet   each device: cases measured, failed, skipped, missing
-    merged.json       what is MISSING, and which lines could not be read
+    merged.json       what is MISSING, which lines could not be read, and of each file of records its size and CRC-32
 
 The summaries count each case once, by its newest record. A damaged line is reported by file and number and everything
 else is merged. ``merged.json`` is written last.
@@ -16,6 +16,7 @@ import gc
 import json
 import multiprocessing
 import os
+import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -83,6 +84,7 @@ def merge(run: Path, others: Sequence[Path] = (), jobs: int | None = None) -> Pa
     out.mkdir(exist_ok=True)
     lines: dict[str, int] = {}
     damaged: list[str] = []
+    files: dict[str, tuple[int, int]] = {}
 
     def index(file: Any) -> None:
         with pq.ParquetWriter(file, schema(), compression="zstd") as writer:
@@ -90,6 +92,7 @@ def merge(run: Path, others: Sequence[Path] = (), jobs: int | None = None) -> Pa
                 writer.write_table(found.table)
                 lines.update(found.lines)
                 damaged.extend(found.damaged)
+                files.update(found.files)
 
     write_atomically(out / INDEX, index)
     strings = ["scope", "host", "uuid", "test", "kernel", "label", "outcome"]
@@ -99,7 +102,8 @@ def merge(run: Path, others: Sequence[Path] = (), jobs: int | None = None) -> Pa
     for name, frame in ((CASES, cases(table)), (DEVICES, known := devices(table))):
         write_atomically(out / name, lambda file, frame=frame: frame.to_parquet(file, index=False))  # type: ignore[misc]
     lost = missing(run, asked, known, lines)
-    write_atomically(out / SUMMARY, json.dumps({"missing": lost, "damaged": sorted(damaged)}, indent=1) + "\n")
+    told = {"missing": lost, "damaged": sorted(damaged), "files": files}
+    write_atomically(out / SUMMARY, json.dumps(told, indent=1) + "\n")
     return out
 
 
@@ -120,9 +124,39 @@ def load(run: Path) -> Fleet:
         found = pd.read_parquet(out / DEVICES)
     with whole(out / INDEX):
         index = pq.read_metadata(out / INDEX)
-    if index.schema.names != schema().names:
+    if index.schema.names != schema().names or "files" not in told:
         raise ValueError(f"{run}: merged by a perwatt whose index is another: perwatt merge run={run}")
     return Fleet(out, index.num_rows, tests, found, missing, damaged)
+
+
+def unchanged(run: Path) -> None:
+    """Raises ValueError of one line if a file of records is not what was merged into ``run``, or was not there then.
+
+    Sizes tell almost everything, as records are appended; only a file that was written since is read again.
+    """
+    summary = run / MERGED / SUMMARY
+    with whole(summary):
+        files = {name: tuple(told) for name, told in dict(json.loads(summary.read_text())["files"]).items()}
+        merged_ns = summary.stat().st_mtime_ns
+    away = dict.fromkeys(Path(name.removesuffix(f"/{RECORDS}")) for name in files if Path(name).is_absolute())
+    others = list(dict.fromkeys(path.parent.parent if path.parent.name == NODES else path for path in away))
+    there = {source.name: source.path for host in _hosts([run, *others], ()) for source in host.sources}
+    found = [f"{name} gone" for name in files if name not in there]
+    for name, path in there.items():
+        try:
+            about = path.stat()
+            if name not in files:
+                same = not os.access(path, os.R_OK)  # nor could it be read when the others were
+            elif same := about.st_size == files[name][0]:
+                same = about.st_mtime_ns < merged_ns or zlib.crc32(path.read_bytes()) == files[name][1]
+        except OSError:
+            same = False
+        if not same:
+            found.append(f"{name} {'changed' if name in files else 'new'}")
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        asked = f"runs=[{','.join(map(str, (run, *others)))}]" if others else f"run={run}"
+        raise ValueError(f"{run}: found {found[0]}{more} since it was merged: perwatt merge {asked}")
 
 
 @contextlib.contextmanager

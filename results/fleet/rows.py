@@ -10,6 +10,7 @@ what a device did wrong in any of them counts.
 from __future__ import annotations
 
 import hashlib
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -95,11 +96,13 @@ class Host:
 
 
 class Found(NamedTuple):
-    """Rows of some hosts, how many lines each host had, and a line of text for each that could not be read."""
+    """Rows of some hosts, how many lines each host had, a line of text for each that could not be read, and what was
+    read: of each file by its name how many bytes and their CRC-32."""
 
     table: pa.Table
     lines: dict[str, int]
     damaged: list[str]
+    files: dict[str, tuple[int, int]]
 
 
 class _One(NamedTuple):
@@ -150,6 +153,7 @@ def read(hosts: Sequence[Host]) -> Found:
     tables: list[pa.Table] = []
     lines: dict[str, int] = {}
     damaged: list[str] = []
+    files: dict[str, tuple[int, int]] = {}
 
     def tabulate() -> None:
         values = zip(*rows, strict=True) if rows else ((),) * len(columns)
@@ -159,21 +163,22 @@ def read(hosts: Sequence[Host]) -> Found:
 
     for host in hosts:
         kept = _Kept()
-        lines[host.name] = sum(_collect(source, kept, damaged) for source in host.sources)
+        lines[host.name] = sum(_collect(source, kept, damaged, files) for source in host.sources)
         rows += [_row(host, one.record, one.file, one.offset, last) for one, last in kept.ordered()]
         if len(rows) >= ROWS_AT_ONCE:
             tabulate()
     tabulate()
-    return Found(pa.concat_tables(tables), lines, damaged)
+    return Found(pa.concat_tables(tables), lines, damaged, files)
 
 
-def _collect(source: Source, kept: _Kept, damaged: list[str]) -> int:
+def _collect(source: Source, kept: _Kept, damaged: list[str], files: dict[str, tuple[int, int]]) -> int:
     """Keep what is to be kept of a file; the number of whole lines that were read."""
     try:
         data = source.path.read_bytes()
     except OSError as error:
         damaged.append(f"{source.name}: {error.strerror}")
         return 0
+    files[source.name] = len(data), zlib.crc32(data)
     offset, count = 0, 0
     *whole, _torn = data.split(b"\n")
     for number, line in enumerate(whole, 1):

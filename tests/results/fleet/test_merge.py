@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import case, energy, measured, record
 
-from perwatt.results.fleet.merge import MERGED, load, merge
+from perwatt.results.fleet.merge import MERGED, load, merge, unchanged
 from perwatt.results.record import Failed, Record, Skipped
 from perwatt.results.rounds import Round
 
@@ -202,3 +202,27 @@ def test_what_was_merged_and_is_damaged_is_told_in_one_line(tmp_path: Path, name
         _ = load(tmp_path / "run").index
     assert str(told.value).endswith(f": perwatt merge run={tmp_path / 'run'}")
     assert "\n" not in str(told.value)
+
+
+def test_records_that_are_not_those_that_were_merged_are_told_by_file_and_by_what_to_do(tmp_path: Path) -> None:
+    other = fleet(tmp_path / "other", {"n3": [one("k")]})
+    run = fleet(tmp_path / "run", {"n1": [one("k")], "n2": [one("k")]})
+    path = run / "nodes/n1/records.jsonl"
+    merge(run, [other])
+    shutil.copytree(run, tmp_path / "copy")  # that it was copied changes nothing
+    for whole in (run, tmp_path / "copy"):
+        unchanged(whole)
+    before = path.read_bytes()
+    again = f"perwatt merge runs=[{run},{other}]"
+    for now, told in ((before + before, "changed"), (before.replace(b"0.01", b"0.02"), "changed"), (None, "gone")):
+        path.unlink() if now is None else path.write_bytes(now)
+        said = f"{run}: found nodes/n1/records.jsonl {told} since it was merged: {again}"
+        with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+            unchanged(run)
+    path.write_bytes(before)
+    write(run / "nodes/n4/records.jsonl", [one("k")])
+    write(other / "nodes/n5/records.jsonl", [one("k")])
+    with pytest.raises(ValueError, match=r"nodes/n4/records.jsonl new and 1 more since it was merged"):
+        unchanged(run)
+    merge(run, [other])
+    unchanged(run)
