@@ -7,7 +7,7 @@ uncertainty straddles its limit, an invalid window, and energy that nothing mete
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -80,8 +80,9 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
     findings = [_waived(finding, criteria, day) for finding in findings]
     verdicts = _verdicts(findings, checks)
     findings.sort(key=lambda f: (not f.counts, -_rank(f.status)))
-    whole = max((v.status for v in verdicts), key=_rank)
-    return Judgement(run, criteria.name, whole, verdicts, tuple(findings), _notes(criteria, day))
+    asked: list[Status] = [v.status for v in verdicts if not v.waived]
+    whole: Status = max(asked, key=_rank, default="MISSING")
+    return Judgement(run, criteria.name, whole, verdicts, tuple(findings), _notes(criteria, day, findings))
 
 
 def _hardware(evidence: Evidence, criteria: Criteria) -> None:
@@ -148,29 +149,42 @@ def _waived(finding: Finding, criteria: Criteria, day: datetime.date) -> Finding
     return finding
 
 
-def _verdicts(findings: Iterable[Finding], checks: dict[Key, int]) -> tuple[Verdict, ...]:
-    """Of all that was checked; a node is no better than its devices."""
+def _verdicts(findings: Sequence[Finding], checks: dict[Key, int]) -> tuple[Verdict, ...]:
+    """Of all that was checked; a node is no better than its devices. Who has no record did not pass, waived or not."""
     worst: dict[Key, Status] = dict.fromkeys(checks, "PASS")
+    absent = {_key(finding) for finding in findings if finding.waived and not finding.criterion}
     failed: dict[Key, int] = {}
     for finding in findings:
         if finding.counts:
             key = _key(finding)
             failed[key] = failed.get(key, 0) + 1
             worst[key] = max(worst.get(key, "PASS"), finding.status, key=_rank)
+    absent -= set(failed)
     for (scope, subject), status in list(worst.items()):
-        if scope == "device":
+        if scope == "device" and (scope, subject) not in absent:
             node = "node", subject.rpartition(":")[0]
             worst[node] = max(worst.get(node, "PASS"), status, key=_rank)
+    for scope, subject in [*absent]:
+        if scope == "device" and (node := ("node", subject.rpartition(":")[0])) not in worst:
+            absent.add(node)
+    worst |= dict.fromkeys(sorted(absent), "MISSING")
     # a device that is off over all its cases is one finding: what it passed is no less than nothing
     return tuple(
-        Verdict(*key, status, n := checks.get(key, 0), max(n - failed.get(key, 0), 0)) for key, status in worst.items()
+        Verdict(*key, status, n := checks.get(key, 0), max(n - failed.get(key, 0), 0), key in absent)
+        for key, status in worst.items()
     )
 
 
-def _notes(criteria: Criteria, day: datetime.date) -> tuple[str, ...]:
-    expired = [w for w in criteria.waivers if datetime.date.fromisoformat(w.until) < day]
-    told = [f"{criteria.status}"] if criteria.status else []
-    return (*told, *(f"waiver of {w.subject} by {w.who} ended on {w.until}" for w in expired))
+def _notes(criteria: Criteria, day: datetime.date, findings: Sequence[Finding]) -> tuple[str, ...]:
+    told = [criteria.status] if criteria.status else []
+    for waiver in criteria.waivers:
+        if datetime.date.fromisoformat(waiver.until) < day:
+            told.append(f"waiver of {waiver.subject} by {waiver.who} ended on {waiver.until}")
+        elif not any(waiver.holds(finding.subject, finding.criterion, day) for finding in findings):
+            told.append(
+                f"waiver of {waiver.subject} ({waiver.criterion}) by {waiver.who} covers nothing that was found"
+            )
+    return tuple(told)
 
 
 def _scope(subject: str) -> str:

@@ -43,13 +43,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one device, node, group, or of the cluster: the worst of its checks, and how many of them passed."""
+    """Of one device, node, group, or of the cluster: the worst of its checks, and how many of them passed. ``waived``:
+    it has no record at all, and somebody answers for that: it is MISSING, and decides nothing."""
 
     scope: str
     subject: str
     status: Status
     checks: int
     passed: int
+    waived: bool = False
 
 
 @dataclass(frozen=True)

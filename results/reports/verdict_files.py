@@ -58,18 +58,20 @@ def junit(judgement: Judgement) -> str:
         if not verdicts:
             continue
         failed = sum(v.status == "FAIL" for v in verdicts)
-        errors = sum(v.status in ("MISSING", "INCONCLUSIVE") for v in verdicts)
+        waived = sum(v.waived for v in verdicts)
+        errors = sum(v.status in ("MISSING", "INCONCLUSIVE") for v in verdicts) - waived
         counts = {"name": scope, "tests": str(len(verdicts)), "failures": str(failed), "errors": str(errors)}
+        counts |= {"skipped": str(waived)} if waived else {}
         suite = ElementTree.SubElement(root, "testsuite", counts)
         for verdict in verdicts:
             test = ElementTree.SubElement(suite, "testcase", classname=scope, name=verdict.subject)
             found = findings[scope, verdict.subject]
             lines = [f"{f.criterion} {f.case}: {_told(f)}; maybe {f.cause}; next: {f.todo}" for f in found]
             if verdict.status != "PASS":
-                tag = "failure" if verdict.status == "FAIL" else "error"
+                tag = "skipped" if verdict.waived else "failure" if verdict.status == "FAIL" else "error"
                 # a node may fail by its devices alone
                 first = _first(verdict, findings)
-                message = told(first) if first else "one of its devices"
+                message = _told(first) if first else "one of its devices"
                 part = ElementTree.SubElement(test, tag, type=verdict.status, message=_clean(message))
                 part.text = _clean("\n".join(lines))
             elif lines:  # waived, or a warning
@@ -99,7 +101,7 @@ def _by_subject(judgement: Judgement) -> defaultdict[tuple[str, str], list[Findi
 def _first(verdict: Verdict, findings: Mapping[tuple[str, str], Sequence[Finding]]) -> Finding | None:
     """The worst that was found of a subject; None if it decides nothing of one that did not pass."""
     found = findings.get((verdict.scope, verdict.subject))
-    return found[0] if found and (found[0].counts or verdict.status == "PASS") else None
+    return found[0] if found and (found[0].counts or verdict.waived or verdict.status == "PASS") else None
 
 
 def _told(finding: Finding) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import msgspec
 import pytest
@@ -15,6 +17,9 @@ from perwatt.results.accept.evidence import read
 from perwatt.results.accept.judge import judge
 from perwatt.results.accept.verdict import Judgement
 from perwatt.results.record import Conditions, Failed, Measured, Record, Skipped
+from perwatt.results.reports.verdict_files import devices_csv, json_text, junit
+from perwatt.results.reports.verdict_html import render
+from perwatt.results.reports.verdicts import console, markdown
 
 DAY = datetime.date(2026, 6, 1)
 
@@ -193,6 +198,36 @@ def test_a_merged_fleet_has_a_verdict_for_everybody_that_was_asked(tmp_path: Pat
     assert (got["n2:1"], got["n3:3"], got["n5"]) == ("FAIL", "MISSING", "MISSING")
     assert (got["n1"], got["n2"], got["n3"]) == ("PASS", "FAIL", "MISSING")
     assert found.count("device") == {"PASS": 14, "INCONCLUSIVE": 0, "MISSING": 1, "FAIL": 1}
+
+
+def test_who_has_no_record_and_is_waived_is_missing_and_decides_nothing(tmp_path: Path) -> None:
+    hosts = {f"n{i}": devices(4, host=f"n{i}", seed=i) for i in (1, 2)}
+    run = fleet_of(tmp_path / "fleet", {**hosts, "n3": devices(3, host="n3", seed=3)}, ["n1", "n2", "n3", "n4"])
+    of = {"criterion": "*", "who": "A", "why": "in repair", "until": "2026-12-31"}
+    found = judge(read(run), criteria(criterion(), waivers=[{**of, "subject": n} for n in ("n3:3", "n4")]), "r", DAY)
+    assert (found.status, found.count("node")["MISSING"], found.count("device")["MISSING"]) == ("PASS", 1, 1)
+    assert {v.subject: v.status for v in found.verdicts if v.waived} == {"n3:3": "MISSING", "n4": "MISSING"}
+    assert statuses(found)["n3"] == "PASS"
+    assert "MISSING (waived)  n4" in console(found)
+    suites = ElementTree.fromstring(junit(found)).findall("testsuite")
+    assert [(s.get("name"), s.get("errors"), s.get("skipped")) for s in suites] == [
+        ("device", "0", "1"),
+        ("node", "0", "1"),
+    ]
+    rows = {row["subject"]: row for row in csv.DictReader(devices_csv(found).splitlines())}
+    assert rows["n4"]["found"] == "waived by A until 2026-12-31: in repair: the node never wrote"
+    whole = fleet_of(tmp_path / "some", {"n1": devices(2, host="n1")}, ["n1", "n2"])
+    one = criteria(criterion(at_least=limit(1, "PFLOP/s")), waivers=[{**of, "subject": "n2"}])
+    assert judge(read(whole), one, "r", DAY).status == "FAIL"
+
+
+def test_a_waiver_that_covers_nothing_is_told(tmp_path: Path) -> None:
+    waiver = {"subject": "n1:9", "criterion": "rate*", "who": "A", "why": "b", "until": "2026-12-31"}
+    found = judged(tmp_path, devices(8), criteria(criterion(), waivers=[waiver]))
+    note = "waiver of n1:9 (rate*) by A covers nothing that was found"
+    assert (found.status, found.notes) == ("PASS", (note,))
+    for text in (console(found), markdown(found), json_text(found), render(found, criteria(criterion()))):
+        assert note in text
 
 
 def test_a_warning_and_a_criterion_without_a_case(tmp_path: Path) -> None:
