@@ -52,13 +52,22 @@ def fleet(judgement: Judgement) -> Drawing | None:
             rows.append([own.get(at) for at in range(max(own) + 1)])
         names = [_named(host, nodes.get(host, "PASS"), devices.get(host, {})) for host in hosts]
         title = "Fleet: a row a node, a cell a device"
+        told = _counted([status for of in devices.values() for status in of.values()])
+        if bare := _counted([nodes.get(host, "MISSING") for host in hosts if host not in devices]):
+            told = f"{told}; nodes without a device: {bare}" if told else bare
     else:
         worst: list[Status | None] = [
             nodes.get(host) or max(devices[host].values(), key=STATUSES.index) for host in hosts
         ]
         rows = [worst[at : at + COLUMNS] for at in range(0, len(worst), COLUMNS)]
         names, title = hosts[::COLUMNS], "Fleet: a cell a node, named by the first of each row"
-    return _map(rows, names, title)
+        told = _counted([status for status in worst if status])
+    return _map(rows, names, title, told)
+
+
+def _counted(found: Sequence[Status]) -> str:
+    """How many have each verdict that any has."""
+    return ", ".join(f"{found.count(status)} {status.lower()}" for status in STATUSES if status in found)
 
 
 def _named(host: str, status: Status, devices: Mapping[int, Status]) -> str:
@@ -72,7 +81,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
-def _map(rows: Sequence[Sequence[Status | None]], names: Sequence[str], title: str) -> Drawing:
+def _map(rows: Sequence[Sequence[Status | None]], names: Sequence[str], title: str, told: str) -> Drawing:
     left = min(150.0, 12 + CHARACTER * max(map(len, names)))
     count = max(map(len, rows))
     side = min(CELL, (WIDTH - left - RIGHT) / count)
@@ -96,7 +105,6 @@ def _map(rows: Sequence[Sequence[Status | None]], names: Sequence[str], title: s
             most = int((left - 10) / CHARACTER)
             name = name if len(name) <= most else "\u2026" + name[1 - most :]
             axes.text(-6 / side, row + 0.5, name, color=svg.INK["muted"], ha="right", va="center")
-        told = ", ".join(f"{len(at)} {status.lower()}" for status, at in cells.items() if at)
         return Drawing(svg.inline(drawing, "fleet", f"{title}: {told}"), title, told)
 
 

@@ -152,6 +152,16 @@ def test_the_map_is_of_nodes_where_there_are_many() -> None:
     assert verdict_plots.fleet(Judgement("run", "c", "PASS", (Verdict("device", "n1:0", "PASS", 1, 1),), ())) is None
 
 
+def test_the_map_counts_as_the_table_does(tmp_path: Path) -> None:
+    """A node without a device is one cell, and no device."""
+    hosts = {"n1": devices(8, host="n1"), "n2": devices(6, host="n2"), "n3": devices(8, host="n3", seed=3)}
+    judgement = judge(evidence.read(fleet_of(tmp_path / "run", hosts, [*hosts, "n4"])), criteria(criterion()), "run")
+    assert (judgement.count("device")["MISSING"], judgement.count("node")["MISSING"]) == (2, 2)
+    drawn = verdict_plots.fleet(judgement)
+    assert drawn is not None
+    assert drawn.remark == "22 pass, 2 missing; nodes without a device: 1 missing"
+
+
 @pytest.mark.parametrize(
     ("metric", "kind", "said"), [("rate_fall", "flops", "at most 3.000 %"), ("rate", "flops", "at most 30.00 mFLOP/s")]
 )
