@@ -114,9 +114,7 @@ def _paths(asked: dict[str, str]) -> list[Path]:
         if len(others) == len(paths):
             raise BadRequest(f"reference={asked['reference']}: is none of the runs; allowed {', '.join(names)}")
         paths = [next(path for path in paths if path.resolve() == first), *others]
-    resolved = [path.resolve() for path in paths]
-    if twice := [str(path) for at, path in enumerate(paths) if resolved[at] in resolved[:at]]:
-        raise BadRequest(f"runs: found {twice[0]} twice; allowed each run once")
+    folder.once(paths)
     return paths
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,6 +54,13 @@ def find(text: str, parent: Path, key: str = "run") -> Path:
             return candidate
     known = ", ".join(str(p.parent.relative_to(parent)) for p in runs[-5:]) or "none"
     raise BadRequest(f"{key}={text}: no run there (a folder with {RECORDS}); the newest in {parent}: {known}")
+
+
+def once(paths: Sequence[Path]) -> None:
+    """Raises BadRequest for a run that was named twice, by whatever name."""
+    resolved = [path.resolve() for path in paths]
+    if twice := [path for at, path in enumerate(paths) if resolved[at] in resolved[:at]]:
+        raise BadRequest(f"runs: found {twice[0]} twice; allowed each run once")
 
 
 def write_environment(run: Path, environment: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from perwatt.results.store import write_atomically
 
 
 def merge(arguments: Sequence[str]) -> int:
-    """Merge the node files of a run; MISSING and DAMAGED lines on stdout, the tables in RUN/merged."""
+    """Merge the node files of a run; MISSING and DAMAGED lines on stdout, the tables in RUN/merged. Folders that hold
+    the same records are told on stderr: merging them changes nothing, and is seldom what was meant."""
     from perwatt.results.fleet import merge as merging
 
     allowed = "run=RUN, runs=[A,B], runs_dir=DIR, meter=NAME, step_s=SECONDS"
@@ -25,9 +27,14 @@ def merge(arguments: Sequence[str]) -> int:
         raise BadRequest("run= and runs=: found both; allowed one of them")
     step_s = _seconds(options["step_s"])
     names = options["runs"].strip("[]").split(",") if options["runs"] else [options["run"] or "latest"]
-    first, *others = [folder.find(name.strip(), Path(options["runs_dir"]), "runs") for name in names]
+    key = "runs" if options["runs"] else "run"
+    paths = [folder.find(name.strip(), Path(options["runs_dir"]), key) for name in names]
+    folder.once(paths)
+    first, *others = paths
     out = merging.merge(first, others)
     found = merging.load(first)
+    for line in merging.twice(found):
+        print(f"perwatt merge: {line}", file=sys.stderr)
     for line in (*found.missing, *(f"DAMAGED {line}" for line in found.damaged)):
         print(line)
     for line in _power(first, options["meter"], step_s):

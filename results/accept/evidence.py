@@ -144,7 +144,7 @@ def read(run: Path) -> Evidence:
         rows = pd.DataFrame(map(_over_rounds, cases.values()))
         return Evidence(rows, {}, names, run, said=screened.alone(hosts), machines=machines)
     fleet = merge.load(run)
-    merge.unchanged(run)
+    merge.unchanged(fleet)
     return _merged(fleet, run)
 
 

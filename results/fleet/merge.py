@@ -18,7 +18,7 @@ import multiprocessing
 import os
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,7 +40,8 @@ HOSTS_A_TASK = 64
 
 @dataclass(frozen=True, eq=False)
 class Fleet:
-    """A merged fleet: the three tables as data frames, and the lines of text that say what is not in them.
+    """A merged fleet: the three tables as data frames, and the lines of text that say what is not in them. ``files``:
+    of each file of records that was read, by its name, the size and the CRC-32.
 
     The index is read when it is asked for: of a large fleet it has millions of rows, ``records`` of them.
     """
@@ -51,6 +52,7 @@ class Fleet:
     devices: pd.DataFrame
     missing: tuple[str, ...]
     damaged: tuple[str, ...]
+    files: Mapping[str, tuple[int, int]]
 
     @cached_property
     def index(self) -> pd.DataFrame:
@@ -118,6 +120,7 @@ def load(run: Path) -> Fleet:
     with whole(out / SUMMARY):
         told = json.loads((out / SUMMARY).read_text())
         missing, damaged = tuple(map(str, told["missing"])), tuple(map(str, told["damaged"]))
+        files = {str(name): (int(size), int(crc)) for name, (size, crc) in dict(told.get("files", {})).items()}
     with whole(out / CASES):
         tests = pd.read_parquet(out / CASES)
     with whole(out / DEVICES):
@@ -126,20 +129,41 @@ def load(run: Path) -> Fleet:
         index = pq.read_metadata(out / INDEX)
     if index.schema.names != schema().names or "files" not in told:
         raise ValueError(f"{run}: merged by a perwatt whose index is another: perwatt merge run={run}")
-    return Fleet(out, index.num_rows, tests, found, missing, damaged)
+    return Fleet(out, index.num_rows, tests, found, missing, damaged, files)
 
 
-def unchanged(run: Path) -> None:
-    """Raises ValueError of one line if a file of records is not what was merged into ``run``, or was not there then.
+def twice(fleet: Fleet) -> list[str]:
+    """A line for each folder in which files of records are those of another: copies count once, and are told."""
+    first: dict[tuple[str, int, int], Path] = {}
+    same: dict[tuple[Path, Path], list[str]] = {}
+    for name, told in sorted(fleet.files.items(), key=lambda one: Path(one[0]).is_absolute()):  # the run's own first
+        folder, own = _of_run(name, fleet.folder.parent)
+        if told[0] and (other := first.setdefault((own, *told), folder)) != folder:
+            same.setdefault((other, folder), []).append(own)
+    return [
+        f"{folder}: found {len(names)} file{'s' if len(names) > 1 else ''} of records as in {other}, {names[0]} the "
+        "first; each record counts once"
+        for (other, folder), names in same.items()
+    ]
+
+
+def _of_run(name: str, run: Path) -> tuple[Path, str]:
+    """The folder of the run in which a file of records lies, as the index calls it, and its name there."""
+    if not Path(name).is_absolute():
+        return run, name
+    at = Path(name).parent
+    folder = at.parent.parent if at.parent.name == NODES else at
+    return folder, Path(name).relative_to(folder).as_posix()
+
+
+def unchanged(fleet: Fleet) -> None:
+    """Raises ValueError of one line if a file of records is not what was merged, or was not there then.
 
     Sizes tell almost everything, as records are appended; only a file that was written since is read again.
     """
-    summary = run / MERGED / SUMMARY
-    with whole(summary):
-        files = {name: tuple(told) for name, told in dict(json.loads(summary.read_text())["files"]).items()}
-        merged_ns = summary.stat().st_mtime_ns
-    away = dict.fromkeys(Path(name.removesuffix(f"/{RECORDS}")) for name in files if Path(name).is_absolute())
-    others = list(dict.fromkeys(path.parent.parent if path.parent.name == NODES else path for path in away))
+    run, files = fleet.folder.parent, fleet.files
+    merged_ns = (fleet.folder / SUMMARY).stat().st_mtime_ns
+    others = [path for path in dict.fromkeys(_of_run(name, run)[0] for name in files) if path != run]
     there = {source.name: source.path for host in _hosts([run, *others], ()) for source in host.sources}
     found = [f"{name} gone" for name in files if name not in there]
     for name, path in there.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -32,6 +33,30 @@ def test_the_command_prints_who_is_missing_and_refuses_what_it_does_not_know(
     for wrong in (["runs"], ["speed=1"], [f"run={run}", f"runs=[{run}]"], [f"run={tmp_path / 'none'}"]):
         assert main(["merge", *wrong]) == 2
         assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_folder_given_twice_is_refused_and_a_copy_of_one_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, copied, other = (tmp_path / name for name in ("run", "copied", "other"))
+    for path, key in ((run, "a"), (other, "b")):
+        for host in ("n1", "n2"):
+            (path / "nodes" / host).mkdir(parents=True)
+            (path / "nodes" / host / "records.jsonl").write_bytes(msgspec.json.encode(record(key)) + b"\n")
+        (path / "fleet.json").write_text(json.dumps({"hosts": ["n1", "n2"]}))
+        (path / "records.jsonl").touch()
+    shutil.copytree(run, copied)
+    assert main(["merge", f"runs=[{run},{tmp_path}/other/../run]"]) == 2
+    assert (
+        capsys.readouterr().err == f"perwatt merge: runs: found {tmp_path}/other/../run twice; allowed each run once\n"
+    )
+    assert main(["merge", f"runs=[{run},{copied}]"]) == 0
+    told = "found 2 files of records as in {}, nodes/n1/records.jsonl the first; each record counts once"
+    out, err = capsys.readouterr()
+    assert err == f"perwatt merge: {copied}: {told.format(run)}\n"
+    assert json.loads(out.splitlines()[-1])["records"] == 2
+    assert main(["merge", f"runs=[{run},{other}]"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_what_all_devices_drew_together_is_told_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -211,18 +211,18 @@ def test_records_that_are_not_those_that_were_merged_are_told_by_file_and_by_wha
     merge(run, [other])
     shutil.copytree(run, tmp_path / "copy")  # that it was copied changes nothing
     for whole in (run, tmp_path / "copy"):
-        unchanged(whole)
+        unchanged(load(whole))
     before = path.read_bytes()
     again = f"perwatt merge runs=[{run},{other}]"
     for now, told in ((before + before, "changed"), (before.replace(b"0.01", b"0.02"), "changed"), (None, "gone")):
         path.unlink() if now is None else path.write_bytes(now)
         said = f"{run}: found nodes/n1/records.jsonl {told} since it was merged: {again}"
         with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
-            unchanged(run)
+            unchanged(load(run))
     path.write_bytes(before)
     write(run / "nodes/n4/records.jsonl", [one("k")])
     write(other / "nodes/n5/records.jsonl", [one("k")])
     with pytest.raises(ValueError, match=r"nodes/n4/records.jsonl new and 1 more since it was merged"):
-        unchanged(run)
+        unchanged(load(run))
     merge(run, [other])
-    unchanged(run)
+    unchanged(load(run))
