@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import datetime
 import math
-import re
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import msgspec
 
+from perwatt.results.fleet.plain import converted
 from perwatt.results.fleet.versions import KINDS
 from perwatt.results.fleet.versions import Kind as Version
 from perwatt.results.reports.units import FACTORS
@@ -181,22 +181,9 @@ class Criteria(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     waivers: tuple[Waiver, ...] = ()
 
 
-_PARTS: dict[str, type[msgspec.Struct]] = {
-    "criteria": Criterion,
-    "same": Same,
-    "waivers": Waiver,
-    "within_fleet": Band,
-    "measured": Baseline,
-    **dict.fromkeys(("at_least", "at_most", "plausible_max"), Limit),
-}
-
-
 def from_plain(plain: Any, where: str) -> Criteria:
     """The criteria of a parsed YAML. Raises ValueError, one line with file, key, what was found and what is allowed."""
-    try:
-        found = msgspec.convert(plain, Criteria)
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{where}: {_plainly(str(error))}") from None
+    found = converted(plain, Criteria, where)
     if not found.criteria:
         raise ValueError(f"{where}: criteria: found none; allowed one or more")
     if not 0 < found.false_alarms < 1:
@@ -216,17 +203,6 @@ def from_plain(plain: Any, where: str) -> Criteria:
                 raise ValueError(f"{where}: waivers: {waiver.subject}: {key} is empty; allowed who answers, and why")
         _day(waiver.until, f"{where}: waivers: {waiver.subject}: until")
     return found
-
-
-def _plainly(text: str) -> str:
-    """msgspec's message as: key: found; allowed."""
-    message, _, path = text.partition(" - at ")
-    key = path.strip("`").removeprefix("$").lstrip(".")
-    if unknown := re.search(r"unknown field `(.*)`", message):
-        last = re.findall(r"[a-z_]+", key)
-        part = _PARTS[last[-1]] if last else Criteria
-        message = f"found the unknown key {unknown[1]!r}; allowed {', '.join(part.__struct_fields__)}"
-    return f"{key}: {message}" if key else message
 
 
 def _check(criterion: Criterion, where: str) -> None:

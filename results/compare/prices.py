@@ -22,6 +22,7 @@ from perwatt.results.compare.caps import outermost
 from perwatt.results.compare.pairing import Cases
 from perwatt.results.compare.ratio import Ratio, ratio
 from perwatt.results.compare.sample import Estimate, Meter, Sample
+from perwatt.results.fleet.plain import converted
 from perwatt.results.size.parameter import Parameter
 from perwatt.results.uncertainty import UNITS
 
@@ -79,12 +80,7 @@ class Bought(msgspec.Struct, frozen=True):
 
 def from_plain(plain: Any, where: str) -> Prices:
     """The prices of a parsed YAML. Raises ValueError, one line with file, key, what was found and what is allowed."""
-    try:
-        found = msgspec.convert(plain, Prices)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at ")
-        key = path.strip("`").removeprefix("$").lstrip(".")
-        raise ValueError(f"{where}: {key + ': ' if key else ''}{message}") from None
+    found = converted(plain, Prices, where)
     if not found.systems:
         raise ValueError(f"{where}: systems: found none; allowed one or more")
     _check(where, "electricity", found.electricity, f"{found.currency}/kWh", 0.0, math.inf)

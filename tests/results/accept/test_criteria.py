@@ -24,8 +24,13 @@ from perwatt.results.accept.falling import FALL
         (criterion(at_least=limit(2, "TFLOP/s"), plausible_max=limit(2, "TFLOP/s")), "nothing can pass"),
         (criterion(at_lest=limit(1, "W")), "criteria[0]: found the unknown key 'at_lest'; allowed name, cases, metric"),
         (criterion(at_least={**limit(1, "FLOP/s"), "x": 1}), "at_least: found the unknown key 'x'; allowed value"),
-        (criterion("speed"), "criteria[0].metric"),
-        (criterion(at_least={"value": 1, "unit": "FLOP/s", "date": "2026-01-31"}), "criteria[0].at_least"),
+        (criterion("speed"), "criteria[0].metric: found 'speed'; allowed busbw, ecc, "),
+        (criterion(scope="rack"), "criteria[0].scope: found 'rack'; allowed device, fleet, group, node"),
+        (criterion(scopes=["node", "hall"]), "criteria[0].scopes[1]: found 'hall'; allowed device, "),
+        (criterion(severity=3), "criteria[0].severity: found 3; allowed fail, warn"),
+        (criterion(at_least=3), "criteria[0].at_least: found 3; allowed the keys value, unit, source, date"),
+        (criterion(at_least={"value": 1, "unit": "FLOP/s", "date": "2026-01-31"}),
+         "criteria[0].at_least.source: found nothing; allowed text"),
         (criterion(at_least={**limit(1, "FLOP/s"), "source": " "}), "source: found none"),
         (criterion(at_least={**limit(1, "FLOP/s"), "date": "today"}), "date: found 'today'; allowed a day as"),
         (criterion(within_fleet={"effect": 3, "unit": "K", **SOURCED}), "unit: found 'K'; allowed for rate: %"),
@@ -49,7 +54,12 @@ def test_the_set_itself_is_checked() -> None:
         ({"name": "a", "criteria": [criterion()], "false_alarms": 2}, "false_alarms: found 2"),
         ({"name": "a", "criteria": [criterion()], "waivers": [waiver]}, "until: found 'soon'"),
         ({"name": "a", "criteria": [criterion()], "waiver": []}, "found the unknown key 'waiver'"),
-        (["a"], "Expected `object`"),
+        (["a"], "test.yaml: found a list; allowed the keys name, criteria, status"),
+        ({"name": "a", "criteria": {"name": "b"}}, "criteria: found keys; allowed a list, each with the keys name, "),
+        (
+            {"name": "a", "criteria": [criterion()], "same": [{"name": "v", "of": ["bios"]}]},
+            "same[0].of[0]: found 'bios'",
+        ),
     ):
         with pytest.raises(ValueError, match=r"^test\.yaml: ") as error:
             from_plain(plain, "test.yaml")

@@ -87,15 +87,19 @@ def test_what_it_rests_on_is_told_and_what_is_not_metered_left_out() -> None:
     [
         ("electricity", {"mode": 0.1, "unit": "EUR/MWh", "source": "x"},
          "electricity: unit: found 'EUR/MWh'; allowed 'EUR/kWh'"),
-        ("electricity", {"mode": 0.1, "unit": "EUR/kWh"}, "electricity: Object missing required field `source`"),
+        ("electricity", {"mode": 0.1, "unit": "EUR/kWh"}, "electricity.source: found nothing; allowed text"),
+        ("electricity", {"mode": 0.1, "unit": "EUR/kWh", "source": "x", "kind": "guess"},
+         "electricity.kind: found 'guess'; allowed assumed, given, measured, modelled, published"),
+        ("electricity", {"mode": 0.1, "unit": "EUR/kWh", "source": "x", "med": 1},
+         "electricity: found the unknown key 'med'; allowed mode, unit, source, min, max, kind"),
         ("electricity", {"mode": 0.1, "unit": "EUR/kWh", "source": " "}, "electricity: source: found nothing"),
         ("pue", {"mode": 0.9, "unit": "1", "source": "x"}, "pue: found 0.9 to 0.9; allowed 1 to 10"),
         ("at_work", {"mode": 0, "unit": "1", "source": "x"}, "at_work: found 0 to 0; allowed"),
         ("systems", [], "systems: found none; allowed one or more"),
-        ("systems.0.price", 3, "systems[0].price: Expected `object`, got `int`"),
+        ("systems.0.price", 3, "systems[0].price: found 3; allowed the keys mode, unit, source, min, "),
         ("systems.0.devices", 0, "systems[0].devices: found 0; allowed 1 or more"),
         ("systems.1.lifetime", {"mode": 5, "unit": "month", "source": "x"}, "systems[1].lifetime: unit: found 'month'"),
-        ("tarif", 1, "Object contains unknown field `tarif`"),
+        ("tarif", 1, "found the unknown key 'tarif'; allowed currency, electricity, pue, at_work, systems"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be(path: str, value: object, said: str) -> None:
