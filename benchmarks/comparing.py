@@ -67,6 +67,7 @@ def compare(arguments: Sequence[str]) -> int:
         return asking.keep()
     effect, source = _effect(asked["effect"])
     who, cases = members(asking.paths if asking else _paths(asked))
+    _known(asked["boundary"], cases)
     limit = _limit(asked, cases)
     found = laid(
         who,
@@ -116,6 +117,15 @@ def _paths(asked: dict[str, str]) -> list[Path]:
         paths = [next(path for path in paths if path.resolve() == first), *others]
     folder.once(paths)
     return paths
+
+
+def _known(boundary: str, cases: Sequence[Cases]) -> None:
+    """Raises BadRequest for a boundary that no meter has, of the runs or of any that perwatt knows."""
+    from perwatt.results.reconcile import NAMES
+
+    metered = (meter[0] for one in cases for sample in one.measured.values() for meter in sample.meters)
+    if boundary and boundary not in (known := dict.fromkeys([*NAMES, *metered])):
+        raise BadRequest(f"boundary={boundary}: found no such boundary; allowed {', '.join(known)}")
 
 
 def _limit(asked: dict[str, str], cases: Sequence[Cases]) -> Limit | None:

@@ -76,6 +76,10 @@ def test_one_run_answers_what_a_limit_allows(runs: Path, capsys: pytest.CaptureF
         (("runs=[one,two]", "reference=three"), "reference=three: is none of the runs; allowed one, two"),
         (("runs=[one,two]", "effect=much"), "effect=much: allowed a number of per cent from 0 up to 100"),
         (("runs=[one,two]", "across=kernel"), "across=kernel: allowed: boundary"),
+        (
+            ("runs=[one,two]", "boundary=moon"),
+            "boundary=moon: found no such boundary; allowed gpu, cpu_package, dram, ",
+        ),
         (("runs=[one,two]", "limit_kw=much"), "limit_kw=much: allowed: a number"),
         (("runs=[one]", "limit_kw=-1"), "limit_kw: found -1; allowed above 0"),
         (("runs=[one]", "limit_kw=1", "boundary=rack"), "limit_kw=1: found no case to answer for: matmul"),
