@@ -17,7 +17,7 @@ from perwatt.benchmarks.cluster import topology
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import only
-from perwatt.results.accept.criteria import Criteria, from_plain
+from perwatt.results.accept.criteria import Criteria, Unfit, from_plain
 from perwatt.results.accept.positions import Positions, of_groups
 from perwatt.results.fleet.layout import NODES
 from perwatt.results.store import RECORDS, write_atomically
@@ -41,11 +41,12 @@ def accept(arguments: Sequence[str]) -> int:
     keys = ("before", "criteria", "topology", "out", "config_dir")
     asked = only(arguments, CHOICES, run="latest", runs_dir="results/runs", **dict.fromkeys(keys, ""))
     directories = [asked["config_dir"]] if asked["config_dir"] else []
-    criteria = criteria_named(asked["criteria"], directories)
+    file = criteria_file(asked["criteria"], directories)
+    criteria = from_plain(documents.read(file), str(file))
     run = folder.find(asked["run"], Path(asked["runs_dir"]))
     where = positions_named(asked["topology"], directories) if asked["topology"] else None
     before = earlier(asked["before"], run, Path(asked["runs_dir"]))
-    judgement = judged(run, before, criteria, where, str(run))[1]
+    judgement = judged(run, before, criteria, where, str(run), str(file))[1]
     sys.stdout.write(console(judgement))
     out = Path(asked["out"]) if asked["out"] else run / OUT
     try:
@@ -63,20 +64,23 @@ def accept(arguments: Sequence[str]) -> int:
 
 
 def judged(
-    run: Path, before: Sequence[Path], criteria: Criteria, where: Positions | None, name: str
+    run: Path, before: Sequence[Path], criteria: Criteria, where: Positions | None, name: str, file: str
 ) -> tuple[Evidence, Judgement]:
     """What is judged, and the judgement of ``run``, by its ``name``: with the runs ``before`` it, the oldest first, and
-    the positions ``where`` it does not know its own."""
+    the positions ``where`` it does not know its own. BadRequest for criteria, of ``file``, that are not of it."""
     from perwatt.results.accept import evidence
     from perwatt.results.accept.again import combined, with_again
     from perwatt.results.accept.judge import judge
 
     new = _placed(evidence.read(run), where)
-    if not before:
-        return new, judge(new, criteria, name)
-    old = _placed(combined([evidence.read(path) for path in before]), where)
-    found = _placed(combined([old, new]), where)
-    return found, with_again(judge(found, criteria, name), new, old, judge(old, criteria, name), criteria)
+    try:
+        if not before:
+            return new, judge(new, criteria, name)
+        old = _placed(combined([evidence.read(path) for path in before]), where)
+        found = _placed(combined([old, new]), where)
+        return found, with_again(judge(found, criteria, name), new, old, judge(old, criteria, name), criteria)
+    except Unfit as error:
+        raise BadRequest(f"{file}: {error}") from None
 
 
 def _placed(found: Evidence, where: Positions | None) -> Evidence:
@@ -117,7 +121,10 @@ def positions_named(text: str, directories: Sequence[str | Path] = ()) -> Positi
     given = documents.read(found := named("topology", text, directories))
     if not isinstance(given, dict):
         raise BadRequest(f"{found}: found no topology; allowed leaves, rails, racks")
-    return of_groups(topology.found(given).levels)
+    try:
+        return of_groups(topology.found(given).levels)
+    except BadRequest as error:
+        raise BadRequest(f"{found}: {error}") from None
 
 
 def named(key: str, text: str, directories: Sequence[str | Path]) -> Traversable:

@@ -38,6 +38,7 @@ def dossier(arguments: Sequence[str]) -> int:
     run = folder.find(asked["run"], Path(asked["runs_dir"]))
     before = earlier(asked["before"], run, Path(asked["runs_dir"]))
     stands = named("topology", asked["topology"], directories) if asked["topology"] else None
+    where = positions_named(asked["topology"], directories) if stands else None
     out = Path(asked["out"] or f"{run.resolve().name}-dossier")
     if out.exists():
         raise BadRequest(f"out={out}: found there already; allowed a folder that is not: a dossier is never changed")
@@ -56,8 +57,7 @@ def dossier(arguments: Sequence[str]) -> int:
         write_atomically(begun / CRITERIA, found.read_text(encoding="utf-8"))
         if stands:
             write_atomically(begun / TOPOLOGY, stands.read_text(encoding="utf-8"))
-        where = positions_named(str(begun / TOPOLOGY)) if stands else None
-        rows, judgement = judged(begun / RUN, copies[1:], criteria, where, run.resolve().name)
+        rows, judgement = judged(begun / RUN, copies[1:], criteria, where, run.resolve().name, str(found))
         print(f"{judgement.status}: writing its pages", file=sys.stderr)
         for name, content in pages(begun / RUN, rows, criteria, judgement, pdf=asked["pdf"]):
             write_atomically(begun / name, content)

@@ -32,6 +32,11 @@ from perwatt.results.fleet.versions import KINDS
 from perwatt.results.fleet.versions import Kind as Version
 from perwatt.results.reports.units import FACTORS
 
+
+class Unfit(ValueError):
+    """Criteria that are sound, and not of what is to be judged. Whoever read them says from which file."""
+
+
 Metric = Literal[
     "rate", "rate_per_watt", "power", "busbw", "temperature", "throttled", "ecc", "spread", "rate_fall",
     "sdc", "xid", "ecc_uncorrected", "remap_pending", "remap_failure", "remapped_rows", "link", "link_errors", "ras",

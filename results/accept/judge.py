@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from perwatt.results.accept import causes, health, same
-from perwatt.results.accept.criteria import Criteria, Criterion
+from perwatt.results.accept.criteria import Criteria, Criterion, Unfit
 from perwatt.results.accept.evidence import Evidence
 from perwatt.results.accept.fleetwise import fleetwise
 from perwatt.results.accept.limits import absolute
@@ -27,8 +27,8 @@ Key = tuple[str, str]  # scope and subject
 def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date | None = None) -> Judgement:
     """The judgement of ``evidence``, with the waivers that hold on ``today``.
 
-    Raises ValueError if no criterion speaks to any case, for limits of other hardware, and for a unit that counts other
-    work than the cases do.
+    Raises Unfit if no criterion speaks to any case, for limits of other hardware, and for a unit that counts other work
+    than the cases do.
     """
     _hardware(evidence, criteria)
     chosen: dict[tuple[str, str, bool], pd.DataFrame] = {}
@@ -38,7 +38,7 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
     if all(rows.empty for rows in chosen.values()):
         names = evidence.rows["kernel"].astype(str) + " " + evidence.rows["label"].astype(str)
         has = ", ".join(names.unique()[:3])
-        raise ValueError(f"criteria {criteria.name}: found none that speaks to a case of the run, which has {has}, ...")
+        raise Unfit(f"criteria: found none that speaks to a case of the run, which has {has}, ...")
     findings = [_absent(_scope(subject), subject, reason) for subject, reason in evidence.missing.items()]
     checks = dict.fromkeys(map(_key, findings), 0) | evidence.said.checked
     findings += evidence.said.findings
@@ -89,7 +89,7 @@ def _hardware(evidence: Evidence, criteria: Criteria) -> None:
     other = evidence.targets - set(criteria.targets) if criteria.targets else ()
     if other:
         found = ", ".join(sorted((name or "hardware that is no known target") + _on(evidence, name) for name in other))
-        raise ValueError(f"criteria {criteria.name}: found {found}; allowed {', '.join(criteria.targets)}")
+        raise Unfit(f"targets: found {found}; allowed {', '.join(criteria.targets)}")
 
 
 def _on(evidence: Evidence, target: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from perwatt.results.accept import causes, health
-from perwatt.results.accept.criteria import Criterion, Limit, si
+from perwatt.results.accept.criteria import METRICS, Criterion, Limit, Unfit, si
 from perwatt.results.accept.falling import FALL, LEAST, U_FALL
 from perwatt.results.accept.finding import Reason, finding
 from perwatt.results.accept.verdict import Finding, Status
@@ -25,7 +25,7 @@ PER_ENERGY = {"rate_per_watt", "power"}
 def absolute(criterion: Criterion, rows: pd.DataFrame) -> Iterator[Finding]:
     """A finding for each row that does not meet the limits of ``criterion``, the worst of them.
 
-    Raises ValueError for a limit in a unit that counts other work than the case does.
+    Raises Unfit for a limit in a unit that counts other work than the case does.
     """
     if not criterion.limits:
         return
@@ -35,7 +35,9 @@ def absolute(criterion: Criterion, rows: pd.DataFrame) -> Iterator[Finding]:
         if len(other):
             case = f"{other['kernel'].iloc[0]} {other['label'].iloc[0]}"
             kind = other["kind"].iloc[0]
-            raise ValueError(f"{criterion.name}: {key}: unit: found {limit.unit}; {case} counts {kind}")
+            units = ", ".join(unit for unit, of in METRICS[criterion.metric].units.items() if of == kind)
+            found = f"{criterion.name}: {key}: unit: found {limit.unit}; {case} counts {kind}"
+            raise Unfit(f"{found}; allowed {units or 'no rate'}, with or without a prefix")
     if criterion.scope == "fleet":
         rows = _median(criterion, rows)
     # of a large fleet almost all pass: only the others are looked at one by one

@@ -45,14 +45,20 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytes
         "none": "criteria=none",
         "no file": "criteria=there.is.none.yaml",
         "no case": {"name": "a", "criteria": [criterion(cases="attention *")]},
+        "other work": {"name": "a", "criteria": [criterion(at_least=limit(1, "GB/s"))]},
+        "other hardware": {"name": "a", "criteria": [criterion()], "targets": ["h100_sxm"]},
         "unknown key": {"name": "a", "criteria": [criterion(limit=3)]},
         "no yaml": "[",
     }
     for what in wrong.values():
-        asked = what if isinstance(what, str) and what.startswith("criteria") else f"criteria={mine}"
+        named = isinstance(what, str) and what.startswith("criteria")
+        asked = what if named else f"criteria={mine}"
         mine.write_text(what if isinstance(what, str) else yaml.safe_dump(what))
         assert main(["accept", f"run={run}", asked]) == 2, what
-        assert len(capsys.readouterr().err.splitlines()) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"perwatt accept: {asked if named else mine}")
+        if what is wrong["other work"]:
+            assert line.endswith("found GB/s; matmul bf16 0 counts flops; allowed FLOP/s, with or without a prefix")
     assert main(["accept", f"run={tmp_path / 'none'}", "criteria=fleet"]) == 2
     whole = (run / "records.jsonl").read_bytes()
     (run / "records.jsonl").write_bytes(whole[: len(whole) // 2 - 7] + b"\n" + whole[len(whole) // 2 :])
@@ -80,7 +86,7 @@ def test_a_topology_of_its_own_compares_racks(tmp_path: Path, capsys: pytest.Cap
     assert "FAIL  rack r1 rate within the fleet" in capsys.readouterr().out
     mine.write_text("racks: {r0: n0, r1: n0}\n")
     assert main(["accept", f"run={run}", "criteria=fleet", f"topology={mine}"]) == 2
-    assert "found 'n0' in r0 and in r1" in capsys.readouterr().err
+    assert f"perwatt accept: {mine}: topology topology: rack: found 'n0' in r0 and in r1" in capsys.readouterr().err
     assert main(["accept", f"run={run}", "criteria=fleet", "topology=nowhere"]) == 2
 
 
