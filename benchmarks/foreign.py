@@ -55,9 +55,22 @@ def import_results(arguments: Sequence[str]) -> int:
     if len(read.bad) > SHOWN:
         print(f"perwatt import: and {len(read.bad) - SHOWN} more lines", file=sys.stderr)
     if not read.figures:
+        if not read.bad:
+            print(f"perwatt import: {path}: {_nothing(name, text, read)}", file=sys.stderr)
         last_line(file=str(path), format=name, imported=0, failed=0, unread=len(read.bad), exit=3)
         return 3
     return _write(path, content, name, options, read, asked)
+
+
+def _nothing(name: str, text: str, read: Read) -> str:
+    """Why a file in which no line is bad has nothing to import."""
+    if read.passed_over:
+        return (
+            f"found {', '.join(f'{count} {what}' for what, count in read.passed_over.items())}, which is not imported"
+        )
+    other = formats.told(text)
+    looks = f"; it looks like {other}: {formats.FORMATS[other].what}" if other not in ("", name) else ""
+    return f"found nothing of the format {name}{looks}"
 
 
 def _options(asked: dict[str, str], name: str, known: dict[str, str]) -> dict[str, Any]:

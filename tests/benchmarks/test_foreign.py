@@ -111,6 +111,23 @@ def test_a_wrong_request_is_one_line(
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        (nccl(row(1 << 20, (100.0, 80.0), 1.75)), "; it looks like nccl: what nccl-tests or rccl-tests printed"),
+        ("", ""),
+    ],
+)
+def test_a_file_of_another_format_than_was_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, looks: str
+) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text(text)
+    code, last, _, err = imported(capsys, f"file={file}", "format=smi", f"runs_dir={tmp_path / 'runs'}")
+    assert (code, last["imported"]) == (3, 0)
+    assert err == f"perwatt import: {file}: found nothing of the format smi{looks}\n"
+
+
 def test_nothing_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "log.txt"
     file.write_text(nccl("out of nowhere"))
