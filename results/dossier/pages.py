@@ -10,7 +10,7 @@ from perwatt.results.accept.criteria import Criteria
 from perwatt.results.accept.evidence import KNOWN, Evidence
 from perwatt.results.accept.spread import spreads
 from perwatt.results.accept.verdict import Judgement
-from perwatt.results.dossier.gather import BEFORE, TOPOLOGY
+from perwatt.results.dossier.gather import BEFORE, CRITERIA, TOPOLOGY
 from perwatt.results.fleet.layout import NODES
 from perwatt.results.reports import paper, verdict_html
 from perwatt.results.reports.verdict_files import FILES
@@ -20,12 +20,12 @@ COLUMNS = ("scope", "host", "device", "subject", "kernel", "label", "outcome", "
 README = """\
 The acceptance of {run}: {status} by the criteria {criteria}.
 
-report.html, report.pdf   the verdict, what did not pass and why, the values behind it
+{report:25} the verdict, what did not pass and why, the values behind it
 devices.csv findings.csv  a line a device; a line a finding, with its numbers
 measurements.csv          a line a case and device: every metric in SI units
 verdict.json junit.xml summary.md   the same for programs and pull requests
-criteria.yaml             what was asked
-run/, before/             everything that was measured, as it was written
+{asked:25} what was asked{stands}
+{runs:25} everything that was measured, as it was written
 records.chain SHA256SUMS  every record and every file, sealed; SHA256SUMS.sig, if there is one, signs that
 
 To check it:   sha256sum -c SHA256SUMS     or, which names the record that differs:   perwatt verify DIR
@@ -50,7 +50,18 @@ def pages(
     if pdf:
         yield "report.pdf", paper.pdf(page)
     told = {"run": judgement.run, "status": judgement.status, "criteria": judgement.criteria}
-    yield "README.txt", README.format(**told, more=_more(run.parent))
+    yield "README.txt", README.format(**told, **_there(run.parent, pdf), more=_more(run.parent))
+
+
+def _there(folder: Path, pdf: bool) -> dict[str, str]:
+    """What not every dossier has, for the list of its files."""
+    stands = (folder / TOPOLOGY).is_file()
+    return {
+        "report": "report.html, report.pdf" if pdf else "report.html",
+        "asked": f"{CRITERIA} {TOPOLOGY}" if stands else CRITERIA,
+        "stands": ", and where hosts stand" if stands else "",
+        "runs": "run/, before/" if (folder / BEFORE).is_dir() else "run/",
+    }
 
 
 def _more(folder: Path) -> str:

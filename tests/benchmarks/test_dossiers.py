@@ -42,6 +42,8 @@ def test_it_is_handed_over_checked_and_judged_anew(
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["verdict"], last["records"], last["signed"]) == ("FAIL", 3 * 8 * 6, False)
     assert not list(out.rglob("telemetry.parquet"))
+    readme = (out / "README.txt").read_text()
+    assert not any(name in readme for name in ("report.pdf", "before/", "topology.yaml"))
     assert len(list(csv.DictReader((out / "measurements.csv").open()))) == 3 * 8 * 6
     page = Page((out / "report.html").read_text())
     assert all(reference.startswith("#") for reference in page.references)
@@ -74,6 +76,8 @@ def test_runs_before_and_where_hosts_stand_are_part_of_it(
     assert main(["verify", str(out)]) == 0
     told = (out / "README.txt").read_text()
     assert "before=[DIR/before/1-fleet] topology=DIR/topology.yaml" in told
+    assert "run/, before/             everything" in told
+    assert "criteria.yaml topology.yaml what was asked, and where hosts stand" in told
     copies = [f"run={out / 'run'}", f"before=[{out / 'before' / '1-fleet'}]", f"topology={out / 'topology.yaml'}"]
     assert main(["accept", *copies, f"criteria={out / 'criteria.yaml'}", f"out={tmp_path / 'anew'}"]) == code
     before, anew = (json.loads((where / "verdict.json").read_text()) for where in (out, tmp_path / "anew"))
@@ -88,6 +92,7 @@ def test_on_paper_and_signed(fleet: Path, tmp_path: Path, capsys: pytest.Capture
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     assert main(["dossier", f"run={fleet}", "criteria=fleet", f"out={out}", f"sign={key}"]) == 1
     assert (out / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert "report.html, report.pdf   the verdict" in (out / "README.txt").read_text()
     signers = tmp_path / "signers"
     signers.write_text(f"me@example.org {key.with_suffix('.pub').read_text()}")
     capsys.readouterr()
