@@ -17,6 +17,7 @@ from perwatt.results.store import RECORDS, write_atomically
 SUMS, CHAIN, SIGNATURE = "SHA256SUMS", "records.chain", "SHA256SUMS.sig"
 FIRST = bytes(32)
 TOLD = 5  # broken places of one file that are told; the rest are counted
+REACH = 1000  # so many records in a row that were taken away or added are told as such
 
 
 def seal(folder: Path) -> int:
@@ -26,48 +27,57 @@ def seal(folder: Path) -> int:
     """
     chain = list(_chain(folder))
     write_atomically(folder / CHAIN, "".join(f"{digest.hex()}  {place}\n" for digest, place in chain))
-    lines = [f"{_digest(folder / name)}  {name}\n" for name in _files(folder)]
-    write_atomically(folder / SUMS, "".join(lines))
+    names, odd = _files(folder)
+    if odd:
+        name, why = next(iter(odd.items()))
+        raise ValueError(f"{str(folder / name)!r}: {why}")
+    write_atomically(folder / SUMS, "".join(f"{_digest(folder / name)}  {name}\n" for name in names))
     return len(chain)
 
 
 def broken(folder: Path) -> list[str]:
     """What is not as it was sealed, a line each; empty if nothing is. Raises ValueError for what was never sealed."""
-    sealed = _lines(folder / SUMS)
-    there = set(_files(folder))
-    found = [f"missing: {name}" for name in sealed if name not in there]
-    found += [f"added: {name}" for name in sorted(there - set(sealed))]
+    sealed, wrong = _lines(folder / SUMS)
+    names, odd = _files(folder)
+    there = set(names)
+    found = [f"changed: {SUMS}{place}" for place in wrong or ([] if sealed else [": found nothing"])]
+    found += [f"missing: {name}" for name in dict.fromkeys((*sealed, CHAIN)) if name not in there and name not in odd]
+    found += [f"added: {name}" for name in sorted(there - set(sealed)) if sealed]
+    known = {*sealed, SIGNATURE} - {SUMS}
+    found += [f"{'changed' if n in known else 'added'}: {n!r}: {why}" for n, why in odd.items() if n != SUMS]
     changed = [name for name, digest in sealed.items() if name in there and _digest(folder / name) != digest]
-    chain = _lines(folder / CHAIN) if CHAIN in there and CHAIN not in changed else {}
+    chain, wrong = _lines(folder / CHAIN) if CHAIN in there and CHAIN not in changed else ({}, [])
+    found += [f"changed: {CHAIN}{place}" for place in wrong]
     # whatever the sums say, which anybody can make anew
     places = {name: _broken_records(folder / name, pairs) for name, pairs in _by_file(chain).items() if name in there}
     for name in [*changed, *(name for name in places if places[name] and name not in changed)]:
-        found += [f"changed: {name}{place}" for place in places.get(name) or [""]]
+        found += [f"{how}: {name}{place}" for how, place in places.get(name) or [("changed", "")]]
     return found
 
 
 def sealed_files(folder: Path) -> int:
     """How many files are sealed."""
-    return len(_lines(folder / SUMS))
+    return len(_lines(folder / SUMS)[0])
 
 
 def sealed_records(folder: Path) -> int:
     """How many records are in the chain."""
-    return len(_lines(folder / CHAIN))
+    return len(_lines(folder / CHAIN)[0])
 
 
-def _files(folder: Path) -> list[str]:
-    """Every file but the sums and their signature, by its path in the folder."""
-    found = []
+def _files(folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Every file but the sums and their signature, by its path in the folder; and what can be none, with the reason."""
+    found, odd = [], {}
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            raise ValueError(f"{path}: found a link; allowed files: what it points to can change unseen")
-        if path.is_file() and name not in (SUMS, SIGNATURE):
+            odd[name] = "found a link; allowed files: what it points to can change unseen"
+        elif path.is_file() and name not in (SUMS, SIGNATURE):
             if "\n" in name or "\\" in name:
-                raise ValueError(f"{name!r}: found a line break or a backslash; allowed names without")
-            found.append(name)
-    return sorted(found)
+                odd[name] = "found a line break or a backslash in a name; allowed names without"
+            else:
+                found.append(name)
+    return sorted(found), dict(sorted(odd.items()))
 
 
 def _digest(path: Path) -> str:
@@ -86,21 +96,25 @@ def _chain(folder: Path) -> Iterator[tuple[bytes, str]]:
                 yield digest, f"{name}:{number}"
 
 
-def _lines(path: Path) -> dict[str, str]:
-    """The hexadecimal digest of each name in a file of lines as ``sha256sum`` writes them, in their order."""
+def _lines(path: Path) -> tuple[dict[str, str], list[str]]:
+    """The hexadecimal digest of each name in a file of lines as ``sha256sum`` writes them, in their order; and what of
+    it nobody can have sealed. Raises ValueError where there is no such file."""
+    if path.is_symlink():
+        return {}, [": found a link; allowed a file"]
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise ValueError(f"{path}: there is no such file; allowed a folder that `perwatt dossier` has sealed") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path}: found bytes that are no text; allowed lines of a digest and a name") from None
-    found = {}
+    except (UnicodeDecodeError, IsADirectoryError):
+        return {}, [": found no text; allowed lines of a digest and a name"]
+    found, wrong = {}, []
     for number, line in enumerate(text.splitlines(), 1):
         digest, space, name = line.partition("  ")
         if not space or len(digest) != 64 or set(digest) - set("0123456789abcdef") or not name:
-            raise ValueError(f"{path} line {number}: found {line[:80]!r}; allowed a SHA-256, two blanks and a name")
-        found[name] = digest
-    return found
+            wrong.append(f" line {number}: found {line[:80]!r}; allowed a SHA-256, two blanks and a name")
+        else:
+            found[name] = digest
+    return found, [*wrong[:TOLD], *([f" in {len(wrong) - TOLD} more places"] if len(wrong) > TOLD else [])]
 
 
 def _by_file(chain: Mapping[str, str]) -> dict[str, list[tuple[bytes, str]]]:
@@ -112,17 +126,40 @@ def _by_file(chain: Mapping[str, str]) -> dict[str, list[tuple[bytes, str]]]:
     return found
 
 
-def _broken_records(path: Path, pairs: Sequence[tuple[bytes, str]]) -> list[str]:
-    """Which records of a file are not those of the chain; each is tried against the digest that was sealed before it,
-    so that one change breaks one place."""
+def _broken_records(path: Path, pairs: Sequence[tuple[bytes, str]]) -> list[tuple[str, str]]:
+    """What became of which records of a file that are not those of the chain; each is tried against the digest that was
+    sealed before it, so that one change breaks one place, and those after one that was removed are found again."""
     with open(path, "rb") as file:
         lines = list(file)
-    found = [
-        f" line {number}"
-        for number, (line, (before_it, digest)) in enumerate(zip(lines, pairs, strict=False), 1)
-        if hashlib.sha256(before_it + line).hexdigest() != digest
-    ]
+
+    def sealed(line: int, place: int) -> bool:
+        if line >= len(lines) or place >= len(pairs):
+            return False
+        before_it, digest = pairs[place]
+        return hashlib.sha256(before_it + lines[line]).hexdigest() == digest
+
+    fewer = max(min(len(pairs) - len(lines), REACH), -REACH)
+    found: list[tuple[str, str]] = []
+    line = place = 0
+    while line < len(lines) or place < len(pairs):
+        if sealed(line, place):
+            line, place = line + 1, place + 1
+        elif line == len(lines) or (lost := next((n for n in range(1, fewer + 1) if sealed(line, place + n)), 0)):
+            lost = len(pairs) - place if line == len(lines) else lost
+            found.append(("removed", _span(place, lost)))
+            place += lost
+        elif place == len(pairs) or (more := next((n for n in range(1, 1 - fewer) if sealed(line + n, place)), 0)):
+            more = len(lines) - line if place == len(pairs) else more
+            found.append(("added", _span(line, more)))
+            line += more
+        else:
+            found.append(("changed", _span(line, 1)))
+            line, place = line + 1, place + 1
+    rest = [("changed", f" in {len(found) - TOLD} more places")] if len(found) > TOLD else []
     if len(lines) != len(pairs):
-        found.append(f": {len(lines)} records, {len(pairs)} were sealed")
-    more = len(found) - TOLD
-    return [*found[:TOLD], *([f" in {more} more places"] if more > 0 else [])]
+        rest.append(("changed", f": {len(lines)} records, {len(pairs)} were sealed"))
+    return [*found[:TOLD], *rest]
+
+
+def _span(first: int, count: int) -> str:
+    return f" line {first + 1}" if count == 1 else f" lines {first + 1} to {first + count}"

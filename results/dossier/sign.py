@@ -32,6 +32,8 @@ def signer(folder: Path, signers: Path | None) -> tuple[bool, str]:
     signature = folder / SIGNATURE
     if not signature.is_file():
         return signers is None, "not signed"
+    if (folder / SUMS).is_symlink() or not (folder / SUMS).is_file():
+        return False, f"the signature is of a file {SUMS}, which there is none of"
     about = ("-s", str(signature))
     if signers is None:
         done = _ssh_keygen("-Y", "check-novalidate", "-n", NAMESPACE, *about, sums=folder / SUMS)

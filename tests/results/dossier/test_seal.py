@@ -6,6 +6,7 @@ import hashlib
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from acceptances import devices, run_of
@@ -13,8 +14,11 @@ from conftest import require
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from perwatt.benchmarks.cli import main
 from perwatt.results.dossier.seal import CHAIN, FIRST, SIGNATURE, SUMS, broken, seal, sealed_files, sealed_records
 from perwatt.results.dossier.sign import sign, signer
+
+LINK = "found a link; allowed files"
 
 
 @pytest.fixture
@@ -64,7 +68,18 @@ def test_records_taken_away_or_moved_and_files_added_or_lost_are_named(sealed: P
     records = sealed / "run/nodes/n2/records.jsonl"
     lines = records.read_bytes().splitlines(keepends=True)
     records.write_bytes(b"".join(lines[:-1]))
-    assert broken(sealed) == ["changed: run/nodes/n2/records.jsonl: 5 records, 6 were sealed"]
+    few = "changed: run/nodes/n2/records.jsonl: 5 records, 6 were sealed"
+    assert broken(sealed) == ["removed: run/nodes/n2/records.jsonl line 6", few]
+    records.write_bytes(b"".join([lines[0], *lines[2:]]))
+    assert broken(sealed) == ["removed: run/nodes/n2/records.jsonl line 2", few]
+    records.write_bytes(b"".join([lines[0], lines[3], lines[5].replace(b"matmul", b"matmuk")]))
+    assert broken(sealed)[:3] == [
+        "removed: run/nodes/n2/records.jsonl lines 2 to 3",
+        "changed: run/nodes/n2/records.jsonl line 3",
+        "removed: run/nodes/n2/records.jsonl line 6",
+    ]
+    records.write_bytes(b"".join([lines[0], b"{}\n", b"{}\n", *lines[1:]]))
+    assert broken(sealed)[0] == "added: run/nodes/n2/records.jsonl lines 2 to 3"
     records.write_bytes(b"".join([lines[1], lines[0], *lines[2:]]))
     assert broken(sealed) == [f"changed: run/nodes/n2/records.jsonl line {n}" for n in (1, 2)]
     records.write_bytes(b"".join(lines))
@@ -89,15 +104,47 @@ def test_a_link_and_an_odd_name_are_not_sealed(sealed: Path) -> None:
     (sealed / "a\\b").unlink()
     (sealed / "link").symlink_to("report.html")
     with pytest.raises(ValueError, match="link"):
-        broken(sealed)
+        seal(sealed)
+    assert broken(sealed) == [f"added: 'link': {LINK}: what it points to can change unseen"]
+    for name in ("link", "report.html"):
+        (sealed / name).unlink()
+    (sealed / "report.html").symlink_to("elsewhere.html")
+    assert broken(sealed) == [f"changed: 'report.html': {LINK}: what it points to can change unseen"]
 
 
 def test_what_was_never_sealed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="perwatt dossier"):
         broken(tmp_path)
-    (tmp_path / SUMS).write_text("abc  file\n")
-    with pytest.raises(ValueError, match="line 1: found 'abc  file'"):
-        broken(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda path: path.write_text("abc  file\n"), " line 1: found 'abc  file'; allowed a SHA-256, "),
+        (lambda path: path.write_bytes(b"\xff\xfe"), ": found no text"),
+        (lambda path: path.write_bytes(b""), ": found nothing"),
+        (lambda path: path.symlink_to(path.rename(path.parent.parent / "sums")), ": found a link; allowed a file"),
+        (lambda path: (path.unlink(), path.symlink_to("nowhere")), ": found a link; allowed a file"),
+    ],
+)
+@pytest.mark.parametrize("signed", [False, True])
+def test_sums_that_are_damaged_are_a_dossier_that_is_broken(
+    sealed: Path, damage: Any, told: str, signed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if signed:
+        (sealed / SIGNATURE).write_text("-----BEGIN SSH SIGNATURE-----\n")
+    damage(sealed / SUMS)
+    assert main(["verify", str(sealed)]) == 1
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"changed: {SUMS}{told}")
+    assert second.startswith("BROKEN: ")
+
+
+def test_a_chain_that_is_gone_is_told_though_the_sums_were_made_anew(sealed: Path) -> None:
+    (sealed / CHAIN).unlink()
+    sums = (sealed / SUMS).read_text().splitlines(keepends=True)
+    (sealed / SUMS).write_text("".join(line for line in sums if CHAIN not in line))
+    assert broken(sealed) == [f"missing: {CHAIN}"]
 
 
 def test_a_signature_holds_until_the_sums_change(sealed: Path, tmp_path: Path) -> None:
