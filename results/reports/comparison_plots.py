@@ -94,8 +94,9 @@ def caps(case: CapCase, letters: dict[str, str], what: str, prefix: str) -> Draw
                     axes.plot(
                         [place] * 2, [ends[0] / factor, ends[1] / factor], color=ink, linewidth=1.2, alpha=0.6, zorder=2
                     )
-        if what == "work" and best.cap_w is not None:
-            axes.axvline(best.cap_w, color=svg.INK["muted"], linestyle=(0, (5, 4)), linewidth=1.1, zorder=1)
+        marked = best.cap_w if what == "work" and best.work else None  # without work not one unit fits the limit
+        if marked is not None:
+            axes.axvline(marked, color=svg.INK["muted"], linestyle=(0, (5, 4)), linewidth=1.1, zorder=1)
         _plain_axes(axes)
         unit = f"{symbol}{UNITS[case.unit]}/{'J' if what == 'per_watt' else 's'}"
         drawing.text(0, 1 - (top - 7) / HEIGHT, unit, color=svg.INK["muted"], va="bottom")
@@ -104,7 +105,7 @@ def caps(case: CapCase, letters: dict[str, str], what: str, prefix: str) -> Draw
             drawing.legend(loc="upper left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1, borderpad=0)
         kind = "rate per watt" if what == "per_watt" else "work under the limit"
         markup = svg.inline(drawing, prefix, f"{case.kernel} {case.label}: {kind} against power cap")
-    remark = "95 % intervals" + ("; dashed: the cap with the most work" if what == "work" else "")
+    remark = "95 % intervals" + ("; dashed: the cap with the most work" if marked is not None else "")
     return Drawing(markup, f"{case.kernel} {case.label}: {kind}", remark)
 
 

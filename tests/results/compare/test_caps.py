@@ -12,6 +12,7 @@ from perwatt.results.compare.compare import compare
 from perwatt.results.compare.pairing import Cases
 from perwatt.results.record import Device
 from perwatt.results.reports.comparison_caps import answer, limited
+from perwatt.results.reports.comparison_plots import caps
 
 CAPS = (300.0, 400.0, 500.0, 600.0, 700.0)
 
@@ -109,3 +110,9 @@ def test_where_nothing_fits_nothing_is_named() -> None:
     (section,) = limited(found)
     assert section.remarks[0] == "not one unit of any run fits the limit"
     assert {row[-1] for row in section.rows} == {""}
+    more = under(1e6, runs, pue=1.2, rest_w=400.0)
+    for of, remark in ((limit, ""), (more, "; dashed: the cap with the most work")):
+        drawn = caps(of.cases[0], {"a": "A", "b": "B"}, "work", "p")
+        assert drawn is not None
+        assert drawn.remark == f"95 % intervals{remark}"
+        assert ("stroke-dasharray" in drawn.markup) == bool(remark)
