@@ -37,8 +37,8 @@ def combined(runs: Sequence[Evidence]) -> Evidence:
     targets = frozenset(target for run in runs for target in run.targets)
     said = newest(run.said for run in runs)
     machines = {host: path for run in runs for host, path in run.machines.items()}
-    where = Positions(levels)
-    return Evidence(rows, missing, targets, runs[-1].folder, where, said=said, machines=machines, earlier=earlier)
+    found = Evidence(rows, missing, targets, runs[-1].folder, Positions(levels), said=said, machines=machines)
+    return replace(found, earlier=earlier, damaged={host: at for run in runs for host, at in run.damaged.items()})
 
 
 def with_again(judgement: Judgement, new: Evidence, old: Evidence, before: Judgement, criteria: Criteria) -> Judgement:

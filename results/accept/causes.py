@@ -67,6 +67,18 @@ BRIEF: Hint = (
     "too few rounds to tell a fall from noise",
     "perwatt run suite=burnin with a longer duration",
 )
+FLEET: Hint = (
+    "no single device: the one in the middle is off, so what all of them share, as versions, settings or supply",
+    "compare versions, clocks and limits with what the criterion's figure was measured with; then judge each device",
+)
+SKIPPED: Hint = (
+    "the run left it out, for the reason that it gives",
+    "remove the reason and measure it again; or ask for it only where it can be measured",
+)
+DAMAGED: Hint = (
+    "it may have been tested: {line} cannot be read",
+    "copy its records from where they were written, or measure it again; then merge and judge again",
+)
 ABSENT: Hint = ("it was never tested", "perwatt run resume= finishes a run; then merge and judge again")
 
 HOT_K = 5.0  # over its peers; less is the difference of two sensors
@@ -92,6 +104,8 @@ class Around:
 def of(metric: str, scope: str, around: Around) -> Hint:
     """The hint for what is off in the bad direction, the widest of its surroundings first: a rack that is off takes its
     devices along."""
+    if scope == "fleet":
+        return FLEET
     if metric == "busbw" or scope in ("node", "group"):
         return _in(SWITCH, around.place) if around.place else NETWORK
     if around.place:

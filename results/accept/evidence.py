@@ -24,7 +24,7 @@ from perwatt.results.accept.positions import Positions
 from perwatt.results.accept.said import Said
 from perwatt.results.flags import ALL_INVALID, TIME_INVALID
 from perwatt.results.fleet import merge
-from perwatt.results.fleet.layout import FLEET, NODES
+from perwatt.results.fleet.layout import COPY, FLEET, NODES
 from perwatt.results.fleet.rows import test_of
 from perwatt.results.record import Measured, Record
 from perwatt.results.run import ENVIRONMENT
@@ -48,7 +48,7 @@ class Evidence:
     empty text for what is none of them. ``folder``: where the files that the rows name lie. ``positions``: where the
     hosts stand. ``nodes``: of a fleet those of each target. ``said``: what the run said of them itself. ``machines``:
     the file in which each host says what it runs. ``earlier``: where rounds before that of a row lie, None without
-    any."""
+    any. ``damaged``: of a host the first place of its records that could not be read."""
 
     rows: pd.DataFrame
     missing: dict[str, str]
@@ -59,6 +59,7 @@ class Evidence:
     said: Said = field(default_factory=Said)
     machines: Mapping[str, Path] = field(default_factory=dict)
     earlier: pd.DataFrame | None = None
+    damaged: Mapping[str, str] = field(default_factory=dict)
 
     def chosen(self, criterion: Criterion) -> pd.DataFrame:
         """The rows that a criterion speaks of; the fleet's are those of its devices."""
@@ -159,7 +160,19 @@ def _merged(fleet: merge.Fleet, run: Path) -> Evidence:
     where = positions.read(run)
     said = screened.read(run, lost) + groups.read(run, where, _together(rows))
     machines = _machines(rows, run)
-    return Evidence(in_pairs(rows), lost, frozenset(nodes), run, where, nodes, said, machines, earlier)
+    damaged = _damaged(fleet.damaged)
+    return Evidence(in_pairs(rows), lost, frozenset(nodes), run, where, nodes, said, machines, earlier, damaged)
+
+
+def _damaged(lines: Sequence[str]) -> dict[str, str]:
+    """The first place of each host's records that could not be read, of lines that say where and why."""
+    places: dict[str, str] = {}
+    for line in lines:
+        place = line.partition(": ")[0]
+        folder = Path(place.partition(f"/{RECORDS}")[0])
+        if folder.parent.name == NODES:
+            places.setdefault(folder.name.removesuffix(COPY), place)
+    return places
 
 
 def _machines(rows: pd.DataFrame, run: Path) -> dict[str, Path]:

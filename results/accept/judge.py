@@ -7,7 +7,7 @@ uncertainty straddles its limit, an invalid window, and energy that nothing mete
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
         names = evidence.rows["kernel"].astype(str) + " " + evidence.rows["label"].astype(str)
         has = ", ".join(names.unique()[:3])
         raise Unfit(f"criteria: found none that speaks to a case of the run, which has {has}, ...")
-    findings = [_absent(_scope(subject), subject, reason) for subject, reason in evidence.missing.items()]
+    findings = [_absent(_scope(name), name, reason, evidence.damaged) for name, reason in evidence.missing.items()]
     checks = dict.fromkeys(map(_key, findings), 0) | evidence.said.checked
     findings += evidence.said.findings
     tested = {criterion.name for criterion in criteria.criteria if not chosen[criterion.rows].empty}  # in any scope
@@ -111,7 +111,8 @@ def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> It
     for subject in short:
         lost = each[~each["test"].isin(have.get(subject, set()))]
         for kernel, label in zip(lost["kernel"], lost["label"], strict=True):
-            told = _absent(criterion.scope, subject, "others have a record of this case, and it has none")
+            reason = "others have a record of this case, and it has none"
+            told = _absent(criterion.scope, subject, reason, evidence.damaged)
             yield replace(told, criterion=criterion.name, case=f"{kernel} {label}", metric=criterion.metric)
 
 
@@ -131,13 +132,17 @@ def _switch(finding: Finding, slow: set[str], evidence: Evidence) -> Finding:
     return replace(finding, cause=cause, todo=todo)
 
 
-def _absent(scope: str, subject: str, reason: str) -> Finding:
+def _absent(scope: str, subject: str, reason: str, damaged: Mapping[str, str]) -> Finding:
+    """What has no record: never tested, unless something of its node's was ``damaged``."""
     cause, todo = causes.ABSENT
+    if line := damaged.get(subject.rpartition(":")[0] if scope == "device" else subject):
+        reason = f"{reason}; {line} is damaged"
+        cause, todo = causes.DAMAGED[0].format(line=line), causes.DAMAGED[1]
     return Finding("MISSING", scope, subject, "", "", "", "", None, None, None, "", "", reason, cause, todo)
 
 
 def _untested(criterion: Criterion) -> Finding:
-    told = _absent("cluster", "cluster", f"no case of the run is {criterion.cases!r}")
+    told = _absent("cluster", "cluster", f"no case of the run is {criterion.cases!r}", {})
     warning = criterion.severity == "warn"
     return replace(told, criterion=criterion.name, metric=criterion.metric, todo="run a suite with it", warning=warning)
 

@@ -56,9 +56,9 @@ def absolute(criterion: Criterion, rows: pd.DataFrame) -> Iterator[Finding]:
 def unusable(metric: str, row: Mapping[Any, Any], strict: bool) -> Reason | None:
     """Why nothing can be told of this row; None if something can. ``strict``: per watt only what may be quoted."""
     if row["outcome"] == "failed":
-        return "FAIL", f"the case failed: {row['reason']}", causes.ITSELF
+        return "FAIL", f"the case failed: {row['reason']}", causes.FLEET if row["scope"] == "fleet" else causes.ITSELF
     if row["outcome"] != "measured":
-        return "MISSING", f"the case was skipped: {row['reason']}", causes.ABSENT
+        return "MISSING", f"the case was skipped: {row['reason']}", causes.SKIPPED
     if WRONG_OUTPUT in row["flags"].split() and metric not in health.METRICS:
         return "FAIL", "its output was wrong", health.CAUSES["sdc"]
     energy = metric in PER_ENERGY
@@ -96,14 +96,14 @@ def _passing(metric: str, rows: pd.DataFrame, limits: Sequence[tuple[str, float]
         good &= (rows[column] == "").to_numpy()
     if metric in PER_ENERGY:
         good &= (rows["unknown"] == "").to_numpy() & ~rows["indicative"].to_numpy(bool)
-    known = rows[name].to_numpy(float) if (name := _of_uncertainty(metric)) in rows else np.zeros(len(rows))
+    known = rows[name].to_numpy(float) if (name := of_uncertainty(metric)) in rows else np.zeros(len(rows))
     u = _half(metric, value, np.where(np.isfinite(known), known, 0.0))
     for key, limit in limits:
         good &= _margin(key, value, limit) >= (0.0 if key == "plausible_max" else u)
     return good
 
 
-def _of_uncertainty(metric: str) -> str:
+def of_uncertainty(metric: str) -> str:
     """Which column has the metric's uncertainty; empty for what is counted or read once."""
     if metric == FALL:
         return U_FALL
@@ -117,7 +117,7 @@ def _half(metric: str, value: Any, known: Any) -> Any:
 
 def _uncertainty(metric: str, row: Mapping[Any, Any]) -> float:
     """Half of the 95 % interval, in the metric's unit; 0 for what is counted or read once."""
-    known = row.get(_of_uncertainty(metric), 0.0)
+    known = row.get(of_uncertainty(metric), 0.0)
     return float(_half(metric, row[metric], known)) if math.isfinite(known) else 0.0
 
 

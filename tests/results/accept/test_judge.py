@@ -12,10 +12,12 @@ import msgspec
 import pytest
 from acceptances import TFLOPS, criteria, criterion, devices, fleet_of, limit, run_of, slower
 
+from perwatt.results.accept import causes
 from perwatt.results.accept.criteria import Criteria
 from perwatt.results.accept.evidence import read
 from perwatt.results.accept.judge import judge
 from perwatt.results.accept.verdict import Judgement
+from perwatt.results.fleet.merge import merge
 from perwatt.results.record import Conditions, Failed, Measured, Record, Skipped
 from perwatt.results.reports.verdict_files import devices_csv, json_text, junit
 from perwatt.results.reports.verdict_html import render
@@ -103,6 +105,8 @@ def test_what_cannot_be_used_is_not_decided_and_what_is_absent_is_missing(tmp_pa
         "PASS", "INCONCLUSIVE", "INCONCLUSIVE", "MISSING", "MISSING", "FAIL", "INCONCLUSIVE",
     ]  # fmt: skip
     why = {f.subject: f.why for f in found.findings}
+    (skipped,) = [f for f in found.findings if f.subject == "n1:4"]
+    assert (skipped.cause, skipped.todo) == causes.SKIPPED
     assert why["n1:1"] == "not metered"
     assert why["n1:2"] == "the window is not valid: gappy"
     assert "no such library" in why["n1:4"]
@@ -261,7 +265,30 @@ def test_a_fleet_of_two_kinds_of_hardware_names_the_nodes(tmp_path: Path) -> Non
 def test_the_median_device_speaks_for_the_fleet(tmp_path: Path) -> None:
     records = devices(5, change=of_device(0, lambda r: slower(r, 3.0)))
     whole = criterion(scope="fleet", at_least=limit(0.95 * TFLOPS, "TFLOP/s"))
-    assert statuses(judged(tmp_path, records, criteria(whole))) == {"fleet": "PASS"}
+    assert statuses(judged(tmp_path / "a", records, criteria(whole))) == {"fleet": "PASS"}
+    (slow,) = judged(tmp_path / "b", devices(5, 1, change=lambda r: slower(r, 2)), criteria(whole)).findings
+    assert (slow.status, (slow.cause, slow.todo)) == ("FAIL", causes.FLEET)
+
+
+def test_a_record_that_is_damaged_is_told_as_that(tmp_path: Path) -> None:
+    run = fleet_of(tmp_path / "fleet", {name: devices(2, 3, name) for name in ("n1", "n2", "n3")})
+    for host, at in (("n2", slice(2, 3)), ("n3", slice(0, 6))):
+        path = run / "nodes" / host / "records.jsonl"
+        lines = path.read_bytes().splitlines(keepends=True)
+        lines[at] = [b"{}\n"] * len(lines[at])
+        path.write_bytes(b"".join(lines))
+    merge(run, jobs=1)
+    found = judge(read(run), criteria(criterion(at_least=limit(0.9 * TFLOPS, "TFLOP/s"))), "r", DAY)
+    assert {f.subject: (f.why, f.cause) for f in found.findings} == {
+        "n3": (
+            "no readable record; nodes/n3/records.jsonl line 1 is damaged",
+            "it may have been tested: nodes/n3/records.jsonl line 1 cannot be read",
+        ),
+        "n2:0": (
+            "others have a record of this case, and it has none; nodes/n2/records.jsonl line 3 is damaged",
+            "it may have been tested: nodes/n2/records.jsonl line 3 cannot be read",
+        ),
+    }
 
 
 def test_a_value_that_is_not_known_well_enough_is_not_told_to_be_off(tmp_path: Path) -> None:
