@@ -12,7 +12,7 @@ import numpy as np
 from perwatt.results.accept import causes, classes, splits
 from perwatt.results.accept.criteria import METRICS, Criterion, effect
 from perwatt.results.accept.finding import Reason, finding
-from perwatt.results.accept.limits import unusable, validity
+from perwatt.results.accept.limits import PER_ENERGY, of_uncertainty, unusable, validity
 from perwatt.results.accept.outliers import LEAST, Deviations, Floats, Signs, deviations
 from perwatt.results.accept.positions import Positions
 from perwatt.results.accept.surroundings import Surroundings, around
@@ -85,8 +85,9 @@ class _Fleet:
         self.shape = len(subjects), len(tests)
         values = _matrix(rows[criterion.metric], self.shape, at, case)
         self.row_of = _matrix(np.arange(len(rows)), self.shape, at, case)
-        timed = criterion.metric in ("rate", "busbw") and "u_rate" in rows
-        self.u = _matrix(rows["u_rate"], self.shape, at, case) if timed else np.full(self.shape, np.nan)
+        # how well energies are known is mostly the gain of a sensor, which the spread of the fleet has in it already
+        known = "" if criterion.metric in PER_ENERGY else of_uncertainty(criterion.metric)
+        self.u = _matrix(rows[known], self.shape, at, case) if known in rows else np.full(self.shape, np.nan)
         levels = where.classes(rows[~rows["subject"].duplicated()], criterion.scope)
         share = false_alarms * (1 - CLASSES) if levels else false_alarms
         self.found: Deviations = deviations(values, self.least, share, self.absolute)
@@ -143,8 +144,8 @@ class _Fleet:
         return _finding(self.criterion, row, ("FAIL", why, hint), off, sign * limit, self.absolute)
 
     def _uncertainty(self, i: int, test: int | None) -> float:
-        """Half of the 95 % interval of its value in a test as a share, or of the median over all of its tests; 0 for
-        what is not known."""
+        """Half of the 95 % interval of its value in a test, or of the median over all of its tests: absolute of a fall,
+        of others a share; 0 for what is not known."""
         of = self.u[i] if test is None else self.u[i, [test]]
         known = of[np.isfinite(of)]
         of_median = math.sqrt(math.pi / 2 / len(known)) if len(known) > 2 else 1.0  # over a mean's: root of pi / 2

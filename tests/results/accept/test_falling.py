@@ -155,6 +155,22 @@ def test_one_that_falls_more_than_the_others_of_its_fleet_is_told(tmp_path: Path
     assert "slower as it went on" in found.cause
 
 
+def test_one_whose_fall_is_not_known_well_enough_is_not_told_to_fall_more_than_the_others(tmp_path: Path) -> None:
+    """Its rounds scatter by a tenth, and its last ones happen to be slow."""
+
+    def restless(made: Record, number: int) -> Record:
+        if made.case.device_index != 3:
+            return made
+        return slower(made, 1.08 if number > ROUNDS - 4 else 1.0 + 0.1 * (number % 2))
+
+    within = criterion(FALL, within_fleet={"effect": 2, "unit": "%", "source": "made up", "date": "2026-01-31"})
+    found = the_finding(told(tmp_path, soak(restless), criteria(within)))
+    assert (found.status, found.subject) == ("INCONCLUSIVE", SICK)
+    assert "its uncertainty reaches over the limit" in found.why
+    assert found.u is not None
+    assert found.u > 2
+
+
 def test_bad_limits_are_refused() -> None:
     for value, unit, said in ((120, "%", "allowed 0 to 1 in SI"), (3, "W", "allowed for rate_fall: 1, %")):
         with pytest.raises(ValueError, match=said):
