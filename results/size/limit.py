@@ -157,9 +157,9 @@ class _Tried:
 
 
 def _most(request: Request, weather: Weather, binding: Sequence[Limit]) -> Choice:
-    entry, units = request.fleet[0], 0
+    entry = request.fleet[0]
     tried = _Tried(request, weather, min(request.draws, FEW), binding)
-    units = tried.most(units)
+    units = tried.most(near=0)
     if request.draws > FEW:
         tried = _Tried(request, weather, request.draws, binding)
         if units:  # what is needed goes with the count, nearly
