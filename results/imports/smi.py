@@ -84,7 +84,7 @@ def _dmon(polled: Polled, number: int, content: str, columns: Sequence[str], clo
         try:
             t_ns = clock.ns(datetime.datetime.strptime(stamp, "%Y%m%d %H:%M:%S"))
         except ValueError:
-            wrong(f"time {stamp!r}", "YYYYMMDD HH:MM:SS, an hour that its zone has once")
+            wrong(f"time {stamp!r}", "YYYYMMDD HH:MM:SS, of years 1970 to 2261 and an hour that its zone has once")
     polled.add(polled.log(number, "", row["gpu"]), row["pwr"], t_ns, stamp)
 
 

@@ -52,7 +52,7 @@ def read_spl(
             t_ns = clock.ns(datetime.datetime.strptime(head["Time"], STAMP))
         except ValueError as error:
             found = str(error) if "hour" in str(error) else repr(head["Time"])
-            refuse(path, number, found, "MM-DD-YYYY HH:MM:SS.mmm")
+            refuse(path, number, found, "MM-DD-YYYY HH:MM:SS.mmm, of years 1970 to 2261")
         try:
             power_w = float(head["Watts"])
         except ValueError:
@@ -101,7 +101,7 @@ def read_window(path: Path, timezone: str = "UTC") -> LoadWindow:
             try:
                 found[key] = clock.ns(datetime.datetime.strptime(str(value), STAMP))
             except ValueError:
-                refuse(path, number, f"{key} {value!r}", "MM-DD-YYYY HH:MM:SS.mmm")
+                refuse(path, number, f"{key} {value!r}", "MM-DD-YYYY HH:MM:SS.mmm, of years 1970 to 2261")
         elif key == "result_samples_per_second":
             if not isinstance(value, int | float):
                 refuse(path, number, f"{key} {value!r}", "a number")
