@@ -162,8 +162,8 @@ def _effect(text: str) -> tuple[float, str]:
         value = float(text.removesuffix("%"))
     except ValueError:
         value = math.nan
-    if not 0 <= value < 100:
-        raise BadRequest(f"effect={text}: allowed a number of per cent from 0 up to 100")
+    if not 0 < value < 100:  # by no effect at all two runs are never the same
+        raise BadRequest(f"effect={text}: allowed a number of per cent above 0 and below 100")
     return value / 100, ""
 
 

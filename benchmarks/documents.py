@@ -25,6 +25,8 @@ def read(path: Traversable) -> Any:
     try:
         changed_ns = Path(str(path)).stat().st_mtime_ns
         return copy.deepcopy(_parsed(str(path), changed_ns))
+    except RecursionError:
+        raise BadRequest(f"{path}: found a document that contains itself; allowed one that ends") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
         raise BadRequest(f"{path}: {' '.join(str(error).split())}") from None
 

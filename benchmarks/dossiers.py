@@ -5,10 +5,11 @@ The verdict is made anew from the copy that goes into the folder, so that what i
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from perwatt.benchmarks import documents, folder
@@ -45,10 +46,7 @@ def dossier(arguments: Sequence[str]) -> int:
     key = Path(asked["sign"]) if asked["sign"] else None
     if key and not key.is_file():
         raise BadRequest(f"sign={key}: found no such file; allowed a key of OpenSSH, as ssh-keygen makes them")
-    begun = out.with_name(f".{out.name}.begun")
-    shutil.rmtree(begun, ignore_errors=True)
-    try:
-        begun.mkdir(parents=True)
+    with _begun(out, run) as begun:
         copies = [begun / RUN, *(begun / BEFORE / f"{n}-{path.resolve().name}" for n, path in enumerate(before, 1))]
         for path, to in zip((run, *before), copies, strict=True):
             print(f"copying {path}", file=sys.stderr)
@@ -64,16 +62,31 @@ def dossier(arguments: Sequence[str]) -> int:
         records = seal(begun)
         if key:
             sign(begun, key)
-        begun.rename(out)
-    except OSError as error:
-        raise BadRequest(f"out={out}: cannot be written: {error.strerror or error}") from None
-    finally:  # Ctrl-C among the reasons: no folder with half of it
-        shutil.rmtree(begun, ignore_errors=True)
     files = sealed_files(out)
     print(f"{judgement.status}: {out}, {files} files and {records} records sealed on {datetime.date.today()}")
     code = judgement.exit_code
     last_line(dossier=str(out), verdict=judgement.status, files=files, records=records, signed=bool(key), exit=code)
     return code
+
+
+@contextlib.contextmanager
+def _begun(out: Path, run: Path) -> Iterator[Path]:
+    """A folder that becomes ``out`` once it is filled, and is gone if it never is, Ctrl-C among the reasons. What is
+    wrong with the copy of ``run`` is told of the run itself."""
+    begun = out.with_name(f".{out.name}.begun")
+    shutil.rmtree(begun, ignore_errors=True)
+    try:
+        begun.mkdir(parents=True)
+        yield begun
+        begun.rename(out)
+    except OSError as error:
+        raise BadRequest(f"out={out}: cannot be written: {error.strerror or error}") from None
+    except ValueError as error:
+        from perwatt.results.dossier.gather import RUN
+
+        raise BadRequest(str(error).replace(str(begun / RUN), str(run)).replace(f"{begun}/", "")) from None
+    finally:
+        shutil.rmtree(begun, ignore_errors=True)
 
 
 def verify(arguments: Sequence[str]) -> int:

@@ -68,8 +68,9 @@ def write_environment(run: Path, environment: dict[str, Any]) -> None:
     write_atomically(run / ENVIRONMENT, json.dumps(environment, indent=2, sort_keys=True) + "\n")
 
 
-def stamp_clock(run: Path, when: Literal["start", "end"]) -> None:
-    """Keep what the host's two clocks say: by it a recorded wall trace is laid over the run's monotonic time.
+def stamp_clock(run: Path, when: Literal["start", "end"], whole: bool = True) -> None:
+    """Keep what the host's two clocks say: by it a recorded wall trace is laid over the run's monotonic time. At the
+    end also whether the run is ``whole``: what it never measured is not among its records.
 
     ``clock`` holds ``start`` and ``end`` of the clock that the run began by, and ``allocations``: whoever leads it
     later has a pair of its own, for on another machine, or after a boot, the monotonic clock is another one.
@@ -84,7 +85,7 @@ def stamp_clock(run: Path, when: Literal["start", "end"]) -> None:
         allocations.append({**mine, "start": pair})
         clock.setdefault("start", pair)
     elif allocations and mine.items() <= allocations[-1].items():  # not of one that ended before it had begun
-        allocations[-1]["end"] = pair
+        allocations[-1] |= {"end": pair, "whole": whole}
         if allocations[0]["boot"] == mine["boot"]:
             clock["end"] = pair
     write_environment(run, environment)

@@ -49,28 +49,33 @@ def import_results(arguments: Sequence[str]) -> int:
         found = f"format={asked['format']}: no such format" if asked["format"] else f"{path}: found none of the formats"
         raise BadRequest(f"{found}; choices: {about}")
     options = _options(asked, name, known)
-    read = formats.read(path, text, name, options)
+    other = formats.told(text) if asked["format"] else name
+    another = f"; it looks like {other}: {formats.FORMATS[other].what}" if other not in ("", name) else ""
+    try:
+        read = formats.read(path, text, name, options)
+    except ValueError as error:
+        raise BadRequest(f"{error}{another}") from None
+    if another and not read.figures:
+        read.bad.clear()  # of another format each line is one
     for bad in read.bad[:SHOWN]:
         print(f"perwatt import: {bad.told(path)}", file=sys.stderr)
     if len(read.bad) > SHOWN:
         print(f"perwatt import: and {len(read.bad) - SHOWN} more lines", file=sys.stderr)
     if not read.figures:
         if not read.bad:
-            print(f"perwatt import: {path}: {_nothing(name, text, read)}", file=sys.stderr)
+            print(f"perwatt import: {path}: {_nothing(name, another, read)}", file=sys.stderr)
         last_line(file=str(path), format=name, imported=0, failed=0, unread=len(read.bad), exit=3)
         return 3
     return _write(path, content, name, options, read, asked)
 
 
-def _nothing(name: str, text: str, read: Read) -> str:
+def _nothing(name: str, another: str, read: Read) -> str:
     """Why a file in which no line is bad has nothing to import."""
-    if read.passed_over:
+    if read.passed_over and not another:
         return (
             f"found {', '.join(f'{count} {what}' for what, count in read.passed_over.items())}, which is not imported"
         )
-    other = formats.told(text)
-    looks = f"; it looks like {other}: {formats.FORMATS[other].what}" if other not in ("", name) else ""
-    return f"found nothing of the format {name}{looks}"
+    return f"found nothing of the format {name}{another}"
 
 
 def _options(asked: dict[str, str], name: str, known: dict[str, str]) -> dict[str, Any]:
@@ -132,6 +137,7 @@ def _write(path: Path, content: bytes, name: str, options: dict[str, Any], read:
             "file": str(path.resolve()),
             "format": name,
             "options": options,
+            "hosts": read.hosts,
             "unread": [bad.told(path.name) for bad in read.bad],
             "passed_over": read.passed_over,
         }

@@ -10,13 +10,14 @@ from perwatt.benchmarks.config import BadRequest
 
 def only(arguments: Sequence[str], choices: str, **defaults: str) -> dict[str, str]:
     """The KEY=VALUE of a command that takes nothing else. Raises BadRequest, which lists ``choices``, for the rest."""
-    found = dict(defaults)
+    found: dict[str, str] = {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not equals or key not in defaults:
             raise BadRequest(f"{argument}: choices: {choices}")
-        found[key] = value
-    return found
+        if found.setdefault(key, value) != value:
+            raise BadRequest(f"{key}: found {found[key]} and {value}; allowed one of the two")
+    return defaults | found
 
 
 def options(arguments: Sequence[str], more: str = "meter=...", **allowed: Any) -> tuple[dict[str, Any], list[str]]:

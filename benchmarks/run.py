@@ -83,7 +83,7 @@ class Leader:
             with contextlib.suppress(StoreError, OSError):
                 self._keep_unmeasured()
             with contextlib.suppress(OSError):  # a full disk leaves the parts, which are read as well
-                folder.stamp_clock(self.run, "end")
+                folder.stamp_clock(self.run, "end", whole=not (self.tally.interrupted or self.tally.lost))
                 telemetry.fold(self.run)
             self.tally.count(each_round(store.records))
         return self.tally

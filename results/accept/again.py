@@ -21,15 +21,17 @@ SAME = ["scope", "subject", "test"]
 
 def combined(runs: Sequence[Evidence]) -> Evidence:
     """One fleet of several runs, the oldest first: of each case of a device the newest record counts, whatever came of
-    it; who has a record in one of them is missing in none."""
+    it; who was to be tested again and has no record then is missing, whatever was before."""
     import pandas as pd
 
     rows = pd.concat([_absolute(run.rows, run) for run in runs], ignore_index=True)
     rows = rows.drop_duplicates(SAME, keep="last")
     earlier = _earlier(runs, rows.index)
     rows = rows.reset_index(drop=True)
-    known = set(rows["subject"].unique()) | set(rows["host"].unique())
-    missing = {who: why for run in runs for who, why in run.missing.items() if who not in known}
+    missing: dict[str, str] = {}
+    for run in runs:
+        known = {*run.rows["subject"].unique(), *run.rows["host"].unique()}
+        missing = {who: why for who, why in missing.items() if who not in known} | run.missing
     levels: dict[str, dict[str, str]] = {}
     for run in runs:
         for level, names in run.positions.levels.items():

@@ -189,6 +189,8 @@ class Criteria(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def from_plain(plain: Any, where: str) -> Criteria:
     """The criteria of a parsed YAML. Raises ValueError, one line with file, key, what was found and what is allowed."""
     found = converted(plain, Criteria, where)
+    if both := next((one["name"] for one in plain["criteria"] if {"scope", "scopes"} <= one.keys()), ""):
+        raise ValueError(f"{where}: {both}: found scope and scopes; allowed one of the two")
     if not found.criteria:
         raise ValueError(f"{where}: criteria: found none; allowed one or more")
     if not 0 < found.false_alarms < 1:

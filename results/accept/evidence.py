@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from perwatt.results import derived
-from perwatt.results.accept import groups, health, indexed, positions, screened, soaked, xids
+from perwatt.results.accept import groups, health, indexed, positions, screened, soaked, unmerged, xids
 from perwatt.results.accept.falling import FALL
 from perwatt.results.accept.limits import PER_ENERGY
 from perwatt.results.accept.pairs import in_pairs
@@ -26,6 +26,7 @@ from perwatt.results.flags import ALL_INVALID, TIME_INVALID
 from perwatt.results.fleet import merge
 from perwatt.results.fleet.layout import COPY, FLEET, NODES
 from perwatt.results.fleet.rows import test_of
+from perwatt.results.recheck import WRONG_OUTPUT
 from perwatt.results.record import Measured, Record
 from perwatt.results.run import ENVIRONMENT
 from perwatt.results.store import RECORDS, load
@@ -143,7 +144,8 @@ def read(run: Path) -> Evidence:
         # of several hosts in one folder, as an import makes it, none says what it runs
         machines = {host: (run / NODES / host if len(hosts) > 1 else run) / ENVIRONMENT for host in hosts}
         rows = pd.DataFrame(map(_over_rounds, cases.values()))
-        return Evidence(rows, {}, names, run, said=screened.alone(hosts), machines=machines)
+        lost, own = unmerged.missing(run, newest), unmerged.said(run, newest)
+        return Evidence(rows, lost, names, run, said=own, machines=machines)
     fleet = merge.load(run)
     merge.unchanged(fleet)
     return _merged(fleet, run)
@@ -224,7 +226,10 @@ def _row(record: Record) -> dict[str, object]:
 def _over_rounds(same: Sequence[Record]) -> dict[str, object]:
     """The row of a case, of which the last record counts, of a burn-in those of all rounds."""
     rounds = [r for r in same if r.round is not None] if same[-1].round is not None else []
-    return _row(same[-1]) | soaked.over_rounds(rounds)
+    last = same[-1]
+    if any(WRONG_OUTPUT in r.flags for r in rounds):
+        last = msgspec.structs.replace(last, flags=tuple(dict.fromkeys((*last.flags, WRONG_OUTPUT))))
+    return _row(last) | soaked.over_rounds(rounds)
 
 
 def figures(record: Record) -> dict[str, object]:

@@ -157,7 +157,10 @@ def _waived(finding: Finding, criteria: Criteria, day: datetime.date) -> Finding
 def _verdicts(findings: Sequence[Finding], checks: dict[Key, int]) -> tuple[Verdict, ...]:
     """Of all that was checked; a node is no better than its devices. Who has no record did not pass, waived or not."""
     worst: dict[Key, Status] = dict.fromkeys(checks, "PASS")
-    absent = {_key(finding) for finding in findings if finding.waived and not finding.criterion}
+    # who has no record at all, and the whole where a case has none
+    absent = {
+        _key(f) for f in findings if f.waived and (not f.criterion or (f.scope, f.status) == ("cluster", "MISSING"))
+    }
     failed: dict[Key, int] = {}
     for finding in findings:
         if finding.counts:

@@ -13,6 +13,7 @@ from perwatt.results.accept import causes, health
 from perwatt.results.accept.criteria import METRICS, Criterion, Limit, Unfit, si
 from perwatt.results.accept.falling import FALL, LEAST, U_FALL
 from perwatt.results.accept.finding import Reason, finding
+from perwatt.results.accept.soaked import flagged
 from perwatt.results.accept.verdict import Finding, Status
 from perwatt.results.recheck import WRONG_OUTPUT
 
@@ -94,6 +95,8 @@ def _passing(metric: str, rows: pd.DataFrame, limits: Sequence[tuple[str, float]
     good: npt.NDArray[np.bool_] = (rows["outcome"] == "measured").to_numpy() & np.isfinite(value)
     if column := validity(metric):
         good &= (rows[column] == "").to_numpy()
+    if metric not in health.METRICS:
+        good &= ~flagged(rows["flags"], {WRONG_OUTPUT})
     if metric in PER_ENERGY:
         good &= (rows["unknown"] == "").to_numpy() & ~rows["indicative"].to_numpy(bool)
     known = rows[name].to_numpy(float) if (name := of_uncertainty(metric)) in rows else np.zeros(len(rows))

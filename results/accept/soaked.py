@@ -1,5 +1,5 @@
 """What all rounds of a burn-in say of a case, as one: the last round's figures, how far its rate fell, the worst
-heat and health of all, and failed if one has, with the round that did first.
+heat and health of all, wrong if the output of one was, and failed if one has, with the round that did first.
 
 Of a run its records are folded; of a merged fleet the columns of its index, and what only records say is read from
 those of all rounds.
@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -24,7 +24,7 @@ from perwatt.results.accept.health import number
 from perwatt.results.flags import TIME_INVALID
 from perwatt.results.fleet import brief
 from perwatt.results.health import Health
-from perwatt.results.recheck import Rechecks
+from perwatt.results.recheck import WRONG_OUTPUT, Rechecks
 from perwatt.results.record import Failed, Record, Skipped
 
 if TYPE_CHECKING:
@@ -123,21 +123,32 @@ def folded(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     texts = zip(found["reason"].iloc[failed], rounds[failed].tolist(), strict=True)
     rows["outcome"] = _changed(rows["outcome"], of, ["failed"] * len(of))
     rows["reason"] = _changed(rows["reason"], of, [_in_round(str(text), n) for text, n in texts])
+    wrong = np.flatnonzero(flagged(found["flags"], {WRONG_OUTPUT}) & (rounds > 0))
+    of = np.unique(np.searchsorted(ends, wrong))
+    flags = [" ".join(dict.fromkeys([*str(text).split(), WRONG_OUTPUT])) for text in rows["flags"].iloc[of]]
+    rows["flags"] = _changed(rows["flags"], of, flags)
     return rows, found.loc[before, ["file", "offset"]].assign(of=np.searchsorted(ends, before))
 
 
 def _rates(found: pd.DataFrame, rounds: np.ndarray) -> np.ndarray:
     """Of each row of an index its rate in a round, NaN for one whose times do not count, and for what is of none."""
-    flags = found["flags"].cat
-    valid = np.array([not TIME_INVALID & {*str(text).split()} for text in flags.categories], bool)
-    return np.where((rounds > 0) & valid[flags.codes.to_numpy()], found["rate"].to_numpy(float), math.nan)
+    return np.where((rounds > 0) & ~flagged(found["flags"], TIME_INVALID), found["rate"].to_numpy(float), math.nan)
+
+
+def flagged(flags: pd.Series, names: Set[str]) -> np.ndarray:
+    """Which rows have one of these flags."""
+    import pandas as pd
+
+    codes, texts = pd.factorize(flags)
+    having = np.array([bool(names & {*str(text).split()}) for text in texts], bool)
+    return having[codes] if len(having) else np.zeros(len(flags), bool)
 
 
 def _changed(texts: pd.Series, at: np.ndarray, to: Sequence[str]) -> pd.Series:
     """Categories, of which those ``at`` are others."""
     import pandas as pd
 
-    known = texts.cat.categories.union(pd.Index(to), sort=False)
+    known = texts.cat.categories.union(pd.Index(list(dict.fromkeys(to))), sort=False)
     codes = known.get_indexer(texts.cat.categories)[texts.cat.codes.to_numpy()]
     codes[at] = known.get_indexer(pd.Index(to))
     return pd.Series(pd.Categorical.from_codes(codes, known), texts.index)

@@ -23,7 +23,7 @@ SKIPPED = ("accept", PARTS)  # made of it anew, or scratch
 def copy(run: Path, folder: Path, telemetry: bool = True) -> None:
     """Copy a run into ``folder``. ``telemetry``: with every sample of every meter.
 
-    Links are left out, as sockets are: a dossier holds what it shows.
+    Of links there is what they point to: a dossier holds what it shows.
     """
     for path in _files(run):
         if not telemetry and path.name == TELEMETRY:
@@ -38,7 +38,10 @@ def merge_anew(folder: Path, run: Path) -> None:
 
     Raises ValueError if ``run`` was merged with records of other folders, which are not in the copy.
     """
-    if not (folder / FLEET).is_file() or not (folder / MERGED).is_dir():
+    if not (folder / FLEET).is_file():
+        return
+    if not (folder / MERGED).is_dir():
+        merge(folder)
         return
     files = load(folder).columns(("file",), ("file",))["file"].cat.categories
     if elsewhere := next((name for name in files if Path(name).is_absolute()), ""):
@@ -50,9 +53,12 @@ def merge_anew(folder: Path, run: Path) -> None:
 
 
 def _files(run: Path) -> Iterator[Path]:
-    for where, folders, names in os.walk(run):
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED)
+    seen: set[Path] = set()
+    for where, folders, names in os.walk(run, followlinks=True):
+        real = Path(where).resolve()
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in SKIPPED and real not in seen)
+        seen.add(real)  # a link may lead back up
         for name in sorted(names):
             path = Path(where, name)
-            if not name.startswith(".") and name not in SKIPPED and path.is_file() and not path.is_symlink():
+            if not name.startswith(".") and name not in SKIPPED and path.is_file():
                 yield path

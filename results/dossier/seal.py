@@ -77,6 +77,10 @@ def _files(folder: Path) -> tuple[list[str], dict[str, str]]:
                 odd[name] = "found a line break or a backslash in a name; allowed names without"
             else:
                 found.append(name)
+        elif not path.is_dir() and name not in (SUMS, SIGNATURE):
+            odd[name] = "found neither a file nor a folder"
+        elif path.is_dir() and not any(path.iterdir()):
+            odd[name] = "found an empty folder"
     return sorted(found), dict(sorted(odd.items()))
 
 

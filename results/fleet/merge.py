@@ -41,7 +41,7 @@ HOSTS_A_TASK = 64
 @dataclass(frozen=True, eq=False)
 class Fleet:
     """A merged fleet: the three tables as data frames, and the lines of text that say what is not in them. ``files``:
-    of each file of records that was read, by its name, the size and the CRC-32.
+    of each file of records that was read, by its name, the size and the CRC-32; ``asked``: what the fleet was to be.
 
     The index is read when it is asked for: of a large fleet it has millions of rows, ``records`` of them.
     """
@@ -53,6 +53,7 @@ class Fleet:
     missing: tuple[str, ...]
     damaged: tuple[str, ...]
     files: Mapping[str, tuple[int, int]]
+    asked: Mapping[str, Any]
 
     @cached_property
     def index(self) -> pd.DataFrame:
@@ -104,7 +105,7 @@ def merge(run: Path, others: Sequence[Path] = (), jobs: int | None = None) -> Pa
     for name, frame in ((CASES, cases(table)), (DEVICES, known := devices(table))):
         write_atomically(out / name, lambda file, frame=frame: frame.to_parquet(file, index=False))  # type: ignore[misc]
     lost = missing(run, asked, known, lines)
-    told = {"missing": lost, "damaged": sorted(damaged), "files": files}
+    told = {"missing": lost, "damaged": sorted(damaged), "asked": asked, "files": files}
     write_atomically(out / SUMMARY, json.dumps(told, indent=1) + "\n")
     return out
 
@@ -127,9 +128,9 @@ def load(run: Path) -> Fleet:
         found = pd.read_parquet(out / DEVICES)
     with whole(out / INDEX):
         index = pq.read_metadata(out / INDEX)
-    if index.schema.names != schema().names or "files" not in told:
+    if index.schema.names != schema().names or not {"files", "asked"} <= told.keys():
         raise ValueError(f"{run}: merged by a perwatt whose index is another: perwatt merge run={run}")
-    return Fleet(out, index.num_rows, tests, found, missing, damaged, files)
+    return Fleet(out, index.num_rows, tests, found, missing, damaged, files, told["asked"])
 
 
 def twice(fleet: Fleet) -> list[str]:
@@ -157,7 +158,8 @@ def _of_run(name: str, run: Path) -> tuple[Path, str]:
 
 
 def unchanged(fleet: Fleet) -> None:
-    """Raises ValueError of one line if a file of records is not what was merged, or was not there then.
+    """Raises ValueError of one line if a file of records is not what was merged, or was not there then, or if the fleet
+    was to be another.
 
     Sizes tell almost everything, as records are appended; only a file that was written since is read again.
     """
@@ -165,14 +167,19 @@ def unchanged(fleet: Fleet) -> None:
     merged_ns = (fleet.folder / SUMMARY).stat().st_mtime_ns
     others = [path for path in dict.fromkeys(_of_run(name, run)[0] for name in files) if path != run]
     there = {source.name: source.path for host in _hosts([run, *others], ()) for source in host.sources}
-    found = [f"{name} gone" for name in files if name not in there]
+    found = [f"{FLEET} changed"] if _asked(run) != fleet.asked else []
+    found += [f"{name} gone" for name in files if name not in there]
     for name, path in there.items():
         try:
             about = path.stat()
             if name not in files:
                 same = not os.access(path, os.R_OK)  # nor could it be read when the others were
             elif same := about.st_size == files[name][0]:
-                same = about.st_mtime_ns < merged_ns or zlib.crc32(path.read_bytes()) == files[name][1]
+                # whoever copies a file may set the time that it was written back, not that of its change
+                same = (
+                    max(about.st_mtime_ns, about.st_ctime_ns) < merged_ns
+                    or zlib.crc32(path.read_bytes()) == files[name][1]
+                )
         except OSError:
             same = False
         if not same:

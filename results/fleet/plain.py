@@ -33,12 +33,21 @@ def decoded(path: Path, type: type[Plain], allowed: str) -> Plain | None:
 
 def converted(plain: Any, type: type[Plain], where: str) -> Plain:
     """A parsed YAML as a struct. Raises ValueError, one line with file, key, what was found and what is allowed."""
+    if isinstance(odd := _odd(plain), tuple):
+        raise ValueError(f"{where}: found the key {odd[0]!r}; allowed keys that are text")
     try:
         return msgspec.convert(plain, type)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at ")
         key = path.strip("`").removeprefix("$").lstrip(".")
         raise ValueError(f"{where}: {_told(message, key, plain, inspect.type_info(type))}") from None
+
+
+def _odd(plain: Any) -> tuple[Any] | None:
+    """The first key that is no text, of all mappings in ``plain``; None without one."""
+    if isinstance(plain, dict):
+        return next(((key,) for key in plain if not isinstance(key, str)), None) or _odd(list(plain.values()))
+    return next(filter(None, map(_odd, plain)), None) if isinstance(plain, list) else None
 
 
 def _told(message: str, key: str, value: Any, of: inspect.Type) -> str:

@@ -76,11 +76,12 @@ class Figure:
 @dataclass(frozen=True)
 class Read:
     """What a file gave: its figures in their order, and its bad lines. ``passed_over``: what else stands in it, counted
-    by what it is."""
+    by what it is. ``hosts``: the nodes that it names, with figures or without."""
 
     figures: list[Figure] = field(default_factory=list)
     bad: list[Bad] = field(default_factory=list)
     passed_over: dict[str, int] = field(default_factory=dict)
+    hosts: list[str] = field(default_factory=list)
 
 
 class LineError(ValueError):

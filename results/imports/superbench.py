@@ -72,6 +72,7 @@ def read(text: str) -> Read:
         except (ValueError, KeyError, AttributeError, TypeError):
             out.bad.append(Bad(number, repr(line), 'an object with "node" and numbers by benchmark/metric'))
             continue
+        out.hosts.append(node)
         for name, value in whole.items():
             try:
                 if (found := _figure(number, node, name, value)) is None:

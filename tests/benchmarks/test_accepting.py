@@ -49,6 +49,7 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(tmp_path: Path, capsys: pytes
         "other hardware": {"name": "a", "criteria": [criterion()], "targets": ["h100_sxm"]},
         "unknown key": {"name": "a", "criteria": [criterion(limit=3)]},
         "no yaml": "[",
+        "itself": "name: a\ncriteria: &c\n- *c\n",
     }
     for what in wrong.values():
         named = isinstance(what, str) and what.startswith("criteria")
@@ -152,3 +153,33 @@ def test_a_report_on_a_fleet_says_where_its_records_are(tmp_path: Path, capsys: 
     (empty / "records.jsonl").write_text("")
     assert main(["report", f"run={empty}", "format=markdown"]) == 0
     assert capsys.readouterr().out.endswith("No records: nothing has been measured in this run.\n")
+
+
+def test_a_run_that_did_not_come_to_its_end_is_not_decided(tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", devices(8))
+    begun = {"host": "n1", "boot": "b", "pid": 1, "start": {"mono_ns": 1, "utc_ns": 1}}
+    end = {"mono_ns": 2, "utc_ns": 2}
+    for allocation, code in (
+        (begun, 4),
+        (begun | {"end": end, "whole": False}, 4),
+        (begun | {"end": end, "whole": True}, 0),
+        (begun | {"end": end}, 0),
+    ):
+        (run / "environment.json").write_text(json.dumps({"clock": {"allocations": [allocation]}}))
+        assert main(["accept", f"run={run}", "criteria=fleet"]) == code
+        told = json.loads((run / "accept" / "verdict.json").read_text())
+        whys = {finding["why"] for finding in told["findings"] if finding["subject"] == "n1"}
+        assert any("did not come to its end" in why for why in whys) == (code == 4)
+
+
+def test_a_waived_whole_is_in_every_file(tmp_path: Path) -> None:
+    run, mine = run_of(tmp_path / "run", devices(8)), tmp_path / "mine.yaml"
+    waiver = {"subject": "cluster", "criterion": "none", "who": "me", "why": "later", "until": "2999-01-01"}
+    none = criterion(name="none", cases="attention *")
+    mine.write_text(yaml.safe_dump({"name": "mine", "criteria": [criterion(), none], "waivers": [waiver]}))
+    assert main(["accept", f"run={run}", f"criteria={mine}"]) == 0
+    told = json.loads((run / "accept" / "verdict.json").read_text())
+    (whole,) = [v for v in told["verdicts"] if v["scope"] == "cluster"]
+    assert (whole["status"], whole["waived"]) == ("MISSING", True)
+    suites = ElementTree.parse(run / "accept" / "junit.xml").getroot()
+    assert suites.findall("testsuite[@name='cluster']/testcase/skipped")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -195,3 +197,33 @@ def test_what_is_judged_is_what_the_sealed_records_say(
     assert f"found merged with {other / 'nodes' / 'n11' / 'records.jsonl'}" in capsys.readouterr().err
     assert not (tmp_path / "more").exists()
     assert evidence.read(fleet).machines["n11"] == other / "nodes" / "n11" / "environment.json"
+
+
+def test_nodes_that_are_links_and_a_fleet_that_was_never_merged_are_sealed_as_they_are_judged(
+    fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fleet / "nodes" / "n2").rename(tmp_path / "elsewhere")
+    (fleet / "nodes" / "n2").symlink_to(tmp_path / "elsewhere")
+    (fleet / "nodes" / "up").symlink_to(fleet)  # leads back
+    shutil.rmtree(fleet / "merged")
+    out = tmp_path / "dossier"
+    assert main(["dossier", f"run={fleet}", "criteria=fleet", f"out={out}", "pdf=false"]) == 1
+    last = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (last["verdict"], last["records"]) == ("FAIL", 3 * 8 * 6)
+    assert main(["verify", str(out)]) == 0
+    (out / "run" / "empty").mkdir()
+    os.mkfifo(out / "pipe")
+    capsys.readouterr()
+    assert main(["verify", str(out)]) == 1
+    assert "added: 'pipe': found neither a file nor a folder" in (told := capsys.readouterr().out)
+    assert "added: 'run/empty': found an empty folder" in told
+
+
+def test_what_is_wrong_with_the_copy_is_told_of_the_run(
+    fleet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (fleet / "nodes" / "n1" / "a\nb").write_text("x")
+    assert main(["dossier", f"run={fleet}", "criteria=fleet", f"out={tmp_path / 'out'}", "pdf=false"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert str(fleet) in line
+    assert ".begun" not in line

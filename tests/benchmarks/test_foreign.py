@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from acceptances import criterion, limit
 from foreign_files import mamf, nccl, row, shape
 
 from perwatt.benchmarks.cli import main
@@ -126,6 +127,38 @@ def test_a_file_of_another_format_than_was_said(
     code, last, _, err = imported(capsys, f"file={file}", "format=smi", f"runs_dir={tmp_path / 'runs'}")
     assert (code, last["imported"]) == (3, 0)
     assert err == f"perwatt import: {file}: found nothing of the format smi{looks}\n"
+
+
+@pytest.mark.parametrize("form", ["superbench", "nccl_json", "mlperf", "mamf"])
+def test_whatever_format_was_said_the_one_that_it_looks_like_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    file = tmp_path / "log.txt"
+    file.write_text(nccl(row(1 << 20, (100.0, 80.0), 1.75)))
+    code, _, _, err = imported(capsys, f"file={file}", f"format={form}", f"runs_dir={tmp_path / 'runs'}")
+    assert code in (2, 3)
+    (line,) = err.splitlines()
+    assert line.endswith("; it looks like nccl: what nccl-tests or rccl-tests printed")
+
+
+def test_nodes_and_ranks_without_figures_are_missing_and_a_test_that_failed_fails_its_node(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def node(name: str, ranks: int, **more: float) -> str:
+        rates = {f"gemm-flops/fp32_flops:{i}": 19000.0 + i for i in range(ranks)}
+        return json.dumps({"node": name, **rates, **more})
+
+    file, mine = tmp_path / "results-summary.jsonl", tmp_path / "mine.yaml"
+    failed = json.dumps({"node": "n7", "gemm-flops/return_code": 1})
+    file.write_text("\n".join([*(node(f"n{i}", 8) for i in range(6)), node("n6", 7), failed, '{"node": "n8"}']))
+    _, last, _, _ = imported(capsys, f"file={file}", f"runs_dir={tmp_path / 'runs'}")
+    enough = criterion(cases="gemm-flops *", at_least=limit(10, "TFLOP/s"))
+    mine.write_text(json.dumps({"name": "mine", "criteria": [enough]}))
+    assert main(["accept", f"run={last['run']}", f"criteria={mine}"]) == 1
+    told = json.loads((Path(last["run"]) / "accept" / "verdict.json").read_text())
+    status = {(v["scope"], v["subject"]): v["status"] for v in told["verdicts"]}
+    assert {subject for (_, subject), one in status.items() if one == "MISSING"} == {"n6", "n6:7", "n8"}
+    assert {subject for (_, subject), one in status.items() if one == "FAIL"} == {"n7"}
 
 
 def test_nothing_that_can_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

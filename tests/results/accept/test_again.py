@@ -11,6 +11,7 @@ import pytest
 from acceptances import TFLOPS, Change, devices, fleet_of, run_of, slower
 
 from perwatt.benchmarks.cli import main
+from perwatt.results.fleet.merge import merge
 from perwatt.results.record import Record
 
 
@@ -68,6 +69,22 @@ def test_a_node_of_a_merged_fleet_is_tested_again_twice(tmp_path: Path) -> None:
     assert main(["accept", f"run={first}", f"before={fleet}", "criteria=fleet", f"out={out}"]) == 1
     told = json.loads((out / "verdict.json").read_text())
     assert told["counts"]["node"]["MISSING"] == 1  # n4 is in neither
+
+
+def test_who_was_to_be_tested_again_and_was_not_is_missing(tmp_path: Path) -> None:
+    hosts = {f"n{i}": named(devices(4, 2, f"n{i}", seed=i), "fleet") for i in range(1, 4)}
+    fleet = fleet_of(tmp_path / "fleet", hosts)
+    lost = named(devices(4, 2, "n2", lambda r: r if r.case.device_index != 2 else None, seed=9), "again")
+    retest = fleet_of(tmp_path / "again", {"n2": lost})
+    (retest / "fleet.json").write_text(json.dumps({"hosts": ["n2", "n3"], "devices": 4}))
+    merge(retest)
+    out = tmp_path / "out"
+    assert main(["accept", f"run={retest}", f"before={fleet}", "criteria=fleet", f"out={out}"]) == 4
+    rows = list(csv.DictReader((out / "devices.csv").open()))
+    assert {r["subject"] for r in rows if r["verdict"] == "MISSING"} == {"n2", "n2:2", "n3"}
+    # once they have a record they are not
+    last = fleet_of(tmp_path / "last", {h: named(devices(4, 2, h, seed=11), "last") for h in ("n2", "n3")})
+    assert main(["accept", f"run={last}", f"before=[{fleet},{retest}]", "criteria=fleet", f"out={out}"]) == 0
 
 
 def test_a_run_is_not_before_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

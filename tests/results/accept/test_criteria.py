@@ -54,6 +54,11 @@ def test_the_set_itself_is_checked() -> None:
         ({"name": "a", "criteria": [criterion()], "false_alarms": 2}, "false_alarms: found 2"),
         ({"name": "a", "criteria": [criterion()], "waivers": [waiver]}, "until: found 'soon'"),
         ({"name": "a", "criteria": [criterion()], "waiver": []}, "found the unknown key 'waiver'"),
+        ({"name": "a", "criteria": [criterion()], 3: "x"}, "found the key 3; allowed keys that are text"),
+        (
+            {"name": "a", "criteria": [criterion(scope="node", scopes=["device"])]},
+            "found scope and scopes; allowed one",
+        ),
         (["a"], "test.yaml: found a list; allowed the keys name, criteria, status"),
         ({"name": "a", "criteria": {"name": "b"}}, "criteria: found keys; allowed a list, each with the keys name, "),
         (

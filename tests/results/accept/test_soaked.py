@@ -18,7 +18,7 @@ from perwatt.results.accept.judge import judge
 from perwatt.results.accept.verdict import Judgement
 from perwatt.results.fleet.merge import load, merge
 from perwatt.results.health import Health
-from perwatt.results.recheck import Rechecks, Wrong
+from perwatt.results.recheck import WRONG_OUTPUT, Rechecks, Wrong
 from perwatt.results.record import Conditions, Failed, Measured, Record
 from perwatt.results.rounds import Round
 
@@ -63,6 +63,7 @@ WAYS = {
     "throttled": lambda one: with_state(one, msgspec.structs.replace(COOL, throttled={"sw_thermal": 0.2})),
     "ecc": lambda one: with_state(one, msgspec.structs.replace(COOL, ecc={"a": 1, "b": 2})),
     "rate": lambda one: slower(one, 2),
+    "wrong": lambda one: msgspec.structs.replace(one, flags=(*one.flags, WRONG_OUTPUT)),
 }
 
 
@@ -104,6 +105,9 @@ def test_a_run_of_a_node_and_a_fleet_of_it_agree(way: str, at: int, tmp_path: Pa
         assert {f.why for f in many.findings if f.metric != "temperature"} == {
             f"the case failed: rank 0 died (round {at})"
         }
+    elif way == "wrong":
+        assert {subject for subject, _ in bad} == {f"n1:{SICK}"}
+        assert {"rate", "power"} <= {metric for _, metric in bad}
     else:
         assert bad == {(f"n1:{SICK}", way)}
 
@@ -139,6 +143,14 @@ def test_the_first_failure_is_told(tmp_path: Path) -> None:
     many = judged(read(fleet_of(tmp_path / "fleet", {"n1": records})))
     assert same(alone, many)
     assert {(f.why, f.value) for f in many.findings} == {(f"the case failed: rank 0 died (round {EARLY})", None)}
+
+
+def test_several_that_failed_alike_are_each_told(tmp_path: Path) -> None:
+    records = [one if not (one.case.device_index == SICK and one.round and one.round.number == EARLY) else
+               WAYS["failed"](one) for one in soak()]  # fmt: skip
+    fleet = fleet_of(tmp_path / "fleet", {"n1": records})
+    bad = {f.case for f in judged(read(fleet)).findings if f.status == "FAIL"}
+    assert bad == {"matmul bf16 0", "matmul bf16 1"}
 
 
 def test_the_xids_of_all_rounds_are_told(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -219,7 +220,16 @@ def test_records_that_are_not_those_that_were_merged_are_told_by_file_and_by_wha
         said = f"{run}: found nodes/n1/records.jsonl {told} since it was merged: {again}"
         with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
             unchanged(load(run))
+    path.write_bytes(before.replace(b"0.01", b"0.02"))
+    os.utime(path, (1e9, 1e9))  # as whoever copies a file with its times
+    with pytest.raises(ValueError, match=r"nodes/n1/records.jsonl changed since it was merged"):
+        unchanged(load(run))
     path.write_bytes(before)
+    fleet_json = (run / "fleet.json").read_text()
+    (run / "fleet.json").write_text(json.dumps({"hosts": ["n1", "n2", "n9"]}))
+    with pytest.raises(ValueError, match=r"fleet.json changed since it was merged"):
+        unchanged(load(run))
+    (run / "fleet.json").write_text(fleet_json)
     write(run / "nodes/n4/records.jsonl", [one("k")])
     write(other / "nodes/n5/records.jsonl", [one("k")])
     with pytest.raises(ValueError, match=r"nodes/n4/records.jsonl new and 1 more since it was merged"):
