@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ from perwatt.results.size.windows import seconds_from
 MIXES = {"training": 1.0, "inference": 0.0}
 INHERITED = ("per_rack", "mix", "run", "trace", "format", "gaps", "load", "cap_w", "work_per_s", "work_unit")
 KEYS = ("name", "system", "units", "support_fraction", *INHERITED)
+NAMED = re.compile(r"[A-Za-z][A-Za-z0-9_ -]*")  # an entry: it stands in keys of lines and names of cells
 MOST = 10_000_000
 
 
@@ -52,10 +54,17 @@ def fleet(plain: Mapping[str, Any], directories: Sequence[str]) -> list[Fleet]:
         where = f"fleet[{index}]" if plain["fleet"] else f"systems[{index}]" if plain["systems"] else ""
         found += _entries(plain, node, where, directories)
     found = _apart(found)
-    names = [member.entry.name for member in found]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise BadRequest(f"fleet: found {twice[0]!r} twice; allowed names of their own: {{name: ..., system: ...}}")
+    _unlike([member.entry.name for member in found], "fleet" if plain["fleet"] else "systems")
     return found
+
+
+def _unlike(names: Sequence[str], key: str) -> None:
+    """BadRequest for two names that are one, or that cells of a workbook would call alike."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(re.sub(r"\W", "_", name.lower()), name)) != name or names.count(name) > 1:
+            found = f"{name!r} twice" if other == name else f"{other!r} and {name!r}, which differ by signs alone"
+            raise BadRequest(f"{key}: found {found}; allowed names of their own: {{name: ..., system: ...}}")
 
 
 def _apart(found: list[Fleet]) -> list[Fleet]:
@@ -87,6 +96,8 @@ def _asked(plain: Mapping[str, Any], directories: Sequence[str]) -> list[dict[st
                 for index, node in enumerate(nodes)]  # fmt: skip
     if plain["system"] is None:
         presets = "|".join(choices("preset", directories))
+        if plain["limit_mw"] is not None:
+            raise BadRequest("systems: found nothing; allowed systems=[NAME,...] or system=NAME, to choose from")
         raise BadRequest(f"system: found nothing; allowed system=NAME nodes=N, fleet=[...], or preset={presets}")
     units = plain["nodes"] if plain["limit_mw"] is None else 1
     if units is None:
@@ -110,6 +121,8 @@ def _entries(plain: Mapping[str, Any], node: dict[str, Any], where: str, directo
     key = f"{dot}system"
     system = system_named(named, directories, key) if isinstance(named, str) else system_from(named, key)
     name = str(node.get("name", system.name))
+    if not NAMED.fullmatch(name):
+        raise BadRequest(f"{dot}name: found {name!r}; allowed letters, digits, blanks, - and _, a letter first")
     found = _loads(plain, node, system, dot)
     if node["work_per_s"] is not None:
         found = [(_working(load, node, dot), trace) for load, trace in found]
@@ -121,9 +134,9 @@ def _entries(plain: Mapping[str, Any], node: dict[str, Any], where: str, directo
         name=name,
         system=system,
         units=whole(node.get("units"), f"{where}.units" if where else "nodes", 1),
-        per_rack=system.per_rack if node["per_rack"] is None else whole(node["per_rack"], "per_rack", 1),
+        per_rack=system.per_rack if node["per_rack"] is None else whole(node["per_rack"], f"{dot}per_rack", 1),
         load=found[0][0],
-        training=_mix(node["mix"]),
+        training=_mix(node["mix"], f"{dot}mix"),
         utilisation=parameter_from(plain["utilisation"], "utilisation", 0.0, 1.0),
         idle_fraction=parameter_from(plain["idle_fraction"], "idle_fraction", 0.0, 1.0),
         support_fraction=_own(node, f"{dot}support_fraction"),
@@ -145,12 +158,12 @@ def whole(value: Any, key: str, least: int) -> int:
     return value
 
 
-def _mix(value: Any) -> float:
+def _mix(value: Any, key: str) -> float:
     if isinstance(value, str) and value in MIXES:
         return MIXES[value]
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1:
         return float(value)
-    raise BadRequest(f"mix: found {value!r}; allowed training, inference, or the fraction in step, 0 to 1")
+    raise BadRequest(f"{key}: found {value!r}; allowed training, inference, or the fraction in step, 0 to 1")
 
 
 def _capped(load: Load, cap_w: Any, key: str) -> Load:

@@ -168,7 +168,7 @@ def _named(
         stated = {key: value for key, value in node.items() if key != "defaults"}
         node = _marked(_composed(f"{group}/{name}", path, first, directories, overrides)[group], stated, origin)
     if changes:
-        where, origin = f"{group} {name}, changed: ", "the request"
+        where, origin = "compare_changes.", "the request"
         node = _marked(merged(node, changes), changes, origin)
     value: Any = _read(kind, node, where, origin)
     if value.name != name:
@@ -242,7 +242,8 @@ def _filled(kind: type[msgspec.Struct], node: object, where: str, origin: str, k
     filled: dict[str, object] = {}
     for name, value in node.items():
         if typing.get_origin(hints[name]) is Literal and value not in (listed := typing.get_args(hints[name])):
-            raise BadRequest(f"{_at(where, key)}: {name}: found {value!r}; allowed {', '.join(map(str, listed))}")
+            path = f"{key}.{name}" if key else name
+            raise BadRequest(f"{_at(where, path)}: found {value!r}; allowed {', '.join(map(str, listed))}")
         inner = _struct(hints[name])
         absent = value is None and type(None) in typing.get_args(hints[name])
         path = f"{key}.{name}" if key else name

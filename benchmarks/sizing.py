@@ -125,6 +125,8 @@ def _phases(asked: Any) -> tuple[tuple[str, dict[str, int]], ...]:
     for index, phase in enumerate(asked):
         if not isinstance(phase, dict) or set(phase) != {"name", "units"} or not isinstance(phase["units"], dict):
             raise BadRequest(f"phases[{index}]: found {phase!r}; allowed {PHASE}")
+        if not str(phase["name"]).strip():
+            raise BadRequest(f"phases[{index}].name: found nothing; allowed a name of its own")
         units = {str(key): whole(count, f"phases[{index}].units.{key}", 0) for key, count in phase["units"].items()}
         grown.append((str(phase["name"]), units))
     return tuple(grown)

@@ -53,6 +53,7 @@ def year(d: Draft, fleet: Sequence[Part], facts: Facts, it_w: float) -> dict[str
     low = _column(d, "low_mw", "from the transformers", (ups_in + it * (cooling + other)) / W_PER_MW, "MW")
     grid = _column(d, "grid_mw", "from the grid", _grid(d, low), "MW")
     _column(d, "pue", "PUE", grid * W_PER_MW / out, "1")
+    _water(d, d.cell("design_water"), d.cell("dry_water"))
     return _energies(d, it, liquid_w, ups_in, other)
 
 
@@ -95,6 +96,14 @@ def _grid(d: Draft, low: Term) -> Term:
     load = low * W_PER_MW / (d.term("feed.power_factor") * rated * units)
     load = _column(d, "transformer_load", "load of a transformer", load, "1")
     return low + units * rated * (1 / efficiency - 1) * (share + (1 - share) * load * load) / W_PER_MW
+
+
+def _water(d: Draft, design: Term, dry: Term) -> None:
+    """The most water that is to be there, at the power that the site is built for."""
+    bins = next(column for column in d.book.bins if column.name == "bin_water")
+    highest = most(most(design, dry), Term("MAX(bin_water)", float(np.max(np.asarray(bins.values)))))
+    d.put(d.book.cooling, "make_up_l_min", "make-up water, at the most", highest * d.cell("it_w") / 60_000, "L/min",
+          "cooling.make_up", factor=60_000)  # fmt: skip
 
 
 def _energies(d: Draft, it: Term, liquid_w: Term, ups_in: Term, other: Term) -> dict[str, float]:

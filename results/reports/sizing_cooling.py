@@ -183,7 +183,14 @@ def design(d: Draft, fleet: Sequence[Part], it: Term, ups_in: Term, other: Term,
     chilled = chilled * it
     d.put(block, "chilled_w", "of it through compressors: the chillers' load", chilled, "W", "cooling.chilled",
           title=True)  # fmt: skip
-    d.put(block, "make_up_l_min", "make-up water", found.water * it / 60_000, "L/min", "cooling.make_up", factor=60_000)
+    hottest = d.stated("hottest_wb_c", "wet bulb with the hottest air of the year, as recorded", facts.hottest_wb_c,
+                       "degC", "the weather's hottest bin")  # fmt: skip
+    dry_wb = d.put(block, "dry_wb_c", "hottest air: its own wet bulb", least(hottest + warming, db), "degC")
+
+    def dry(key: str, label: str, term: Term, unit: str) -> Term:
+        return d.put(block, f"dry_{key}", f"hottest air with its own wet bulb: {label}", term, unit)
+
+    plant(d, dry, db, dry_wb, needs, liquid, air, driven)
     d.book.curves["coolant"] = f"{facts.fluid}: heat capacity of a cubic metre, J/m3/K", "degC", facts.coolant
     equipment(d, fleet, facts, found.loops, it, air_w)
     block.append(Computed("cooling_w", "electricity for cooling", (found.cooling * it).text,

@@ -16,6 +16,7 @@ import numpy as np
 from perwatt.results.size import kpi, support
 from perwatt.results.size.chain import Built, Chain, Through
 from perwatt.results.size.demand import Demand
+from perwatt.results.size.equipment import make_up
 from perwatt.results.size.facility import Facility, cooling_values, cooling_w
 from perwatt.results.size.finding import Finding, beyond
 from perwatt.results.size.indicator import INDICATORS
@@ -74,6 +75,8 @@ def year(
     plant = hour(
         bins.db_c, bins.wb_c, request.site.cooling.plant, cooling_values(wide), column(liquid), np.asarray(loss)
     )
+    driest = np.maximum(built.water_l_per_kwh, np.max(np.asarray(plant.water_l_per_kwh), axis=-1))
+    make_up(request.site.cooling, p, driest, demand.site_w["recommended"], sheet)
     through = chain.through(it, cooling_w(plant) * it, stood)
     edc_j = bins.total(through.grid_w) * S_PER_H
     eit_j = bins.total(through.ups_out_w) * S_PER_H

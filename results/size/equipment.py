@@ -43,13 +43,18 @@ def equipment(cooling: Cooling, p: Mapping[str, Values], design: Hour, it_w: Val
             plant_c = need_c(p) if by_air and key == "air" else water_c - p["hx_approach_k"]
             moved_w = heat_w * (1 + pumped) * it_w
             _loop(cooling, p, key, title, plant_c, moved_w, trim, compressor_w * it_w, sheet)
-    if cooling.plant in ("adiabatic", "tower", *BY_AIR):
-        make_up = design.water_l_per_kwh * it_w / 3.6e9
-        sheet.add("cooling.make_up", "cooling", "make-up water at the design hour", make_up, "m3/s",
-                  "evaporation and blow-down")  # fmt: skip
-        sheet.add("cooling.blow_down", "cooling", "of it blow-down", make_up / p["cycles"], "m3/s",
-                  "make-up over the cycles of concentration")  # fmt: skip
     _air_handlers(cooling, p, design.air_w * it_w, sheet)
+
+
+def make_up(cooling: Cooling, p: Mapping[str, Values], l_per_kwh: Values, it_w: Values, sheet: Sheet) -> None:
+    """Add the lines of the water that is to be there at ``it_w`` of IT load, ``l_per_kwh`` of it at the most."""
+    if cooling.plant in ("adiabatic", "tower", *BY_AIR):
+        most = l_per_kwh * it_w / 3.6e9
+        sheet.add("cooling.make_up", "cooling", "make-up water, at the most", most, "m3/s",
+                  "evaporation and blow-down: the most of the design hour, of its dry bulb with the wet bulb of the "
+                  "year's hottest hours, and of any bin of the year")  # fmt: skip
+        sheet.add("cooling.blow_down", "cooling", "of it blow-down", most / p["cycles"], "m3/s",
+                  "make-up over the cycles of concentration")  # fmt: skip
 
 
 def _loop(

@@ -25,7 +25,7 @@ from perwatt.results.size.request import Entry, Request
 from perwatt.results.size.ride_through import ride_through
 from perwatt.results.size.sheet import Sheet
 from perwatt.results.size.site import Sizes
-from perwatt.results.size.weather import design_db_c, design_wb_c, hours_above_record
+from perwatt.results.size.weather import coincident_wb_c, design_db_c, design_wb_c, hours_above_record
 
 COOLING = "site.cooling."
 
@@ -33,7 +33,8 @@ COOLING = "site.cooling."
 @dataclass(frozen=True)
 class Facility:
     """What was built, the design hour, and each column of the demand on its way through the chain. ``fits``: what of
-    the temperatures does not fit the machines. ``air_rise_k``: of all air of the hall."""
+    the temperatures does not fit the machines. ``air_rise_k``: of all air of the hall. ``water_l_per_kwh``: of IT in
+    the design hour, or in as hot a one with the wet bulb of the year's hottest."""
 
     chain: Chain
     built: Built
@@ -44,6 +45,7 @@ class Facility:
     failing: tuple[Finding, ...]
     fits: tuple[Finding, ...]
     air_rise_k: Values
+    water_l_per_kwh: Values
 
 
 def cooling_values(values: Mapping[str, Values]) -> dict[str, Values]:
@@ -63,7 +65,7 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     db_c, db_basis = design_db_c(
         climate, site.cooling.return_years, p["extreme_margin_k"], p["warming_k"], p["recirculation_k"]
     )
-    wb_c, _ = design_wb_c(climate, db_c, p["extreme_margin_k"], p["warming_k"])
+    wb_c, wb_basis = design_wb_c(climate, db_c, p["extreme_margin_k"], p["warming_k"])
     chain = Chain(site.electrical, values)
     it_w = demand.site_w["recommended"]
     ups_it_w = demand.ups_w["recommended"]
@@ -74,10 +76,13 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     values = {**values, f"{COOLING}air_rise_k": rise_k}
     p = at_design(cooling_values(values))
     design = hour(db_c, wb_c, site.cooling.plant, p, demand.liquid, loss)
+    dry = hour(db_c, coincident_wb_c(climate, db_c, p["warming_k"]), site.cooling.plant, p, demand.liquid, loss)
     built = chain.build(it_w, cooling_w(design) * it_w, ups_it_w)
     through = {name: chain.at_design(w, cooling_w(design) * w, built) for name, w in demand.site_w.items()}
     ups_w = {name: chain.ups_in_w(w, built, design=True) for name, w in demand.ups_w.items()}
     sheet.add("cooling.design_db", "cooling", "dry bulb of the design hour", db_c, "degC", db_basis)
+    if site.cooling.plant not in ("dry", "chiller"):
+        sheet.add("cooling.design_wb", "cooling", "wet bulb of the design hour", wb_c, "degC", wb_basis)
     if site.cooling.plant in ("tower", "adiabatic"):
         above_h, above_basis = hours_above_record(climate)
         sheet.add("cooling.wet_bulb_above", "cooling", "hours above the design wet bulb, a year", above_h,
@@ -92,7 +97,8 @@ def facility(request: Request, values: Mapping[str, Values], demand: Demand, she
     ride_through(p, design.liquid_w * it_w, liquid_racks, design.air_w * it_w, sum(demand.racks.values()), sheet)
     warnings = _chilled(request, demand, design)
     fits = fitting.temperatures(request, values)
-    return Facility(chain, built, design, through, loss, warnings, failing, fits, rise_k)
+    water_l_per_kwh = np.maximum(design.water_l_per_kwh, dry.water_l_per_kwh)
+    return Facility(chain, built, design, through, loss, warnings, failing, fits, rise_k, water_l_per_kwh)
 
 
 def _chilled(request: Request, demand: Demand, design: Hour) -> tuple[Finding, ...]:

@@ -14,7 +14,7 @@ from perwatt.results.size.fluid import COOLANTS, coolant, standard_pressure_pa
 from perwatt.results.size.parameter import Kind, Values
 from perwatt.results.size.request import Request
 from perwatt.results.size.site import Sizes
-from perwatt.results.size.weather import Weather, design_db_c, design_wb_c
+from perwatt.results.size.weather import Weather, coincident_wb_c, design_db_c, design_wb_c
 
 COOLANT_STEP_K = 5.0  # between the points of the coolant's heat capacity: linear between them it errs by 3e-5
 
@@ -33,6 +33,7 @@ class Facts(msgspec.Struct, frozen=True):
     design_wb_c: float
     design_wb_basis: str
     design_wb_kind: Kind
+    hottest_wb_c: float
     ups_curve: tuple[tuple[float, float], ...]
     racks_per_row: int
     fluid: str
@@ -63,6 +64,7 @@ def facts(request: Request, weather: Weather, values: Mapping[str, Values]) -> F
         design_db_kind="published" if cooling.return_years in request.climate.n_year_max_c else "modelled",
         design_wb_c=float(wb_c),
         design_wb_basis=_recorded(wb_basis),
+        hottest_wb_c=float(coincident_wb_c(request.climate, np.inf, 0.0)),
         design_wb_kind="modelled" if request.climate.extreme_wb_c is None else "published",
         ups_curve=request.site.electrical.ups_curve,
         racks_per_row=request.site.electrical.racks_per_row,

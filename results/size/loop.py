@@ -15,9 +15,10 @@ chiller trims the rest, over ``trim_share`` of that rise (1: in series; towards 
     pumps = pump * heat     compressors = x * (heat + pumps) / COP     fans = fan * (heat + pumps + compressors)
 
 Water leaves as vapour: from the tower for ``latent_share`` of all that is rejected, from wet pads as much as cools
-their air. What the ambient carries warms that air by as much as the coolant cools (a balanced cooler), what a chiller
-carries by ``condenser_effectiveness`` of what lies between the air and its condenser. Blow-down adds C / (C - 1) at C
-cycles of concentration.
+their air. What the ambient carries takes as much air as would warm by the loop's rise with all of the heat (a balanced
+cooler, its fans turned down with the part that it carries; at full flow pads would take up to a third more in hot
+climates); what a chiller carries warms its air by ``condenser_effectiveness`` of what lies between the air and its
+condenser. Blow-down adds C / (C - 1) at C cycles of concentration.
 
 The structure is SiteFootprint's (calibrated on the PUE that large campuses publish), the ranges also Lei and Masanet's.
 What is added: chillers in series over the loop's rise (there, over 4 K), pumps that serve every loop, the heat of pumps

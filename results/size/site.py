@@ -252,6 +252,11 @@ class Cooling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         checks.within("heat_limit_w", self.heat_limit_w, checks.ABOVE_0, checks.ANY)
         if self.water_class not in _WATER:
             raise ValueError(f"water_class: found {self.water_class!r}; allowed {', '.join(_WATER)}")
+        if self.dew_point_min_c.high >= self.dew_point_max_c.low:
+            found = f"{self.dew_point_min_c.high:g}, and dew_point_max_c from {self.dew_point_max_c.low:g}"
+            raise ValueError(
+                f"dew_point_min_c: found up to {found}; allowed below it: air is not wetted and dried at once"
+            )
         # a tower that never bleeds, or bleeds all that it takes in, is none; flows need a rise to carry heat
         names = ("liquid_rise_k", "air_rise_k", "air_water_rise_k", "ride_through_rise_k", "air_ride_through_rise_k")
         rises = dict.fromkeys(names, (0.1, 60.0))

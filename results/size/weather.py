@@ -131,6 +131,12 @@ def design_wb_c(climate: Climate, db_c: Values, margin_k: Values, warming_k: Val
     return plain(np.minimum(highest + warming_k, db_c)), basis
 
 
+def coincident_wb_c(climate: Climate, db_c: Values, warming_k: Values) -> Values:
+    """Wet bulb that comes with the hottest air of the typical year, in degrees C; at most ``db_c``. Pads evaporate the
+    most in dry air: what they take is sized on it, and not on the extreme of the wet bulb."""
+    return plain(np.minimum(climate.bins[-1][2] + warming_k, db_c))
+
+
 def hours_above_record(climate: Climate) -> tuple[float | None, str]:
     """Hours of the typical year whose wet bulb lies above the station's extreme, for which towers and pads are sized,
     and what that rests on; None where they are not known. Warming moves both alike."""

@@ -90,7 +90,16 @@ def test_one_system_may_be_chosen_at_several_caps(tmp_path: Path) -> None:
             r"systems\[1\].units: no such key; choices",
         ),
         (["limit_mw=2", "systems=[{system: dgx_h100, cap_w: 7000}]"], r"systems\[0\].cap_w: found 7000 W and no proof"),
-        (["limit_mw=2", "systems=[dgx_h100,dgx_h100]"], "fleet: found 'dgx_h100' twice"),
+        (["limit_mw=2", "systems=[dgx_h100,dgx_h100]"], "systems: found 'dgx_h100' twice"),
+        (["limit_mw=2"], "systems: found nothing; allowed systems="),
+        (["fleet=[{name: a.b, system: dgx_h100, units: 8}]"], r"fleet\[0\]\.name: found 'a\.b'; allowed letters"),
+        (["fleet=[{name: '', system: dgx_h100, units: 8}]"], r"fleet\[0\]\.name: found ''; allowed letters"),
+        (
+            ["fleet=[{name: a b, system: dgx_h100, units: 8},{name: A_b, system: gb200_nvl72, units: 8}]"],
+            "fleet: found 'a b' and 'A_b', which differ by signs alone",
+        ),
+        (["fleet=[{system: dgx_h100, units: 8, per_rack: 0}]"], r"fleet\[0\]\.per_rack: found 0"),
+        (["fleet=[{system: dgx_h100, units: 8, mix: x}]"], r"fleet\[0\]\.mix: found 'x'"),
         ([*NODE, "work_per_s=5"], "work_per_s: found 5 without a trace; allowed with one: a run counts its own work"),
         (
             [*NODE, "trace=TRACE", "work_per_s=0", "work_unit=token"],

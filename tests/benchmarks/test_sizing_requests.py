@@ -55,8 +55,8 @@ WRONG = [
     ("site.electrical.distribution_loss=-0.01", "site.electrical.distribution_loss: found -0.01; allowed 0 to 0.5"),
     ("site.electrical.ups_efficiency=1.2", "site.electrical.ups_efficiency: found 1.2; allowed above 0 to 1"),
     ("site.electrical.feed.ratings_a=[32,16]", "site.electrical.feed.ratings_a: found [32.0, 16.0]; allowed numbers "),
-    ("site.electrical.ups_topology=3N", "site.electrical: ups_topology: found '3N'; allowed N, N+1, N+2, 2N, 4N3R"),
-    ("site.cooling.plant=wet", "site.cooling: plant: found 'wet'; allowed dry, adiabatic, tower, chiller"),
+    ("site.electrical.ups_topology=3N", "site.electrical.ups_topology: found '3N'; allowed N, N+1, N+2, 2N, 4N3R"),
+    ("site.cooling.plant=wet", "site.cooling.plant: found 'wet'; allowed dry, adiabatic, tower, chiller"),
     ("site.cooling.supply_liquid_c={mode: 50, min: 60, max: 70}", "site.cooling.supply_liquid_c.mode: found 50"),
     ("site.reuse.fraction=1.5", "site.reuse.fraction: found 1.5; allowed 0 to 1"),
     ("site.altitude_m=99999", "site.altitude_m: found 99999; allowed -500 to 5000"),
@@ -89,6 +89,8 @@ WRONG = [
     ("phases=[{name: a, units: {nope: 3}}]", "phases.a: found 'nope'; allowed dgx_h100"),
     ("phases=[{name: a}]", "phases[0]: found {'name': 'a'}; allowed {name: NAME, units: "),
     ("phases=[{name: a, units: {dgx_h100: -1}}]", "phases[0].units.dgx_h100: found -1; allowed a whole number, 0 "),
+    ("phases=[{name: '', units: {dgx_h100: 8}}]", "phases[0].name: found nothing; allowed a name"),
+    ("site.cooling.dew_point_min_c=22", "site.cooling.dew_point_min_c: found up to 22, and dew_point_max_c from 17"),
     ("phases=3", "phases: found 3; allowed a list of {name: NAME, "),
     ("mix=both", "mix: found 'both'; allowed training, inference, or the fraction in step, 0 to 1"),
     ("site.cooling.heat_limit_w=0", "site.cooling.heat_limit_w: found 0; allowed above 0"),
@@ -239,7 +241,7 @@ def test_the_title_of_a_preset_stands_over_nothing_else(
         (["columns.accuracy=good"], "columns.accuracy: found 'good'; allowed a fraction from 0 to 1"),
         (["columns=3"], "columns: found 3; allowed keys and values: "),
         (["compare_site=phoenix", "compare_changes={colling: {plant: tower}}"],
-         "site phoenix, changed: unknown key 'colling' (did you mean cooling?)"),
+         "compare_changes: unknown key 'colling' (did you mean cooling?)"),
     ],
 )  # fmt: skip
 def test_what_cannot_go_together(tmp_path: Path, size: Size, overrides: list[str], said: str) -> None:

@@ -70,6 +70,7 @@ PAIRS = {"site_in_w": "power.site.recommended", "ups_module_w": "redundancy.ups.
          "transformer_units": "redundancy.transformer.count", "rack_a": "feeds.rack.failover",
          "row_a": "feeds.row.failover", "rejected_w": "cooling.rejected", "chilled_w": "cooling.chilled",
          "cooling_w": "cooling.cooling_power", "pue_peak": "cooling.pue_peak", "liquid_l_min": "cooling.liquid_flow",
+         "make_up_l_min": "cooling.make_up",
          "air_m3_h": "cooling.air_flow", "rack_l_min": "cooling.liquid_flow_rack", "pipe_mm": "cooling.pipe",
          "pump_w": "cooling.pump", "cdus": "cooling.cdus", "ride_through_s": "cooling.ride_through",
          "liquid_coolers": "redundancy.coolers_liquid.count", "air_coolers": "redundancy.coolers_air.count",
@@ -263,7 +264,7 @@ def test_an_edited_year_moves_the_sums(wet_model: tuple[bytes, Request]) -> None
 
 # Inputs that only a plant of another kind than the model's here heeds.
 ONLY_OF = {
-    **dict.fromkeys(("adiabatic_effectiveness", "condenser_effectiveness"), "adiabatic"),
+    **dict.fromkeys(("adiabatic_effectiveness", "condenser_effectiveness", "hottest_wb_c"), "adiabatic"),
     "exchanger_effectiveness": "indirect_air",
     **dict.fromkeys(("dew_point_min_c", "dew_point_max_c"), "outside_air"),
     **dict.fromkeys(

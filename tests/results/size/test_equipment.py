@@ -63,6 +63,20 @@ def test_a_towers_make_up_and_blow_down_by_hand() -> None:
     assert found["cooling.blow_down"] == pytest.approx(evaporated_m3_s / 3)
 
 
+def test_pads_have_water_for_the_driest_hot_hour_and_for_any_of_the_year() -> None:
+    for place in ("phoenix", "helsinki"):
+        for plant in ("adiabatic", "outside_air", "indirect_air"):
+            asked = request(AIR, site=changed_site(place, cooling={"plant": plant}))
+            found, year = point(asked), figures(asked)
+            it_w = float(found.demand.site_w["recommended"])
+            bins = float(np.max(found.year.plant.water_l_per_kwh))
+            design = float(found.facility.design.water_l_per_kwh)
+            assert year["cooling.make_up"] * 3.6e9 / it_w >= max(bins, design) * (1 - 1e-9)
+            assert year["cooling.make_up"] > 0
+    # Phoenix at 51.7 degrees C: its wet bulb there is below the extreme one, and pads take more
+    assert year["cooling.design_wb"] < year["cooling.design_db"]
+
+
 def test_units_of_each_loop_and_air_handlers_are_those_of_their_groups() -> None:
     sizes = {"cooler_w": 4e5, "chiller_w": 3e5, "plant_group_w": 1e6, "plant_topology": "N+1",
              "crah_w": 5e4, "crah_group_w": 2e5, "crah_topology": "N+2"}  # fmt: skip
