@@ -133,6 +133,9 @@ def _limit(asked: dict[str, str], cases: Sequence[Cases]) -> Limit | None:
     from perwatt.results.compare.caps import under
 
     if not asked["limit_kw"]:
+        for key, plain in (("pue", "1"), ("rest_w", "0")):
+            if asked[key] != plain:
+                raise BadRequest(f"{key}={asked[key]}: found no limit that it is for; allowed with limit_kw=KW")
         return None
     numbers = {}
     for key in ("limit_kw", "pue", "rest_w"):

@@ -75,6 +75,7 @@ def test_one_run_answers_what_a_limit_allows(runs: Path, capsys: pytest.CaptureF
         (("runs=[one,results/runs/one]",), "runs: found results/runs/one twice"),
         (("runs=[one,two]", "reference=three"), "reference=three: is none of the runs; allowed one, two"),
         (("runs=[one,two]", "effect=much"), "effect=much: allowed a number of per cent above 0 and below 100"),
+        (("runs=[one,two]", "pue=1.2"), "pue=1.2: found no limit that it is for; allowed with limit_kw=KW"),
         (("runs=[one,two]", "effect=0"), "effect=0: allowed a number of per cent above 0"),
         (("runs=[one,two]", "effect=1", "effect=2"), "effect: found 1 and 2; allowed one of the two"),
         (("runs=[one,two]", "across=kernel"), "across=kernel: allowed: boundary"),

@@ -113,6 +113,9 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(tmp_path: Path, capsys: py
     mine = tmp_path / "mine.yaml"
     mine.write_text(yaml.safe_dump({"name": "a", "criteria": [criterion(cases="attention *")]}))
     assert main([*asked, f"criteria={mine}"]) == 2
+    assert f"criteria: found fleet and {mine}; allowed one of the two" in capsys.readouterr().err
+    asked.remove("criteria=fleet")
+    assert main([*asked, f"criteria={mine}"]) == 2
     assert "speaks to a case" in capsys.readouterr().err.splitlines()[-1]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.yaml", "run", "there"]
     for wrong in ([], ["DIR", "more"], [str(tmp_path)], [str(tmp_path), f"signers={out}"]):
