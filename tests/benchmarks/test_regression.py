@@ -36,9 +36,9 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Said:
-    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
+    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str, out: str = "none") -> None:
         capsys.readouterr()
-        self.code = main(["compare", "out=none", *arguments])
+        self.code = main(["compare", f"out={out}", *arguments])
         captured = capsys.readouterr()
         self.out, self.err = captured.out, captured.err
 
@@ -153,7 +153,7 @@ def test_pytest_benchmark_reads_what_is_exported(
 ) -> None:
     one(runs, "day1")
     one(runs, "day2", rate=6e14)
-    said = Said(capsys, "runs=[day1,day2]", "out=left", "export=pytest-benchmark")
+    said = Said(capsys, "runs=[day1,day2]", "export=pytest-benchmark", out="left")
     assert said.code == 0
     files = sorted(Path("left").glob("*/*.pytest-benchmark.json"))
     assert len(files) == 2
