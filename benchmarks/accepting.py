@@ -42,7 +42,7 @@ def accept(arguments: Sequence[str]) -> int:
     asked = only(arguments, CHOICES, run="latest", runs_dir="results/runs", **dict.fromkeys(keys, ""))
     directories = [asked["config_dir"]] if asked["config_dir"] else []
     file = criteria_file(asked["criteria"], directories)
-    criteria = from_plain(documents.read(file), str(file))
+    criteria = criteria_in(file)
     run = folder.find(asked["run"], Path(asked["runs_dir"]))
     where = positions_named(asked["topology"], directories) if asked["topology"] else None
     before = earlier(asked["before"], run, Path(asked["runs_dir"]))
@@ -107,8 +107,12 @@ def _id(run: Path) -> str:
 
 def criteria_named(text: str, directories: Sequence[str | Path] = ()) -> Criteria:
     """Criteria by the path of a YAML or by name, a user's before those that ship. BadRequest if there are none."""
-    found = criteria_file(text, directories)
-    return from_plain(documents.read(found), str(found))
+    return criteria_in(criteria_file(text, directories))
+
+
+def criteria_in(file: Traversable) -> Criteria:
+    """Those of a file. BadRequest for one that holds none."""
+    return from_plain(documents.read(file), str(file))
 
 
 def criteria_file(text: str, directories: Sequence[str | Path] = ()) -> Traversable:

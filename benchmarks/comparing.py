@@ -29,6 +29,7 @@ CHOICES = (
     "effect=PERCENT, boundary=NAME, across=boundary, limit_kw=KW, pue=1, rest_w=0, prices=FILE.yaml, "
     "export=pytest-benchmark, out=DIR or none, runs_dir=DIR"
 )
+OF_LIMIT = {"pue": "1", "rest_w": "0"}  # what a limit takes besides
 ALLOWED = {
     "across": ("", "boundary"),
     "fail_on": ("", "worse"),
@@ -52,8 +53,7 @@ def compare(arguments: Sequence[str]) -> int:
         across="",
         limit_kw="",
         prices="",
-        pue="1",
-        rest_w="0",
+        **OF_LIMIT,
         keep="false",
         export="",
         out="results/comparisons",
@@ -133,12 +133,12 @@ def _limit(asked: dict[str, str], cases: Sequence[Cases]) -> Limit | None:
     from perwatt.results.compare.caps import under
 
     if not asked["limit_kw"]:
-        for key, plain in (("pue", "1"), ("rest_w", "0")):
+        for key, plain in OF_LIMIT.items():
             if asked[key] != plain:
                 raise BadRequest(f"{key}={asked[key]}: found no limit that it is for; allowed with limit_kw=KW")
         return None
     numbers = {}
-    for key in ("limit_kw", "pue", "rest_w"):
+    for key in ("limit_kw", *OF_LIMIT):
         try:
             numbers[key] = float(asked[key])
         except ValueError:

@@ -12,12 +12,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from perwatt.benchmarks import documents, folder
-from perwatt.benchmarks.accepting import criteria_file, earlier, judged, named, positions_named
+from perwatt.benchmarks import folder
+from perwatt.benchmarks.accepting import criteria_file, criteria_in, earlier, judged, named, positions_named
 from perwatt.benchmarks.commands import last_line
 from perwatt.benchmarks.config import BadRequest
 from perwatt.benchmarks.options import options
-from perwatt.results.accept.criteria import from_plain
 from perwatt.results.store import write_atomically
 
 
@@ -35,7 +34,7 @@ def dossier(arguments: Sequence[str]) -> int:
         raise BadRequest(f"{rest[0]}: choices: {', '.join(f'{key}=' for key in asked)}")
     directories = [asked["config_dir"]] if asked["config_dir"] else []
     found = criteria_file(asked["criteria"], directories)
-    criteria = from_plain(documents.read(found), str(found))
+    criteria = criteria_in(found)
     run = folder.find(asked["run"], Path(asked["runs_dir"]))
     before = earlier(asked["before"], run, Path(asked["runs_dir"]))
     stands = named("topology", asked["topology"], directories) if asked["topology"] else None

@@ -95,9 +95,9 @@ def _asked(plain: Mapping[str, Any], directories: Sequence[str]) -> list[dict[st
         return [{"units": 1} | _node(node, f"systems[{index}]", "NAME or {system: NAME, ...}", keys)
                 for index, node in enumerate(nodes)]  # fmt: skip
     if plain["system"] is None:
-        presets = "|".join(choices("preset", directories))
         if plain["limit_mw"] is not None:
             raise BadRequest("systems: found nothing; allowed systems=[NAME,...] or system=NAME, to choose from")
+        presets = "|".join(choices("preset", directories))
         raise BadRequest(f"system: found nothing; allowed system=NAME nodes=N, fleet=[...], or preset={presets}")
     units = plain["nodes"] if plain["limit_mw"] is None else 1
     if units is None:

@@ -144,7 +144,7 @@ def read(run: Path) -> Evidence:
         # of several hosts in one folder, as an import makes it, none says what it runs
         machines = {host: (run / NODES / host if len(hosts) > 1 else run) / ENVIRONMENT for host in hosts}
         rows = pd.DataFrame(map(_over_rounds, cases.values()))
-        lost, own = unmerged.missing(run, newest), unmerged.said(run, newest)
+        lost, own = unmerged.read(run, newest)
         return Evidence(rows, lost, names, run, said=own, machines=machines)
     fleet = merge.load(run)
     merge.unchanged(fleet)

@@ -16,7 +16,7 @@ import msgspec
 
 from perwatt.results.accept import causes
 from perwatt.results.accept.positions import SWITCHES, Positions
-from perwatt.results.accept.said import Key, Said, Told
+from perwatt.results.accept.said import Key, Said, Told, noted
 from perwatt.results.accept.verdict import Finding, Status
 from perwatt.results.fleet.layout import BY, GROUPS
 from perwatt.results.fleet.plain import decoded
@@ -197,8 +197,7 @@ def _of_node(
 
 
 def _finding(status: Status, scope: str, subject: str, case: str, why: str, hint: causes.Hint) -> Finding:
-    cause, todo = hint
-    return Finding(status, scope, subject, NAME, case, "", "", None, None, None, "", GROUPS, why, cause, todo)
+    return noted(status, scope, subject, NAME, case, GROUPS, why, hint)
 
 
 def _at(hint: causes.Hint, **names: str) -> causes.Hint:

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from perwatt.results.accept.verdict import Finding
+from perwatt.results.accept.causes import Hint
+from perwatt.results.accept.verdict import Finding, Status
 
 # What was tested: (its machine, HOST), (its records, HOST), (its clock, HOST), (in a group, HOST), (in pairs, HOST),
 # (link, PAIR), (leaf, LEAF).
@@ -24,6 +25,15 @@ class Told(NamedTuple):
 
     finding: Finding
     of: frozenset[Key]
+
+
+def noted(
+    status: Status, scope: str, subject: str, criterion: str, case: str, source: str, why: str, hint: Hint, *,
+    warning: bool = False,
+) -> Finding:  # fmt: skip
+    """A finding without a value and a limit, that ``source`` has."""
+    none = None, None, None, ""
+    return Finding(status, scope, subject, criterion, case, "", "", *none, source, why, *hint, warning=warning)
 
 
 @dataclass(frozen=True)

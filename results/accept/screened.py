@@ -13,8 +13,8 @@ from typing import Literal
 import msgspec
 
 from perwatt.results.accept import causes
-from perwatt.results.accept.said import ALONE, Said, Told
-from perwatt.results.accept.verdict import Finding, Status
+from perwatt.results.accept.said import ALONE, Said, Told, noted
+from perwatt.results.accept.verdict import Status
 from perwatt.results.fleet.layout import BY, SCREENING
 from perwatt.results.fleet.plain import decoded
 
@@ -71,8 +71,7 @@ def _tested(one: Screened) -> tuple[str, ...]:
 
 
 def _told(host: str, one: Screened) -> Told:
-    cause, todo = ENDED if one.status == "missing" else HINTS[one.by]
-    status, warns = STATUS[one.status], one.status == "passed"
-    none = None, None, None, ""  # no value, no limit
-    said = Finding(status, "node", host, NAME, "", "", "", *none, SCREENING, one.reason, cause, todo, warning=warns)
+    hint = ENDED if one.status == "missing" else HINTS[one.by]
+    warns = one.status == "passed"
+    said = noted(STATUS[one.status], "node", host, NAME, "", SCREENING, one.reason, hint, warning=warns)
     return Told(said, frozenset((kind, host) for kind in ((one.by,) if one.by else ALONE)))

@@ -7,15 +7,17 @@ node, whatever the criteria speak of.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from perwatt.results.accept import causes, screened
-from perwatt.results.accept.said import Said, Told
-from perwatt.results.accept.verdict import Finding, Status
+from perwatt.results.accept.said import Said, Told, noted
+from perwatt.results.accept.verdict import Status
+from perwatt.results.fleet.plain import decoded
 from perwatt.results.record import Failed, Record
 from perwatt.results.run import ENVIRONMENT
 
@@ -26,20 +28,42 @@ STOPPED: causes.Hint = (
 )
 
 
-def said(run: Path, records: Sequence[Record]) -> Said:
-    """What decides whatever the criteria speak of. ``records``: the newest of each case."""
+class _Allocation(msgspec.Struct, frozen=True):
+    end: Any = None
+    whole: bool = True
+
+
+class _Clock(msgspec.Struct, frozen=True):
+    allocations: tuple[_Allocation, ...] = ()
+
+
+class _Imported(msgspec.Struct, frozen=True):
+    hosts: tuple[str, ...] = ()
+
+
+class _Environment(msgspec.Struct, frozen=True):
+    clock: _Clock = _Clock()
+    imported: _Imported = _Imported()
+
+
+def read(run: Path, records: Sequence[Record]) -> tuple[dict[str, str], Said]:
+    """Who of an import of several nodes has no figure, and why: nodes, and devices (``HOST:INDEX``) that most have. And
+    what decides whatever the criteria speak of. ``records``: the newest of each case."""
+    try:
+        about = decoded(run / ENVIRONMENT, _Environment, "what a run writes of its machine") or _Environment()
+    except ValueError:  # the records are what is judged: nothing is known besides
+        about = _Environment()
     hosts = list(dict.fromkeys(record.host for record in records))
-    told = [*_unended(run, hosts), *_failed(records)]
-    return Said(tuple(told)) + screened.alone(hosts)
+    told = [*_unended(about.clock, hosts), *_failed(records)]
+    lost = _missing(dict.fromkeys([*about.imported.hosts, *hosts]), records)
+    return lost, Said(tuple(told)) + screened.alone(hosts)
 
 
-def missing(run: Path, records: Sequence[Record]) -> dict[str, str]:
-    """Who of an import of several nodes has no figure, and why: nodes, and devices (``HOST:INDEX``) that most have."""
+def _missing(named: Collection[str], records: Sequence[Record]) -> dict[str, str]:
     have: dict[str, set[int]] = defaultdict(set)
     for record in records:
         if not record.case.collective:
             have[record.host].add(record.case.device_index)
-    named = dict.fromkeys([*_imported(run).get("hosts", ()), *(record.host for record in records)])
     if len(named) < 2 or not have:
         return {}
     usual = Counter(map(len, have.values())).most_common()
@@ -53,9 +77,8 @@ def missing(run: Path, records: Sequence[Record]) -> dict[str, str]:
     }
 
 
-def _unended(run: Path, hosts: Sequence[str]) -> Iterator[Told]:
-    allocations = _environment(run).get("clock", {}).get("allocations")
-    if not allocations or ("end" in allocations[-1] and allocations[-1].get("whole", True)):
+def _unended(clock: _Clock, hosts: Sequence[str]) -> Iterator[Told]:
+    if not clock.allocations or (clock.allocations[-1].end is not None and clock.allocations[-1].whole):
         return
     for host in hosts:
         why = "the run did not come to its end: what it did not measure is not among its records"
@@ -66,25 +89,10 @@ def _failed(records: Sequence[Record]) -> Iterator[Told]:
     for record in records:
         if isinstance(record.outcome, Failed) and record.case.collective and record.source == "imported":
             case = f"{record.case.kernel} {record.case.label}"
-            yield _told(
-                "FAIL", record.host, case, "imported", f"the case failed: {record.outcome.error}", causes.ITSELF
-            )
+            why = f"the case failed: {record.outcome.error}"
+            yield _told("FAIL", record.host, case, "imported", why, causes.ITSELF)
 
 
 def _told(status: Status, host: str, case: str, source: str, why: str, hint: causes.Hint) -> Told:
-    none = None, None, None, ""  # no value, no limit
-    finding = Finding(status, "node", host, NAME, case, "", "", *none, source, why, *hint)
-    return Told(finding, frozenset({("its records", host)}))
-
-
-def _imported(run: Path) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = _environment(run).get("imported", {})
-    return found
-
-
-def _environment(run: Path) -> dict[str, Any]:
-    try:
-        found = json.loads((run / ENVIRONMENT).read_text())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    found = noted(status, "node", host, NAME, case, source, why, hint)
+    return Told(found, frozenset({("its records", host)}))
