@@ -53,7 +53,8 @@ class Tally:
 
 class Stop:
     """Ctrl-C or SIGTERM asks the ranks to stop after the current sample; a further Ctrl-C stops everything at once.
-    SIGTERM never does: of one end a node may be told by its own clock, by the batch system and by its leader.
+    SIGTERM never does: of one end a node may be told by its own clock, by the batch system and by its leader. Once the
+    run is over that was asked to stop, its process is about to end and ignores SIGTERM until it has.
 
     The end of the allocation, ``left_s`` seconds from now, asks as a signal does, in time for what there is to be kept.
     ``reason``: why somebody other than the user at the terminal asked.
@@ -106,5 +107,10 @@ class Stop:
     def __exit__(self, *_: object) -> None:
         if self._timer:
             self._timer.cancel()
-        for number, handler in self._before.items():
+        before = self._before
+        if (
+            self.asked
+        ):  # said again while the last is written and told, it would kill; a handler goes before Python does
+            before[signal.SIGTERM] = signal.SIG_IGN
+        for number, handler in before.items():
             signal.signal(number, handler)

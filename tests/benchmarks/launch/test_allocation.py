@@ -90,6 +90,14 @@ def test_only_a_person_insists() -> None:
         assert stop.reason == "the allocation ends 0 s after the run began"
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN  # nor while what it has is written and told
+
+
+def test_a_run_that_nobody_stopped_leaves_its_process_as_it_was() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Stop():
+        assert signal.getsignal(signal.SIGTERM) != before
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_nodes_that_slurm_does_not_give_have_its_own_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,9 +152,9 @@ def test_a_run_stopped_by_a_batch_system_says_what_it_leaves_and_resuming_measur
     while not [p for p in tmp_path.glob("results/runs/*/records.jsonl") if p.stat().st_size]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    for _ in range(5):  # whoever else tells it the same
+    while process.poll() is None:  # whoever else tells it the same, to its very end
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.1)
+        time.sleep(0.01)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "perwatt run: it was stopped by SIGTERM; finish with: perwatt run resume=" in err
