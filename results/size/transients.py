@@ -5,8 +5,11 @@ a second; a grid states limits in time (W/s, range) and in frequency (Choukse et
 the remedies: filler work, a floor in firmware, storage in the rack). Frequencies are in
 :mod:`perwatt.results.size.spectrum`, storage in :mod:`perwatt.results.size.storage`.
 
-A *ramp* over ``d`` is the greatest ``P(t + d) - P(t)``, power read off linearly between readings and known at both
-ends. A *swing* parts the readings in two levels at the threshold that leaves the least variance inside both (Otsu,
+A *ramp* over ``d`` is the greatest ``P(t + s) - P(t)`` of all ``s`` up to ``d``, over ``d``; power is read off linearly
+between readings and known at both ends. At ``s = d`` alone a job that swings once a second would show no ramp over 1,
+5, 10 and 60 s, as it is where it was. What power rises by within a window never falls as the window grows.
+
+A *swing* parts the readings in two levels at the threshold that leaves the least variance inside both (Otsu,
 1979). A *floor* fills up what lies below it, with work or with heat: ``max(P, floor)``.
 
 Nothing faster than the meter's period can be seen: such figures are None, and say why.
@@ -14,6 +17,7 @@ Nothing faster than the meter's period can be seen: such figures are None, and s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -30,7 +34,7 @@ LEAST_PARTED = 0.75  # of the variance that lies between the two levels; of nois
 
 
 class Ramp(NamedTuple):
-    """Greatest rise and fall over ``window_s``: W/s, and as fractions of the highest power; ``up_at_s`` and
+    """Greatest rise and fall within ``window_s``, over it: W/s, and as fractions of the highest power; ``up_at_s`` and
     ``down_at_s``: when each begins, as the readings are stamped. None, with a ``reason``, where the window cannot be
     seen."""
 
@@ -72,8 +76,8 @@ def ramps(
 
 
 def _changes(t_s: Floats, power_w: Floats, window_s: float, whole: Cells) -> list[tuple[float, float]] | None:
-    """Greatest rise and fall in W between moments ``window_s`` apart, each with the first of the two in s; None if
-    there are no such two."""
+    """Greatest rise and fall in W between moments up to ``window_s`` apart, each with the first of the two in s; None
+    if no two are that far apart."""
     best = [(-np.inf, 0.0), (-np.inf, 0.0)]
     slack_s = 1e-6 * whole.period_s
     for i in range(0, len(t_s), CHUNK):
@@ -97,7 +101,55 @@ def _changes(t_s: Floats, power_w: Floats, window_s: float, whole: Cells) -> lis
                 at = int(np.argmax(of))
                 if of[at] > best[which][0]:
                     best[which] = float(of[at]), float(other_s[at]) - max(sign, 0.0) * window_s
-    return None if best[0][0] == -np.inf else best
+    if best[0][0] == -np.inf:
+        return None
+    # the greatest between moments closer together has a reading at both ends
+    for i in range(0, len(t_s), CHUNK):
+        these = slice(int(np.searchsorted(t_s, t_s[i] - window_s - slack_s)), i + CHUNK)
+        many = _most(t_s[these], window_s + slack_s, whole.period_s)
+        for which, of_w in enumerate((power_w[these], -power_w[these])):
+            beyond_w = max(best[which][0], 0.0)
+            found = _rise(t_s[these], of_w, i - these.start, window_s + slack_s, many, beyond_w)
+            if found is not None:
+                best[which] = found[0], float(t_s[these.start + found[1]])
+    return best
+
+
+def _most(t_s: Floats, window_s: float, period_s: float) -> int:
+    """A number of readings, a power of two, more than which no window holds."""
+    many = 1 << max(math.ceil(math.log2(window_s / period_s + 1)), 0)
+    while many < len(t_s) and np.any(t_s[many:] - t_s[:-many] <= window_s):
+        many *= 2
+    return many
+
+
+def _rise(
+    t_s: Floats, power_w: Floats, first: int, window_s: float, many: int, beyond_w: float
+) -> tuple[float, int] | None:
+    """How far the readings from the ``first`` on lie above the least of those up to ``window_s`` before each, at most
+    ``many`` with itself, and which of these was the least; None where that is not beyond ``beyond_w``."""
+    if float(np.max(power_w[first:]) - np.min(power_w)) <= beyond_w:
+        return None
+    lowest_w = [np.concatenate([np.full(many - 1, np.inf), power_w])]  # of 1, 2, 4 ... readings
+    while len(lowest_w[-1]) > len(power_w):
+        by = 1 << (len(lowest_w) - 1)
+        lowest_w.append(np.minimum(lowest_w[-1][:-by], lowest_w[-1][by:]))
+    # what lies no higher above the least of so many is none that is sought, and that are most
+    last = first + np.flatnonzero(power_w[first:] - lowest_w[-1][first:] > beyond_w)
+    if not len(last):
+        return None
+    since = np.searchsorted(t_s, t_s[last] - window_s)
+    fold = np.frexp(last - since + 1)[1] - 1
+    rise_w = np.empty(len(last))
+    for k in np.unique(fold):  # two powers of two cover the window
+        these, by = fold == k, 1 << int(k)
+        begin, end = since[these] + many - 1, last[these] + many - by
+        rise_w[these] = power_w[last[these]] - np.minimum(lowest_w[k][begin], lowest_w[k][end])
+    at = int(np.argmax(rise_w))
+    if rise_w[at] <= beyond_w:
+        return None
+    window = power_w[since[at] : last[at] + 1]
+    return float(rise_w[at]), int(last[at]) - int(np.argmin(window[::-1]))
 
 
 def _known(t_s: Floats, at_s: Floats, longest_s: float) -> np.ndarray:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from datetime import datetime
 from pathlib import Path
 
@@ -38,6 +39,42 @@ def test_the_greatest_change_may_end_at_a_reading_and_begin_between_two() -> Non
     assert found.up_w_s == pytest.approx(9.5)
 
 
+@pytest.mark.parametrize("period_s", [1.0, 5.0, 20.0])
+def test_a_swing_whose_period_divides_the_window_ramps_all_the_same(period_s: float) -> None:
+    # where it was a window ago it is again: between the two it has risen and fallen by all that it swings
+    for window_s, up_w_s, down_w_s in ((r.window_s, r.up_w_s, r.down_w_s) for r in ramps(*square(period_s, 0.7, 0.1))):
+        assert (up_w_s, down_w_s) == (pytest.approx(600 / window_s), pytest.approx(600 / window_s)), window_s
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(130, 300))
+def test_what_power_rises_by_never_falls_with_the_window(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    t, p = np.cumsum(rng.uniform(0.5, 0.9, n)), rng.uniform(0, 1000, n)
+    found = ramps(t, p, (1.0, 2.0, 5.0, 10.0, 60.0))
+    for shorter, longer in itertools.pairwise(found):
+        for way in ("up_w_s", "down_w_s"):
+            least, most = getattr(shorter, way) * shorter.window_s, getattr(longer, way) * longer.window_s
+            assert least <= most * (1 + 1e-12)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(20, 200))
+def test_the_greatest_change_within_a_window_and_when_it_begins(seed: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    t, p = np.cumsum(rng.uniform(0.5, 1.5, n)), rng.uniform(0, 1000, n)
+    (found,) = ramps(t, p, (5.0,))
+    pairs = [(p[j] - p[i], t[i]) for i in range(n) for j in range(i, n) if t[j] - t[i] <= 5.0]
+    up_w_s, down_w_s, up_at_s = found.up_w_s, found.down_w_s, found.up_at_s
+    assert up_w_s is not None
+    assert down_w_s is not None
+    assert up_at_s is not None
+    assert up_w_s * 5 >= max(change for change, _ in pairs) * (1 - 1e-12)
+    assert down_w_s * 5 >= max(-change for change, _ in pairs) * (1 - 1e-12)
+    after_s = np.linspace(up_at_s, min(up_at_s + 5.0, t[-1]), 20001)
+    assert np.max(np.interp(after_s, t, p)) - np.interp(up_at_s, t, p) == pytest.approx(up_w_s * 5, abs=1.0)
+
+
 def test_a_load_that_never_falls_has_no_fall() -> None:
     (found,) = ramps(np.arange(10.0), np.arange(10.0), (1.0,))
     assert (found.up_w_s, found.down_w_s) == (1.0, 0.0)
@@ -62,14 +99,15 @@ def test_windows_longer_than_the_trace_say_so() -> None:
 def test_ramps_against_every_pair_of_moments(seed: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     t, p = np.cumsum(rng.uniform(0.5, 1.5, n)), rng.uniform(0, 1000, n)
-    at = np.arange(t[0], t[-1] - 5.0, 0.01)
-    change = np.interp(at + 5.0, t, p) - np.interp(at, t, p)
+    # beyond the last reading its power stands, which no change exceeds
+    fine = np.interp(np.arange(t[0], t[-1] + 5.0, 0.01), t, p)
+    within = np.lib.stride_tricks.sliding_window_view(fine, 501)
+    up, down = np.max(within.max(axis=1) - within[:, 0]), np.max(within[:, 0] - within.min(axis=1))
     (found,) = ramps(t, p, (5.0,))
     assert found.up_w_s is not None
     assert found.down_w_s is not None
-    if len(change):
-        assert max(change.max(), 0) / 5 - 1e-9 <= found.up_w_s <= max(change.max(), 0) / 5 + 6
-        assert max(-change.min(), 0) / 5 - 1e-9 <= found.down_w_s
+    assert up / 5 - 1e-9 <= found.up_w_s <= up / 5 + 6
+    assert down / 5 - 1e-9 <= found.down_w_s <= down / 5 + 6
 
 
 @pytest.mark.parametrize("duty", [0.25, 0.5, 0.8])
