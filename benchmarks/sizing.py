@@ -158,7 +158,7 @@ def _sized(request: Request, weather: Weather, members: Sequence[Fleet], seen: S
         member = next(m for m in members if m.entry.name == entry.name)
         where = f".{entry.name}" if len(request.fleet) > 1 else ""
         if member.trace is None:
-            lines += bound(entry, where)
+            lines += bound(entry, where, request.site.grid)
         else:
             grid = request.site.grid
             key = entry.name, entry.units, None if grid.ramp_w_s is None else grid

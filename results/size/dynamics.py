@@ -45,9 +45,10 @@ def dynamics(
     return tuple(made), tuple(_curves(entry, units, t_s, power_w, found_ramps, seen))
 
 
-def bound(entry: Entry, where: str) -> tuple[Line, ...]:
+def bound(entry: Entry, where: str, grid: Grid) -> tuple[Line, ...]:
     """What is known of units of which no trace was read: the step from rest to the vendor's maximum, all in step,
-    at once. No ramp is steeper; how long it takes nobody measured. Nothing where none works in step."""
+    at once. No ramp is steeper; how long it takes nobody measured. Where ``grid`` states the ramp that it takes, also
+    the storage that holds one such step. Nothing where none works in step."""
     units = int(np.ceil(entry.training * entry.units - 1e-9))
     if units < 1:
         return ()
@@ -61,10 +62,26 @@ def bound(entry: Entry, where: str) -> tuple[Line, ...]:
     )
     step_w = max(highest_w - idle_w, 0.0)
     label = "bound, not measured: step from idle to the highest"
-    return (
+    made = [
         _line(where, "bound.step", label, step_w * units, "W", "modelled", basis),
         _line(where, "bound.share", f"{label}, of the highest power", step_w / highest_w, "1", "modelled", basis),
-    )
+    ]
+    if grid.ramp_w_s is not None:
+        label = "bound, not measured: energy storage that holds the ramp limit at that step"
+        why = (
+            f"{basis}; to hold {grid.ramp_w_s / 1e6:.4g} MW/s, starting or stopping once: a job that swings may ask "
+            "for more, which a trace would show; losses of the storage come on top"
+        )
+        made += [
+            _line(where, "bound.storage", label, _step_j(step_w * units, grid.ramp_w_s), "J", "modelled", why),
+            _line(where, "bound.storage_power", f"{label}, its power", step_w * units, "W", "modelled", why),
+        ]
+    return tuple(made)
+
+
+def _step_j(step_w: float, ramp_w_s: float) -> float:
+    """The energy in J between a step at once and the ramp that a grid takes."""
+    return step_w**2 / (2 * ramp_w_s)
 
 
 def _idle_w(entry: Entry) -> float:
@@ -141,7 +158,7 @@ def _storage(
     ramp_w_s = grid.ramp_w_s or 0.0
     found = storage(t_s, power_w, ramp_w_s / units, grid.storage_recovery.mode * whole.high_w, whole)
     step_w = max(whole.high_w - _idle_w(entry), 0.0) * units
-    step_j = step_w**2 / (2 * ramp_w_s)
+    step_j = _step_j(step_w, ramp_w_s)
     why = f"{basis}; to hold {ramp_w_s / 1e6:.4g} MW/s; losses of the storage come on top"
     power = max(found.given_w, found.taken_w) * units
     capacity = max(found.capacity_j * units, step_j)

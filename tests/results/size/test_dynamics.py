@@ -149,8 +149,21 @@ def test_without_a_trace_the_step_from_idle_to_the_highest_is_a_bound_and_says_s
     made = entry("dgx_h100", units=10)
     idle_w, most_w = made.system.idle_w, made.system.vendor_max_w
     assert idle_w is not None
-    step, share = bound(made, "")
+    step, share = bound(made, "", grid())
     assert (step.key, step.value) == ("transients.bound.step", pytest.approx(10 * (most_w.mode - idle_w.mode)))
     assert share.value == pytest.approx(1 - idle_w.mode / most_w.mode)
     assert all(line.label.startswith("bound, not measured") and line.kind == "modelled" for line in (step, share))
-    assert bound(msgspec.structs.replace(made, training=0.0), "") == ()
+    assert bound(msgspec.structs.replace(made, training=0.0), "", grid(1e5)) == ()
+
+
+def test_a_ramp_limit_asks_for_storage_without_a_trace_too() -> None:
+    made = entry("dgx_h100", units=10)
+    step, _, storage, power = bound(made, "", grid(2e4))
+    assert step.value is not None
+    assert (storage.key, storage.unit) == ("transients.bound.storage", "J")
+    assert storage.value == pytest.approx(step.value**2 / (2 * 2e4))
+    assert (power.key, power.value) == ("transients.bound.storage_power", step.value)
+    assert "0.02 MW/s" in storage.basis
+    assert storage.label.startswith("bound, not measured")
+    # nobody asked: no line
+    assert len(bound(made, "", grid())) == 2
