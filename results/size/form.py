@@ -14,6 +14,9 @@ _WORDS = ("N", "N+1", "2N")  # of the form, the least first
 def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
     """The rows of Annex II and III as text, under a header, ready to be written as CSV."""
     electrical, cooling = request.site.electrical, request.site.cooling
+    renewable = request.site.grid.renewable
+    # a default of none is no answer: nobody stated guarantees or contracts, nor that there are none
+    stated = renewable.high > 0 or renewable.kind != "assumed"
     room = [_reported(topology) for topology in (cooling.plant_topology, cooling.crah_topology)]
     values: dict[str, float | str | None] = {
         "redundancy_hv": _reported(electrical.transformer_topology),
@@ -30,7 +33,7 @@ def form(request: Request, sizing: Sizing) -> list[tuple[str, ...]]:
         "twh_c": _value(sizing, "cooling.facility_return") or _value(sizing, "cooling.air.water_return"),
         "tin_c": cooling.supply_air_c.mode,
         "cdd21": request.climate.cdd21,
-        "eres_tot_j": request.site.grid.renewable.mode * (_value(sizing, "year.edc") or 0.0),
+        "eres_tot_j": renewable.mode * (_value(sizing, "year.edc") or 0.0) if stated else None,
     }
     chosen = "as the site was asked for"
     notes = dict.fromkeys(values, MODELLED)

@@ -53,6 +53,14 @@ def test_energies_water_and_heat_are_those_of_the_sizing() -> None:
         assert float(value(found, symbol)) == pytest.approx(line, rel=1e-3), symbol
 
 
+def test_renewable_energy_that_nobody_stated_is_no_answer() -> None:
+    found = rows(request(entry("gb200_nvl72", units=100), site=changed_site()))
+    assert value(found, "ERES-TOT") == value(found, "REF") == ""
+    none_of_it = changed_site(grid={"renewable": {"mode": 0.0, "unit": "1", "source": "the request", "kind": "given"}})
+    found = rows(request(entry("gb200_nvl72", units=100), site=none_of_it))
+    assert value(found, "ERES-TOT") == value(found, "REF") == "0"
+
+
 def test_redundancy_is_told_in_the_forms_own_words() -> None:
     found = rows(request(entry("gb200_nvl72", units=100), site=SITE))
     assert value(found, "electrical redundancy, high voltage") == "2N"
