@@ -223,6 +223,11 @@ def _loads(
             plausible.refuse(trace, system, plausible_from(plain["plausible"]))
         load = _at_the_node(loads.from_traces(traces, system.name), system)
         longest = max(traces, key=lambda trace: len(trace.t_ns))
+        # clocks and periods differ: the others are in every statistic, and not in these
+        if len(traces) > 1 and _mix(node["mix"], f"{dot}mix") > 0:
+            which = f"the longest of {len(traces)} recordings, {longest.name} in {longest.source}"
+            told = f"transients are those of {which}: the others may ramp more"
+            load = msgspec.structs.replace(load, notes=(*load.notes, told))
         return [(load, (seconds_from(longest.t_ns), _input_w(longest.power_w, load, system)))]
     return [(loads.published(system), None)]
 

@@ -16,11 +16,18 @@ from tests.fleets_of import NODE, asked
 
 def test_several_traces_are_one_load_and_the_longest_shows_the_transients(tmp_path: Path) -> None:
     short = trace(tmp_path / "short.csv", SECONDS[:100], SWING_W[:100])
-    ((entry, recorded),) = asked(*NODE, f"trace=[{short},{trace(tmp_path / 'node.csv')}]")
+    long = trace(tmp_path / "node.csv")
+    ((entry, recorded),) = asked(*NODE, f"trace=[{short},{long}]")
     assert entry.load.seconds == pytest.approx(1100)
     assert entry.load.bands
     assert recorded is not None
     assert len(recorded[0]) == 1000
+    told = f"transients are those of the longest of 2 recordings, node in {long}: the others may ramp more"
+    assert told in entry.load.notes
+    # one recording alone, and units of which none is in step, show no such thing
+    for asked_for in ((f"trace={long}",), (f"trace=[{short},{long}]", "mix=inference")):
+        ((entry, _),) = asked(*NODE, *asked_for)
+        assert not any(note.startswith("transients") for note in entry.load.notes)
 
 
 def test_gpus_are_lifted_to_the_input_of_the_node_and_marked(tmp_path: Path) -> None:
