@@ -221,14 +221,14 @@ def _loads(
         ]
         for trace in traces:
             plausible.refuse(trace, system, plausible_from(plain["plausible"]))
-        load = _at_the_node(loads.from_traces(traces, system.name), system)
+        load = _at_the_node(recorded := loads.from_traces(traces, system.name), system)
         longest = max(traces, key=lambda trace: len(trace.t_ns))
         # clocks and periods differ: the others are in every statistic, and not in these
         if len(traces) > 1 and _mix(node["mix"], f"{dot}mix") > 0:
             which = f"the longest of {len(traces)} recordings, {longest.name} in {longest.source}"
             told = f"transients are those of {which}: the others may ramp more"
             load = msgspec.structs.replace(load, notes=(*load.notes, told))
-        return [(load, (seconds_from(longest.t_ns), _input_w(longest.power_w, load, system)))]
+        return [(load, (seconds_from(longest.t_ns), _input_w(longest.power_w, recorded.boundary, system)))]
     return [(loads.published(system), None)]
 
 
@@ -241,7 +241,7 @@ def _measured(
     found: list[tuple[Load, Readings | None]] = []
     for text in _many(node["run"]):
         run = folder.find(text, Path(str(plain["runs_dir"])))
-        found += [(_at_the_node(load, system), readings) for load, readings in from_run(run)]
+        found += [(_at_the_node(load, system), _at_input(read, load.boundary, system)) for load, read in from_run(run)]
     matching = [one for one in found if pattern is None or fnmatch.fnmatch(one[0].name, f"*{pattern}*")]
     if not matching:
         names = ", ".join(sorted({load.name for load, _ in found})[:8]) or "none of its cases was metered"
@@ -249,10 +249,7 @@ def _measured(
     chosen = [max(matching, key=lambda one: one[0].mean_w)]
     if plain["limit_mw"] is not None and node["cap_w"] is None:
         chosen = _by_cap(chosen[0], matching)
-    return [
-        (load, None if read is None else (seconds_from(read.t_ns), _input_w(read.power_w, load, system)))
-        for load, read in chosen
-    ]
+    return [(load, None if read is None else (seconds_from(read.t_ns), read.power_w)) for load, read in chosen]
 
 
 def _by_cap(
@@ -267,24 +264,31 @@ def _by_cap(
     return list(found.values())
 
 
-def _input_w(power_w: Floats, load: Load, system: System) -> Floats:
-    """Readings behind a load at the node's AC input, lifted to it if the load was."""
-    if load.gpu is None or system.psu is None:
+def _at_input(readings: Readings | None, boundary: str, system: System) -> Readings | None:
+    return None if readings is None else readings._replace(power_w=_input_w(readings.power_w, boundary, system))
+
+
+def _input_w(power_w: Floats, boundary: str, system: System) -> Floats:
+    """Readings at ``boundary`` as they are at the node's AC input, lifted to it as their load was."""
+    if system.psu is None or boundary not in ("node_dc", *DEVICE):
         return power_w
-    dc_w = system.gpus * power_w + system.host_w.mode
-    return np.asarray(psu_input_w(dc_w, system.psu, system.psu.efficiency_offset.mode))
+    dc_w = power_w if boundary == "node_dc" else system.gpus * power_w + system.host_w.mode
+    some = np.maximum(dc_w, np.finfo(np.float64).tiny)  # supplies without a load have no efficiency
+    return np.asarray(psu_input_w(some, system.psu, system.psu.efficiency_offset.mode))
 
 
 def _at_the_node(load: Load, system: System) -> Load:
-    """GPU power lifted to the node's AC input by the system's host power and supplies, and marked so."""
+    """Power of GPUs, or behind the supplies, lifted to the node's AC input, and marked so."""
     if load.boundary == "rack" and system.form != "rack":
         raise BadRequest(f"{load.name}: found power of a rack; allowed that of one unit, node_ac, node_dc or gpu")
-    if load.boundary in ("node_ac", "rack", "node_dc"):
+    if load.boundary in ("node_ac", "rack"):
         return load
-    if load.boundary not in DEVICE:
+    if load.boundary not in ("node_dc", *DEVICE):
         raise BadRequest(f"{load.name}: found power of {load.boundary}; allowed node_ac, node_dc, rack, gpu or module")
     if system.psu is None:
         raise BadRequest(
-            f"system {system.name}: psu: found nothing; allowed supplies, which lift GPU power to the node"
+            f"system {system.name}: psu: found nothing; allowed supplies, to lift {load.boundary} power to the node"
         )
+    if load.boundary == "node_dc":
+        return loads.lift_dc(load, system.psu)
     return loads.lift(load, system.gpus, system.host_w.mode, system.psu)

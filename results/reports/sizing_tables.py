@@ -46,6 +46,7 @@ KINDS = {
     "given": "said in the request",
 }
 LIFTED = "The power of its GPUs was measured; all else is modelled from it."
+LIFTED_DC = "Its power was measured behind its supplies; their losses are modelled."
 UNMEASURED = "Nothing of it was measured here: published and assumed figures stand in."
 # What a person asks first: a caption, and the line that answers it, whose key may name a part of the fleet besides.
 HEADLINES: tuple[tuple[str, str], ...] = (
@@ -197,9 +198,12 @@ def _evidence(sizing: Sizing) -> str:
         return ""
     fleet = sizing.request.get("fleet")
     entries = [entry for entry in fleet if isinstance(entry, dict)] if isinstance(fleet, list | tuple) else []
-    # without a measured figure a load that does not say that it was not measured was lifted from its GPUs
-    lifted = any(e.get("kind") == "modelled" and "not measured" not in str(e.get("load")) for e in entries)
-    return f" {LIFTED if lifted else UNMEASURED}"
+    # without a measured figure a load that does not say that it was not measured was lifted to its input
+    told = [str(e.get("load")) for e in entries if e.get("kind") == "modelled"]
+    lifted = [load for load in told if "not measured" not in load]
+    if not lifted:
+        return f" {UNMEASURED}"
+    return f" {LIFTED_DC if all('behind its supplies' in load for load in lifted) else LIFTED}"
 
 
 def kinds(lines: Sequence[Line]) -> dict[str, int]:

@@ -5,7 +5,8 @@ input are *measured*. Readings of its GPUs alone are lifted to the input by a mo
 
     P_ac = (sum of P_gpu + P_host) / eta_psu(load of a supply),
 
-with all GPUs of the unit in step, and are *modelled*. Where nothing was measured, the mean and the highest second of
+with all GPUs of the unit in step, and are *modelled*; so are readings behind its supplies (``node_dc``), which hold all
+of the sum. Where nothing was measured, the mean and the highest second of
 machines that were measured and published stand in: *published*.
 """
 
@@ -20,13 +21,13 @@ import numpy as np
 from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.load import QUANTILES, WINDOWS_S, Load
 from perwatt.results.size.loads_run import DEVICE, from_run
-from perwatt.results.size.parameter import Floats, Kind
+from perwatt.results.size.parameter import Floats, Kind, Parameter
 from perwatt.results.size.pool import Part, pool
 from perwatt.results.size.system import Psu, System
 from perwatt.results.traces.trace import Trace
 from perwatt.results.uncertainty import gain_term
 
-__all__ = ["from_run", "from_traces", "lift", "published"]
+__all__ = ["from_run", "from_traces", "lift", "lift_dc", "published"]
 
 WEAKEST: tuple[Kind, ...] = ("assumed", "modelled", "given", "published")
 LISTED = 3  # sources that are named; of the others the number
@@ -198,3 +199,38 @@ def lift(load_gpu: Load, gpus: int, host_w: float, psu: Psu) -> Load:
             f"of both are drawn beside its uncertainty{cap}",
         ),
     )
+
+
+def lift_dc(load_dc: Load, psu: Psu) -> Load:
+    """The load at the AC input of a unit that was metered behind its supplies, all that are built in sharing the load.
+
+    What is not known of their efficiency is part of the load's uncertainty. What holds the power there is no cap at the
+    input. Raises ValueError for a load of another boundary.
+    """
+    if load_dc.boundary != "node_dc":
+        raise ValueError(f"{load_dc.name}: boundary: found {load_dc.boundary}; allowed node_dc to be lifted")
+
+    def ac(dc_w: float) -> float:
+        return float(psu_input_w(dc_w, psu, psu.efficiency_offset.mode)) if dc_w > 0 else 0.0
+
+    mean_w = ac(load_dc.mean_w)
+    return msgspec.structs.replace(
+        load_dc,
+        kind="modelled",
+        evidence=f"{load_dc.evidence}; metered behind its supplies, whose losses are a model: supplies by {psu.source}",
+        boundary="node_ac",
+        mean_w=mean_w,
+        statistics={key: ac(w) for key, w in load_dc.statistics.items()},
+        cdf=tuple(ac(w) for w in load_dc.cdf),
+        uncertainty=math.hypot(load_dc.uncertainty, _standard(psu.efficiency_offset) * mean_w / load_dc.mean_w),
+        bands={key: (ac(low), ac(high)) for key, (low, high) in load_dc.bands.items()},
+        cap_w=None,
+        cap_proof="",
+        notes=(*load_dc.notes, "modelled: metered behind the supplies, whose losses are added by their efficiency"),
+    )
+
+
+def _standard(of: Parameter) -> float:
+    """The standard deviation of a triangle."""
+    a, b, c = of.low, of.mode, of.high
+    return math.sqrt(max(a * a + b * b + c * c - a * b - a * c - b * c, 0.0) / 18)

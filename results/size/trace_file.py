@@ -80,15 +80,18 @@ def _refuse_jumps(trace: Trace) -> None:
 def _read(path: Path, kind: str, columns: Mapping[str, Any] | None) -> list[Trace]:
     if kind == "auto":
         kind = _told(path)
+    asked = _asked(columns)
+    # these logs say when what was read; what the request says of the meter counts all the same
+    of_its_meter = {key: asked[key] for key in OF_A_METER if key in asked}
     if kind == "mlperf":
         from perwatt.results.traces.mlperf import read_node
 
-        return [read_node(path).trace]
+        return [read_node(path, **of_its_meter).trace]
     if kind == "spl":
         from perwatt.results.traces.spec import read_spl
 
-        return [read_spl(path)]
-    told = COLUMNS | _asked(columns)
+        return [read_spl(path, **of_its_meter)]
+    told = COLUMNS | asked
     if kind == "prometheus":
         from perwatt.results.size.prometheus_json import read_prometheus
 

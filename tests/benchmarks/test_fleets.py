@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,36 @@ def test_gpus_are_lifted_to_the_input_of_the_node_and_marked(tmp_path: Path) -> 
     assert entry.load.at(1.0, 1.0) == pytest.approx(expected)
     assert recorded is not None
     assert recorded[1].max() == pytest.approx(expected)
+
+
+def test_power_behind_the_supplies_is_lifted_with_its_transients(tmp_path: Path) -> None:
+    ((entry, recorded),) = asked(*NODE, f"trace={trace(tmp_path / 'node.csv')}", "columns.boundary=node_dc")
+    psu = system_named("dgx_h100").psu
+    assert psu is not None
+    expected = float(psu_input_w(9500.0, psu, psu.efficiency_offset.mode))
+    assert (entry.load.kind, entry.load.boundary) == ("modelled", "node_ac")
+    assert entry.load.at(1.0, 1.0) == pytest.approx(expected)
+    assert recorded is not None
+    assert recorded[1].max() == pytest.approx(expected)
+    with pytest.raises(BadRequest, match="psu: found nothing; allowed supplies, to lift node_dc power"):
+        asked(*NODE, f"trace={tmp_path / 'node.csv'}", "columns.boundary=node_dc", "system.psu=null")
+
+
+def test_a_log_is_read_at_the_boundary_that_the_request_says(tmp_path: Path) -> None:
+    readings = [("power_measurement_start", 0, None), ("conversion_eff", 0, 0.94)]
+    readings += [("power_reading", s, 9000.0 + s % 5) for s in range(1, 100)]
+    log = tmp_path / "node_0.txt"
+    log.write_text("".join(mllog(key, second, value, kind="DC") for key, second, value in readings))
+    with pytest.raises(ValueError, match="boundary: found node_ac for readings on the DC side; allowed node_dc"):
+        asked(*NODE, f"trace={log}")
+    ((entry, _),) = asked(*NODE, f"trace={log}", "columns.boundary=node_dc")
+    assert entry.load.mean_w > 9002 * 1.03
+
+
+def mllog(key: str, second: int, value: float | None, kind: str) -> str:
+    metadata = {"measurement_type": kind} if key == "conversion_eff" else {}
+    event = {"time_ms": 1_745_514_104_000 + 1000 * second, "key": key, "value": value, "metadata": metadata}
+    return f":::MLLOG {json.dumps(event)}\n"
 
 
 def test_entries_inherit_what_they_do_not_say(tmp_path: Path) -> None:

@@ -125,7 +125,11 @@ def test_the_power_of_gpus_was_measured_only_where_a_load_was_lifted() -> None:
         *(i for i in sizings.whole().lines if i.kind != "measured"),
         Line("power.gpu.max", "power", "gpu", "one GPU", 700.0, "W", "measured", "gpu.csv"),
     )
-    for load, said in (("not measured: published", tables.UNMEASURED), ("trace; lifted by a model", tables.LIFTED)):
+    for load, said in (
+        ("not measured: published", tables.UNMEASURED),
+        ("trace; lifted by a model", tables.LIFTED),
+        ("trace; metered behind its supplies, whose losses are a model", tables.LIFTED_DC),
+    ):
         fleet = {"fleet": [{"kind": "modelled", "load": load}]}
         assert tables.decision(msgspec.structs.replace(sizings.whole(), lines=lines, request=fleet)).endswith(said)
 

@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from perwatt.results.size.electrical import psu_input_w
 from perwatt.results.size.load import Load
-from perwatt.results.size.loads import from_traces, lift, published
+from perwatt.results.size.loads import from_traces, lift, lift_dc, published
 from perwatt.results.size.parameter import Parameter
 from perwatt.results.size.system import Psu, System
 from perwatt.results.traces.mlperf import read_node, read_run
@@ -207,6 +208,23 @@ def test_gpus_lifted_to_the_node() -> None:
 def test_what_cannot_be_lifted(gpus: int, host_w: float, boundary: str, found: str) -> None:
     with pytest.raises(ValueError, match=found):
         lift(gpu_load(boundary=boundary), gpus, host_w, PSU)
+
+
+def test_power_behind_the_supplies_is_lifted_to_the_input_and_marked() -> None:
+    load = from_traces([trace(np.tile([5000.0, 6700.0], 200), boundary="node_dc", accuracy_class="C")], "node")
+    found = lift_dc(msgspec.structs.replace(load, cap_w=6700.0, cap_proof="a run"), PSU)
+    for dc_w, ac_w in ((6700.0, found.at(1.0, 1.0)), (load.mean_w, found.mean_w), (load.cdf[50], found.cdf[50])):
+        assert ac_w == pytest.approx(float(psu_input_w(dc_w, PSU, 0.0)))
+        assert ac_w is not None
+        assert ac_w > dc_w * 1.04
+    assert (found.kind, found.boundary, found.cap_w, found.gpu) == ("modelled", "node_ac", None, None)
+    assert "behind its supplies" in found.evidence
+    assert found.uncertainty >= load.uncertainty
+    wide = msgspec.structs.replace(PSU, efficiency_offset=Parameter(0.0, "1", "test", -0.01, 0.02))
+    # a triangle of -0.01, 0 and 0.02 has a standard deviation of 0.0062, of an efficiency of 0.95
+    assert lift_dc(load, wide).uncertainty == pytest.approx(np.hypot(load.uncertainty, 0.0062 / 0.95), rel=0.02)
+    with pytest.raises(ValueError, match="boundary: found node_ac; allowed node_dc"):
+        lift_dc(found, PSU)
 
 
 def test_published_b200_logs_as_one_load(data: Path) -> None:
