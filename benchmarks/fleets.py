@@ -49,6 +49,8 @@ def fleet(plain: Mapping[str, Any], directories: Sequence[str]) -> list[Fleet]:
     asked = _asked(plain, directories)
     if plain["load"] is not None and plain["run"] is None and not any(node.get("run") for node in asked):
         raise BadRequest(f"load: found {plain['load']!r} without a run; allowed with run=RUN, whose cases it chooses")
+    if plain["trace"] is None and not any(node.get("trace") for node in asked):
+        _without_a_trace(plain)
     found = []
     for index, node in enumerate(asked):
         where = f"fleet[{index}]" if plain["fleet"] else f"systems[{index}]" if plain["systems"] else ""
@@ -56,6 +58,15 @@ def fleet(plain: Mapping[str, Any], directories: Sequence[str]) -> list[Fleet]:
     found = _apart(found)
     _unlike([member.entry.name for member in found], "fleet" if plain["fleet"] else "systems")
     return found
+
+
+def _without_a_trace(plain: Mapping[str, Any]) -> None:
+    """BadRequest for what is said of a trace that nobody named."""
+    columns = plain["columns"] if isinstance(plain["columns"], Mapping) else {}
+    said = {f"columns.{key}": value for key, value in columns.items() if value is not None}
+    said |= {key: plain[key] for key, usual in (("format", "auto"), ("gaps", "refuse")) if plain[key] != usual}
+    for key, value in said.items():
+        raise BadRequest(f"{key}: found {value!r} without a trace; allowed with trace=FILE, which it is of")
 
 
 def _unlike(names: Sequence[str], key: str) -> None:

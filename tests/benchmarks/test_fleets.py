@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,17 @@ def test_a_log_is_read_at_the_boundary_that_the_request_says(tmp_path: Path) -> 
         asked(*NODE, f"trace={log}")
     ((entry, _),) = asked(*NODE, f"trace={log}", "columns.boundary=node_dc")
     assert entry.load.mean_w > 9002 * 1.03
+
+
+@pytest.mark.parametrize("said", ["columns.start=2026-01-01", "columns.boundary=gpu", "format=spl", "gaps=leave_out"])
+def test_what_is_said_of_no_trace_is_refused(said: str, tmp_path: Path) -> None:
+    key = said.partition("=")[0]
+    with pytest.raises(BadRequest, match=rf"{re.escape(key)}: found .* without a trace; allowed with trace=FILE"):
+        asked(*NODE, said)
+    with pytest.raises(BadRequest, match=rf"{re.escape(key)}: found .* without a trace"):
+        asked("fleet=[{system: dgx_h100, units: 8}]", said)
+    log = trace(tmp_path / "node.csv")
+    assert asked(f"fleet=[{{system: dgx_h100, units: 8, trace: {log}}}]", "gaps=leave_out")
 
 
 def mllog(key: str, second: int, value: float | None, kind: str) -> str:
