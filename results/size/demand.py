@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -230,6 +230,8 @@ def _feed(
     nameplate_w = in_rack * values[f"fleet.{entry.name}.nameplate_w"]
     feed = request.site.electrical.feed
     circuit = _circuit(feed, values, design_w, nameplate_w, capped, feed.ratings_a, "rack")
+    if capped and float(np.max(rack_w - in_rack * (entry.load.cap_w or 0.0))) > 0:
+        circuit = replace(circuit, floor=f"the demand with its margin, above {circuit.floor}")
     found.circuits[entry.name] = circuit
     _circuit_lines(entry, place(request, entry), "rack", circuit, sheet)
     _short(entry, circuit, found)

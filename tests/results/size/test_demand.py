@@ -73,6 +73,13 @@ def test_only_a_proven_cap_goes_below_the_nameplate() -> None:
     assert proven["power.unit.recommended"] == 8000
     # the rack with its margin lies above the four caps
     assert proven["feeds.rack.load"] == pytest.approx(max(4 * 8000, 4 * 1.2 * MEAN_W * 1.1))
+    # and so it is said; of a cap above it the cap alone
+    for cap_w, floor in ((7500.0, "the demand with its margin, above the power cap"), (8000.0, "the power cap")):
+        asked = request(entry(units=4, load=measured(cap_w=cap_w, cap_proof="enforced in the run")))
+        sheet = Sheet()
+        demand(asked, exact(asked), sheet)
+        basis = next(line.basis for line in sheet.lines({}) if line.key == "feeds.rack.load")
+        assert basis.startswith(f"sized on {floor}, enforced and proven;")
     claimed = figures(request(entry(units=4, load=measured(cap_w=8000.0, cap_proof=""))))
     assert claimed["power.unit.recommended"] == 10_200
     assert claimed["feeds.rack.load"] == 40_800
