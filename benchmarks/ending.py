@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import queue
 import signal
 import threading
 import time
@@ -12,6 +13,8 @@ from perwatt.benchmarks.launch.allocation import usable
 from perwatt.benchmarks.watched import Watched
 from perwatt.results.recheck import WRONG_OUTPUT
 from perwatt.results.record import Failed, Record
+
+LEAVE_S = 5.0  # for who passes on what was asked to come to an end
 
 
 class Interrupted(Exception):
@@ -58,37 +61,40 @@ class Stop:
 
     The end of the allocation, ``left_s`` seconds from now, asks as a signal does, in time for what there is to be kept.
     ``reason``: why somebody other than the user at the terminal asked.
+
+    A signal interrupts whatever the main thread does, be it that it sends to a rank or is told of a signal before: its
+    handler takes no lock, which may be held already, and leaves the telling to a thread.
     """
 
     def __init__(self, left_s: float | None = None) -> None:
         self.asked, self._event = False, threading.Event()
         self.reason = self._over = ""
-        self.crews: list[Watched] = []
+        self.crews: list[Watched] = _Crews(self)
         self._until: float | None = None
-        self._timer: threading.Timer | None = None
+        usable_s: float | None = None
         if left_s is not None:
             usable_s = usable(left_s)
             self._until = time.monotonic() + usable_s
             self._over = f"the allocation ends {left_s:.0f} s after the run began"
-            self._timer = threading.Timer(min(usable_s, threading.TIMEOUT_MAX), self.ask, (self._over,))
-            self._timer.daemon = True
+        # its put may interrupt another one
+        self._heard: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._teller = threading.Thread(target=self._tell, args=(usable_s,), name="stop", daemon=True)
 
     def __enter__(self) -> Stop:
         self._before = {s: signal.signal(s, self._handle) for s in (signal.SIGINT, signal.SIGTERM)}
-        if self._timer:
-            self._timer.start()
+        self._teller.start()
         return self
 
     def ask(self, reason: str) -> None:
         """Have the ranks stop after the current sample."""
         self.asked, self.reason = True, self.reason or reason
         self._event.set()
-        for crew in self.crews:
+        for crew in list(self.crews):
             crew.stop()
 
     def within(self, seconds: float) -> bool:
         """Whether somebody has asked to stop, or does so within so many seconds."""
-        return self._event.wait(seconds)
+        return self.asked or self._event.wait(seconds)
 
     def check(self, seconds: float) -> None:
         """Raises Interrupted if somebody has asked to stop, or if the allocation ends within so many seconds."""
@@ -99,18 +105,45 @@ class Stop:
 
     def _handle(self, number: int, frame: object) -> None:
         if self.asked and number == signal.SIGINT:
-            for crew in self.crews:
+            for crew in list(self.crews):
                 crew.kill()  # or the threads that wait for its answer would wait on
             raise KeyboardInterrupt
-        self.ask("" if number == signal.SIGINT else f"it was stopped by {signal.Signals(number).name}")
+        reason = "" if number == signal.SIGINT else f"it was stopped by {signal.Signals(number).name}"
+        self.asked, self.reason = True, self.reason or reason
+        self._heard.put(True)
+
+    def _tell(self, usable_s: float | None) -> None:
+        """Pass on what the signals ask, and what the clock does, until the run is over."""
+        while True:
+            try:
+                most_s = None if usable_s is None else min(usable_s, threading.TIMEOUT_MAX)
+                if not self._heard.get(timeout=most_s):
+                    return
+                self.ask(self.reason)
+            except queue.Empty:
+                self.ask(self._over)
+            usable_s = None  # once is enough
 
     def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
         before = self._before
-        if (
-            self.asked
-        ):  # said again while the last is written and told, it would kill; a handler goes before Python does
+        if self.asked:
+            # said again while the last is written and told, it would kill; a handler goes before Python does
             before[signal.SIGTERM] = signal.SIG_IGN
         for number, handler in before.items():
             signal.signal(number, handler)
+        self._heard.put(False)
+        self._teller.join(LEAVE_S)
+
+
+class _Crews(list[Watched]):
+    """Those that are to be stopped; one that comes only after somebody has asked is told at once."""
+
+    def __init__(self, stop: Stop) -> None:
+        super().__init__()
+        self._stop = stop
+
+    def append(self, crew: Watched) -> None:
+        """One more."""
+        super().append(crew)
+        if self._stop.asked:
+            crew.stop()

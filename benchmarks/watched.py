@@ -127,7 +127,7 @@ class Watched(ABC):
     def stop(self) -> None:
         """Ask every rank to stop after the current sample; a crew that is still starting gives up."""
         self._abandoned = True
-        for member in self.members.values():
+        for member in list(self.members.values()):  # more may be connecting
             with contextlib.suppress(OSError):
                 member.line.send({"do": "stop"})
 

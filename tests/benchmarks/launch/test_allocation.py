@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Perwatt
 
+from perwatt.benchmarks import channel
 from perwatt.benchmarks.ending import Interrupted, Stop
 from perwatt.benchmarks.launch.allocation import parse, seconds_left, usable
 from perwatt.benchmarks.launch.slurm import Slurm
@@ -91,6 +93,52 @@ def test_only_a_person_insists() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN  # nor while what it has is written and told
+
+
+class Line:
+    """Of a rank: while something is sent over it, ``then`` happens, once."""
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        self.then, self.sent = then, threading.Event()
+
+    def sendall(self, _: bytes) -> None:
+        then, self.then = self.then, lambda: None
+        then()
+        self.sent.set()
+
+
+class Ranks:
+    """A crew of one rank."""
+
+    def __init__(self, then: Callable[[], object] = lambda: None) -> None:
+        self.connection = Line(then)
+        self._line = channel.Line(self.connection)  # type: ignore[arg-type]
+
+    def stop(self) -> None:
+        self._line.send({"do": "stop"})
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_that_interrupts_what_it_asks_for_waits_for_no_lock_that_is_held() -> None:
+    with Stop() as stop:
+        ranks = Ranks(terminate)
+        stop.crews.append(ranks)  # type: ignore[arg-type]
+        ranks.stop()  # as a task is sent, by the thread that has the signals
+        for _ in range(3):
+            terminate()
+        assert ranks.connection.sent.wait(30)
+        assert stop.within(30)
+
+
+def test_ranks_that_are_started_as_somebody_asks_are_told_as_well() -> None:
+    with Stop() as stop:
+        terminate()
+        late = Ranks()
+        stop.crews.append(late)  # type: ignore[arg-type]
+        assert late.connection.sent.wait(30)
 
 
 def test_a_run_that_nobody_stopped_leaves_its_process_as_it_was() -> None:
