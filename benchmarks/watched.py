@@ -30,6 +30,8 @@ PREPARE_PATIENCE = 10
 # rank's first word on a task
 LONG = ("", "prepare", "compare", "write")
 GRACE_S = 5.0  # for the other ranks to answer once one has failed, before the group is given up
+LOOK_S = 0.2  # between two looks at what the ranks have said
+AWAY_S = 1.0  # who comes to look so much later was stopped itself: a machine that stood still, a terminal that blocked
 
 
 class Lost(Exception):
@@ -140,8 +142,9 @@ class Watched(ABC):
                 member.line.send({"do": "task", "task": msgspec.to_builtins(task)})
         answers: dict[int, Answer] = {}
         failed_at: float | None = None
+        looked = now
         while len(answers) < self.ranks:
-            for member, message in self._heard(0.2, answers):
+            for member, message in self._heard(LOOK_S, answers):
                 if message["event"] == "progress":
                     tell(message)
                 elif message["event"] == "answer":
@@ -150,6 +153,9 @@ class Watched(ABC):
                     # measured keeps nobody waiting: who is not done yet writes its samples, however slowly
                     if not isinstance(answers[member.rank].outcome, Measured):
                         failed_at = failed_at or time.monotonic()
+            away_s, looked = away(looked, LOOK_S), time.monotonic()
+            self._forgive(away_s)
+            failed_at = failed_at and failed_at + away_s
             self._check(answers, failed_at)
         return [answers[rank] for rank in sorted(answers)]
 
@@ -178,6 +184,12 @@ class Watched(ABC):
             launched.wait(1.0 if self.ranks == 1 else 3.0)
         how = f" ({status(launched.returncode)})" if self.ranks == 1 and launched.returncode else ""
         raise Lost(f"rank {rank} died{how}", rank, self.log(rank), died=True)
+
+    def _forgive(self, seconds: float) -> None:
+        """Nobody was listened to for so long: that counts as no rank's silence."""
+        now = time.monotonic()
+        for member in self.members.values():
+            member.heard, member.moved = (min(now, since + seconds) for since in (member.heard, member.moved))
 
     def _check(self, answers: dict[int, Answer], failed_at: float | None) -> None:
         """Lost if a rank has been silent or stuck for too long."""
@@ -213,6 +225,12 @@ class Watched(ABC):
                 os.kill(member.pid, signal.SIGUSR1)
             time.sleep(0.3)
         return self.log(member.rank)
+
+
+def away(looked: float, every_s: float) -> float:
+    """For how long somebody who looks every so often was kept from it since ``looked``; 0 for a common delay."""
+    late_s = time.monotonic() - looked - every_s
+    return late_s if late_s > AWAY_S else 0.0
 
 
 def status(code: int) -> str:

@@ -21,7 +21,7 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
         return int(found.getsockname()[1])
 
 
-def until(true: Callable[[], bool], seconds: float = 10.0) -> bool:
+def until(true: Callable[[], object], seconds: float = 60.0) -> bool:
     """Whether ``true()`` comes to hold within ``seconds``."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

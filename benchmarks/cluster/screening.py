@@ -1,8 +1,9 @@
 """Every node measures itself, alone; whoever leads only watches, and names each one that does not come back.
 
 A node is watched by the sign of life that it writes. Its beats are counted, not its clock read: the watcher's own
-clock says how long a node has been silent. A node that is silent for longer than ``silent_s``, or whose process ended
-without a word, is missing; the others are waited for as long as they beat.
+clock says how long a node has been silent, but for the time in which the watcher could not look: a shared file system
+that answers nobody for a while keeps the nodes from writing as well. A node that is silent for longer than
+``silent_s``, or whose process ended without a word, is missing; the others are waited for as long as they beat.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from perwatt.benchmarks.cluster.node import TRY, VARIABLE
 from perwatt.benchmarks.launch.allocation import LEFT, seconds_left
 from perwatt.benchmarks.launch.job import Job, Launcher
 from perwatt.benchmarks.launch.start import start
+from perwatt.benchmarks.watched import away
 from perwatt.results.accept.screened import Screened
 from perwatt.results.fleet import versions
 from perwatt.results.fleet.clocks import Compared, compared
@@ -90,10 +92,15 @@ def watch(
     try:
         ended_at: float | None = None
         asked, doubts = False, 0
+        away_s = 0.0  # in the pass before
         while waiting := [host for host, one in seen.items() if one.exit is None]:
             now = time.monotonic()
+            missed_s, away_s = away_s, 0.0
             for host in waiting:
+                began = time.monotonic()
+                seen[host].heard += missed_s
                 _look(run / NODES / host / ALIVE, seen[host], now, own.name)
+                away_s += away(began, 0.0)
             silent = [host for host in waiting if now - seen[host].heard > silent_s]
             found = len(silent) + (process.poll() is not None) + sum(one.exit == INTERRUPTED for one in seen.values())
             if found > doubts and not asked:
@@ -110,7 +117,9 @@ def watch(
                 break
             quiet = f"; silent: {some(silent)}" if silent else ""
             tell(f"{len(hosts) - len(waiting)} of {len(hosts)} nodes done{quiet}")
+            began = time.monotonic()
             time.sleep(POLL_S)
+            away_s += away(began, POLL_S)
     finally:
         with contextlib.suppress(OSError):
             own.unlink()  # who was given up stops

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 import pytest
 import records
+from clock import stands_still
 
-from perwatt.benchmarks.channel import Line
+from perwatt.benchmarks.channel import Line, Message
 from perwatt.benchmarks.launch.inline import Inline
 from perwatt.benchmarks.task import Answer, Task
 from perwatt.benchmarks.watched import Lost, Member, Watched
@@ -62,25 +63,22 @@ def says(two: Ends, rank: int, outcome: Outcome) -> None:
     two.ends[rank].send({"event": "answer", "answer": answer})
 
 
-def later(two: Ends, first: Outcome) -> list[Any]:
-    """The outcomes where rank 1 answers long after rank 0, whose outcome is ``first``."""
+def later(two: Ends, first: Outcome, after_s: float | None = None) -> list[Any]:
+    """The outcomes where rank 1 answers so long after rank 0, whose outcome is ``first``; never, if it does not."""
     says(two, 0, first)
-
-    def writes() -> None:
-        two.ends[1].send({"event": "progress", "phase": "write", "entered": 0})
-        time.sleep(4 * GRACE_S)
-        says(two, 1, records.measured())
-
-    thread = threading.Thread(target=writes)
-    thread.start()
+    two.ends[1].send({"event": "progress", "phase": "write", "entered": 0})
+    thread = threading.Timer(after_s or 0, says, (two, 1, records.measured()))
+    if after_s is not None:
+        thread.start()
     try:
         return [answer.outcome for answer in two.run(Task("k", {}, "rotate", {}, {}, {}, str(Path())))]
     finally:
-        thread.join()
+        if after_s is not None:
+            thread.join()
 
 
 def test_a_rank_that_writes_its_samples_slowly_is_waited_for(two: Ends) -> None:
-    assert all(isinstance(outcome, Measured) for outcome in later(two, records.measured()))
+    assert all(isinstance(outcome, Measured) for outcome in later(two, records.measured(), 4 * GRACE_S))
 
 
 def test_of_a_rank_that_failed_the_others_are_not_waited_for(two: Ends) -> None:
@@ -97,10 +95,10 @@ def test_a_rank_that_writes_for_longer_than_a_rank_may_go_without_progress_is_lo
 def test_a_lone_rank_that_imports_its_kernel_for_long_is_waited_for() -> None:
     """It has not said a word on its task yet, and beats."""
     one = Ends(1)
-    one.launcher.timeout_s = 1
+    one.launcher.timeout_s = 2
 
     def imports() -> None:
-        for _ in range(15):
+        for _ in range(25):
             time.sleep(0.1)
             one.ends[0].send({"event": "beat", "entered": 0})
         says(one, 0, records.measured())
@@ -112,4 +110,21 @@ def test_a_lone_rank_that_imports_its_kernel_for_long_is_waited_for() -> None:
         assert isinstance(answer.outcome, Measured)
     finally:
         thread.join()
+        one.close()
+
+
+def test_a_leader_that_was_stopped_itself_does_not_take_the_ranks_for_hung(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a machine that stands still for a minute: nobody spoke, and nobody listened."""
+    one = Ends(1)
+    clock = stands_still(monkeypatch)
+
+    def tell(_: Message) -> None:
+        clock.ahead_s += 60
+        threading.Timer(0.5, says, (one, 0, records.measured())).start()  # it is the leader who looks first
+
+    one.ends[0].send({"event": "progress", "phase": "window 1/1", "entered": 0})
+    try:
+        (answer,) = one.run(Task("k", {}, "rotate", {}, {}, {}, str(Path())), tell)
+        assert isinstance(answer.outcome, Measured)
+    finally:
         one.close()
