@@ -31,7 +31,7 @@ class Cluster:
         self.small.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(self.small)], check=True)
         up = [str(Path(__file__).parent / "up.sh"), "-n", str(nodes), "-d", str(self.path), *more]
-        done = subprocess.run(up, capture_output=True, text=True, check=False, timeout=120)
+        done = subprocess.run(up, capture_output=True, text=True, check=False, timeout=300)
         assert done.stdout.split()[-2:] == [str(nodes), "idle"], done.stdout + done.stderr
 
     def on(self, machine: str, *command: str, cwd: Path, timeout_s: float = 300) -> Finished:

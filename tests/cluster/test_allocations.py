@@ -94,7 +94,8 @@ def test_a_run_stops_ahead_of_its_time_limit_and_the_rest_is_measured_in_another
     cluster: Cluster, tmp_path: Path
 ) -> None:
     # longer than the minute, of which a fifth is kept for writing things down
-    arguments = ("kernels.matmul_cpu.m=[64,80,96,112,128,144,160,176,192,208]", "profile.window_s=5", "launcher=slurm")
+    cases = f"kernels.matmul_cpu.m={list(range(64, 320, 16))}".replace(" ", "")
+    arguments = (cases, "profile.window_s=3", "launcher=slurm")
     one = "kernels.all_reduce.message_bytes=64KiB"
     before = ("salloc", "--no-kill", "--nodelist=n0,n1")
     done = cluster.on("head", *before, "--time=1", "perwatt", "run", *SHORT, *arguments, one, cwd=tmp_path)
@@ -112,7 +113,7 @@ def test_a_run_stops_ahead_of_its_time_limit_and_the_rest_is_measured_in_another
     for name, (_, whole) in first.items():
         left = [r for r in latest(load(run / "nodes" / name)) if r.case.key not in whole]
         assert len({*whole}) == len(whole) >= 3
-        assert len(whole) + len(left) == 10 + 1  # a node alone skips the collective
+        assert len(whole) + len(left) == 16 + 1  # a node alone skips the collective
         never = [r.outcome for r in left if not r.measured]
         assert never
         # the node by itself, or its leader, which counts from a little earlier
@@ -123,5 +124,5 @@ def test_a_run_stops_ahead_of_its_time_limit_and_the_rest_is_measured_in_another
     for name, (had, whole) in first.items():
         assert lines(run / "nodes" / name)[: len(had)] == had
         assert kept(run / "nodes" / name)[: len(whole)] == whole
-        assert len({*kept(run / "nodes" / name)}) == len(kept(run / "nodes" / name)) == 10 + 1
+        assert len({*kept(run / "nodes" / name)}) == len(kept(run / "nodes" / name)) == 16 + 1
     assert len(kept(run)) == 1

@@ -22,7 +22,7 @@ SIZES = "kernels.all_reduce.message_bytes=[64KiB,128KiB,256KiB,512KiB]"
 
 def test_a_stopped_rank_a_lost_network_and_nodes_that_slurm_does_not_give(cluster: Cluster, tmp_path: Path) -> None:
     cluster.on("head", "scontrol", "update", "nodename=n2", "state=drain", "reason=bad link", cwd=tmp_path)
-    arguments = ("only=[matmul,all_reduce]", SIZES, "profile.repetitions=1", "profile.window_s=3")
+    arguments = ("only=[matmul,all_reduce]", SIZES, "profile.repetitions=1", "profile.window_s=6")
     run = ("perwatt", "run", *SHORT, *arguments, "launcher=slurm", "launcher.timeout_s=12", "launcher.expect=n[0-4]")
     future = in_background(cluster, tmp_path, "salloc", "--quiet", "--no-kill", "--nodelist=n0,n1,n3", *run)
     folder = begun(tmp_path)

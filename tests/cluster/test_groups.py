@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from pathlib import Path
@@ -55,16 +56,17 @@ def test_the_node_behind_a_slow_link_is_found_and_no_other(
 
 
 def test_a_rank_that_dies_costs_its_pair_and_the_others_stand(cluster: Cluster, tmp_path: Path) -> None:
-    arguments = (*SHORT, "groups.window_s=2", "groups.bisect=false", "launcher=slurm")
+    arguments = (*SHORT, "groups.window_s=5", "groups.bisect=false", "launcher=slurm")
     before = ("salloc", "--quiet", "--no-kill", "-N4")
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(cluster.on, "head", *before, "perwatt", "run", *arguments, cwd=tmp_path)
         run = begun(tmp_path)
-        wait_for(lambda: records(run) == 2)  # of three rounds of two pairs the first is over
+        wait_for(lambda: records(run) >= 2)  # of three rounds of two pairs the first is over
         processes = {node: ranks(cluster, node, tmp_path) for node in ("n0", "n1", "n2", "n3")}
         assert all(len(found) == 1 for found in processes.values())
+        time.sleep(1)  # in the midst of the second, or while its ranks join: not while they rest
         cluster.on("n1", "kill", "-KILL", *processes["n1"], cwd=tmp_path)
-        wait_for(lambda: records(run) == 5)
+        wait_for(lambda: records(run) >= 5)
         after = {node: ranks(cluster, node, tmp_path) for node in processes}
         done = future.result()
     assert done.code == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
-from cluster.conftest import Cluster, over
+from cluster.conftest import Cluster, over, wait_for
 
 from perwatt.results.fleet.clocks import compared
 from perwatt.results.fleet.starts import starts
@@ -122,8 +122,7 @@ def test_a_node_that_loses_its_power_is_named_and_the_others_go_on(cluster: Clus
 
     def cut() -> None:
         nodes = tmp_path / "results" / "runs"
-        while not list(nodes.glob("*/nodes/n2/alive.json")):
-            time.sleep(0.2)
+        wait_for(lambda: list(nodes.glob("*/nodes/n2/alive.json")))
         cluster.cut_power("n2")
 
     timer = Timer(0, cut)

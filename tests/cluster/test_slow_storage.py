@@ -176,7 +176,7 @@ def test_a_node_whose_storage_is_lost_is_named_and_finishes_the_rest_once_it_is_
 ) -> None:
     others, (*_, lost) = nodes[:-1], nodes
     before, given = over(cluster, launcher, *nodes)
-    sizes = ("kernels.matmul_cpu.m=[64,128,192]", "profile.repetitions=1", "profile.window_s=1.5")
+    sizes = ("kernels.matmul_cpu.m=[64,128,192]", "profile.repetitions=1", "profile.window_s=3")
     limit = "launcher.timeout_s=12"
     future = in_background(cluster, tmp_path, *before, "perwatt", "run", *SHORT, *sizes, *given, limit)
     run = begun(tmp_path)

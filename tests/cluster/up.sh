@@ -24,7 +24,7 @@ setsid unshare --net --uts --mount --pid --fork --kill-child --mount-proc bash -
   hostname '\$m'; ip link set lo up; mount --bind $D/hosts /etc/hosts; mount -t tmpfs none /run; mkdir /run/munge
   exec sleep infinity' </dev/null >"$D/log/\$m.boot" 2>&1 &
 u=\$!; echo \$u > $D/pids/\$m.unshare
-for k in \$(seq 500); do i=\$(pgrep -P \$u) && [ "\$(cat /proc/\$i/comm)" = sleep ] && break; sleep 0.01; done
+for k in \$(seq 6000); do i=\$(pgrep -P \$u) && [ "\$(cat /proc/\$i/comm)" = sleep ] && break; sleep 0.01; done
 echo \$i > $D/pids/\$m.init
 X
 cat > "$D/plug" <<X
@@ -80,10 +80,10 @@ X
   [ $X = 0 ] || echo "NodeName=n$L Name=gpu Type=h100 File=$D/dev/nvidia[0-$((G-2))]"; } > "$D/gres.conf"
 echo "CgroupPlugin=cgroup/v1" > "$D/cgroup.conf"
 runuser -u munge -- /usr/sbin/munged -M --socket="$D/run/munge.socket" --pid-file="$D/run/munged.pid" --log-file="$D/run/munged.log" --seed-file="$D/run/munged.seed"
-for k in $(seq 500); do [ -s "$D/run/munged.pid" ] && break; sleep 0.02; done; cp "$D/run/munged.pid" "$D/pids/munged"
+for k in $(seq 3000); do [ -s "$D/run/munged.pid" ] && break; sleep 0.02; done; cp "$D/run/munged.pid" "$D/pids/munged"
 "$D/on" head slurmctld -i
 for i in $(seq 0 $L); do mkdir -p "$D/spool/n$i"; "$D/on" "n$i" slurmd; done
-for k in $(seq 600); do [ "$("$D/on" head sinfo -h -t idle -o %D 2>/dev/null)" = "$N" ] && break; sleep 0.05; done
+for k in $(seq 1200); do [ "$("$D/on" head sinfo -h -t idle -o %D 2>/dev/null)" = "$N" ] && break; sleep 0.05; done
 
 # -- sshd
 ssh-keygen -q -t ed25519 -N '' -f "$D/ssh/id"; ssh-keygen -q -t ed25519 -N '' -f "$D/ssh/host"
