@@ -30,6 +30,7 @@ PREPARE_PATIENCE = 10
 # rank's first word on a task
 LONG = ("", "prepare", "compare", "write")
 GRACE_S = 5.0  # for the other ranks to answer once one has failed, before the group is given up
+GONE_S = 5.0  # for a lone rank that has hung up to be gone: how it died is known then
 LOOK_S = 0.2  # between two looks at what the ranks have said
 AWAY_S = 1.0  # who comes to look so much later was stopped itself: a machine that stood still, a terminal that blocked
 
@@ -181,7 +182,7 @@ class Watched(ABC):
         rank = min(gone, key=lambda m: (m.rank in answers, m.rank)).rank
         launched = self._launched(rank)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            launched.wait(1.0 if self.ranks == 1 else 3.0)
+            launched.wait(GONE_S if self.ranks == 1 else 3.0)
         how = f" ({status(launched.returncode)})" if self.ranks == 1 and launched.returncode else ""
         raise Lost(f"rank {rank} died{how}", rank, self.log(rank), died=True)
 
