@@ -40,6 +40,8 @@ def test_what_was_found_is_used_from_then_on(monkeypatch: pytest.MonkeyPatch) ->
     assert channel.calibration == "n1.GPU-1.nvml_energy.json"
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_the_load_can_be_switched() -> None:
     """On the CPU: it works while it is on and not after, and a product is short beside a sensor's period."""
     load = Matmul("cpu")

@@ -14,9 +14,12 @@ from perwatt.kernels.workload import Place, Size, Unsupported, WrongResult
 
 def test_a_launch_takes_the_time_that_was_asked_for(cpu: Place) -> None:
     prepared = Idle(seconds=0.02).prepare(cpu)
-    start = time.monotonic()
-    prepared.launch()
-    assert 0.02 <= time.monotonic() - start < 0.5
+    took_s = []
+    for _ in range(3):
+        start = time.monotonic()
+        prepared.launch()
+        took_s.append(time.monotonic() - start)
+    assert 0.02 <= min(took_s) < 0.5
     assert prepared.whole
     assert prepared.work is None
 

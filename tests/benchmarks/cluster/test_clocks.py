@@ -48,7 +48,7 @@ def test_a_shifted_clock_is_found_within_its_uncertainty(leader: Reference, shif
     assert 0 < found.uncertainty_s < 0.05
     # between the two looks at this machine's clock, in the thread and here, it is one clock
     assert abs(found.offset_s - shift_s) <= found.uncertainty_s + 5e-4
-    assert abs(found.leader_ns - (leader.now_ns() - (time.monotonic_ns() - found.mono_ns))) <= found.round_trip_ns / 2
+    assert abs(found.leader_ns - leader.utc_ns(found.mono_ns)) <= found.round_trip_ns / 2
 
 
 def test_a_slow_and_lopsided_network_widens_the_uncertainty_and_no_more(leader: Reference) -> None:
@@ -62,8 +62,8 @@ def test_a_slow_and_lopsided_network_widens_the_uncertainty_and_no_more(leader: 
 
         found = compare(late, 8)
     assert 0.002 < found.uncertainty_s < 0.1
-    true_ns = leader.now_ns() - (time.monotonic_ns() - found.mono_ns)
-    assert abs(found.leader_ns - true_ns) <= found.round_trip_ns / 2 + 1e5
+    true_ns = leader.utc_ns(found.mono_ns)
+    assert abs(found.leader_ns - true_ns) <= found.round_trip_ns / 2
     assert abs(found.leader_ns - true_ns) > 1e6  # lopsided: the bound is needed
 
 
@@ -105,8 +105,10 @@ def test_a_node_keeps_what_it_found_before_and_after_its_run(leader: Reference, 
     assert whole.uncertainty_s < 0.025
     assert len(clocks.compared(node).comparisons) == 2
     assert clocks.compared(node).comparisons[1].offset_s == pytest.approx(-3, abs=0.02)
-    at = whole.utc(np.array([mono_ns()]))[0]
-    assert abs(at - leader.now_ns()) < whole.uncertainty_s * S + 1e6
+    before_ns, now_ns, after_ns = leader.now_ns(), mono_ns(), leader.now_ns()
+    at = whole.utc(np.array([now_ns]))[0]
+    doubt_ns = whole.uncertainty_s * S + 1e6  # it has drifted since
+    assert before_ns - doubt_ns <= at <= after_ns + doubt_ns
 
 
 def test_a_leader_that_is_gone_is_said(tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_who_never_comes_is_not_waited_for_for_long(tmp_path: Path, monkeypatch:
     began = time.monotonic()
     at = begin.agree(tmp_path, short, lambda: False)
     assert at is not None
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20
     assert begin.agree(tmp_path, Clocks(**{**GIVEN, "start_wait_s": 0}), lambda: False) is None
     leader.close()
     assert begin.agree(tmp_path, short, lambda: False) is None  # the leader has gone: at once

@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import require
+from facility_servers import until
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from perwatt.benchmarks.meters.ipmi import Ipmi
@@ -49,12 +49,23 @@ def bmc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
     with open(folder / "log", "w") as log:
         process = subprocess.Popen(argv, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            time.sleep(0.5)
+            assert until(lambda: _answers(port) or process.poll() is not None), "ipmi_sim did not start"
             assert process.poll() is None, (folder / "log").read_text()
             yield port, watts
         finally:
             process.kill()
             process.wait()
+
+
+def _answers(port: int) -> bool:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PERWATT_IPMI_USER", "admin")
+        patch.setenv("PERWATT_IPMI_PASSWORD", PASSWORD)
+        try:
+            Ipmi("127.0.0.1", port).open(CPU)
+        except Unavailable:
+            return False
+        return True
 
 
 @pytest.fixture

@@ -251,6 +251,8 @@ def test_an_exception_of_the_device_has_its_status(server: Server, opened: Any, 
     assert meter.read().value == 100.0
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_a_server_that_fails_loses_readings_and_may_come_back(server: Server, opened: Any) -> None:
     server.put(10, ">f", 100.0)
     with TcpProxy(server.port, slow_s=0.5) as proxy:
@@ -262,7 +264,7 @@ def test_a_server_that_fails_loses_readings_and_may_come_back(server: Server, op
             assert reading.call_ns < 0.6e9
             proxy.fault = "none"
             server.put(10, ">f", 200.0)  # a late answer to the old question would say 100
-            assert until(lambda: meter.read().status == "ok", 3)
+            assert until(lambda: meter.read().status == "ok")
             assert meter.read().value == 200.0
             server.put(10, ">f", 100.0)
     assert server.functions <= {3, 4}
@@ -315,7 +317,7 @@ def test_a_serial_line(line: tuple[str, str]) -> None:
         server.error = 4
         assert meter.read().status == "lost"
         server.error = 0
-        assert until(lambda: meter.read().value == 230.5, 3)
+        assert until(lambda: meter.read().value == 230.5)
         meter.close()
 
 

@@ -96,7 +96,7 @@ def ports(exporting: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Iter
         running(command(plain, "plain")),
         running(command(safe, "safe", f"--web.config.file={folder / 'web.yml'}")),
     ):
-        assert until(lambda: _answers(f"http://127.0.0.1:{plain}"), 20), "prometheus did not start"
+        assert until(lambda: _answers(f"http://127.0.0.1:{plain}")), "prometheus did not start"
         yield plain, safe, str(folder / "cert")
 
 
@@ -123,7 +123,15 @@ def opened(ports: tuple[int, int, str]) -> Iterator[Any]:
     def one(query: str = POWER, port: int = ports[0], **more: Any) -> tuple[Prometheus, Any]:
         meter = Prometheus(**{"url": f"http://127.0.0.1:{port}", "query": query, "package_label": "inlet", **more})
         meters.append(meter)
-        return meter, meter.open(PART)
+        end = time.monotonic() + 60
+        while True:
+            try:
+                return meter, meter.open(PART)
+            except Unavailable as why:
+                # a scrape that took too long leaves its series out until the next
+                if query == "no_such_series" or "has no series" not in str(why) or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
 
     yield one
     for meter in meters:
@@ -132,15 +140,16 @@ def opened(ports: tuple[int, int, str]) -> Iterator[Any]:
 
 def test_series_are_summed_and_carry_the_time_of_their_scrape(exporter: Exporter, opened: Any) -> None:
     meter, about = opened(boundary="rack", accuracy=0.02, accuracy_source="data sheet")
-    assert until(lambda: meter.read().value == 3500.5)
-    reading = meter.read()
+    readings = [meter.read()]
+    assert until(lambda: readings.append(meter.read()) or readings[-1].value == 3500.5)
+    reading = readings[-1]
     assert reading.meter_ns is not None
     assert 0 <= time.time_ns() - reading.meter_ns < 1.5e9
     assert (about.kind, about.boundary, about.packages) == ("power", "rack", ("A", "B"))
     assert (about.accuracy_class, about.accuracy, about.remote) == ("C", 0.02, True)
     assert abs(float(about.facts["clock_offset_s"])) < 0.1
     exporter.power["A"] = 1600.0
-    assert until(lambda: meter.read().value == 3600.5, 3)
+    assert until(lambda: meter.read().value == 3600.5)
 
 
 def test_a_counter_gives_joules_since_it_was_opened_and_is_lost_when_it_goes_back(
@@ -150,11 +159,11 @@ def test_a_counter_gives_joules_since_it_was_opened_and_is_lost_when_it_goes_bac
     meter, about = opened("pdu_energy_wh", kind="energy", unit="Wh", quantum=1)
     assert about.quantum == pytest.approx(3600 * 2**0.5)
     exporter.energy["B"] = 201.0
-    assert until(lambda: meter.read().value == 3600.0, 3)
+    assert until(lambda: meter.read().value == 3600.0)
     seen, _ = opened('pdu_energy_wh{inlet="A"}')
     exporter.energy["A"] = 0.0
     # between two looks that see the 0: a scrape that fails loses the meter as well, but for a moment
-    assert until(lambda: [seen.read().value, meter.read().status, seen.read().value] == [0.0, "lost", 0.0], 3)
+    assert until(lambda: [seen.read().value, meter.read().status, seen.read().value] == [0.0, "lost", 0.0])
     exporter.energy["A"] = 500.0
     time.sleep(0.5)
     assert (meter.read().value, meter.read().status) == (None, "lost")
@@ -171,30 +180,32 @@ def test_a_series_that_vanishes_is_lost_and_never_a_smaller_sum(exporter: Export
         seen.add(reading.value)
         return reading.status == "lost"
 
-    assert until(lost, 3)
+    assert until(lost)
     assert seen == {3500.5, None}
     assert "B has vanished" in meter.trouble
     exporter.power["B"] = 2000.5
-    assert until(lambda: meter.read().value == 3500.5, 3)
+    assert until(lambda: meter.read().value == 3500.5)
     exporter.power["C"] = 1.0  # not of the parts that were opened
     time.sleep(0.5)
-    assert meter.read().value == 3500.5
+    seen.clear()
+    assert until(lambda: not lost())
+    assert seen - {None} == {3500.5}
 
 
 def test_an_old_sample_is_stale_by_its_own_time(exporter: Exporter, opened: Any) -> None:
     meter, _ = opened("stamped_watts", max_age_s=1)
-    assert meter.read().value == 300.0
+    assert until(lambda: meter.read().value == 300.0)
     exporter.stamp_s = time.time()  # the exporter goes on to tell what it knew at this moment
-    assert until(lambda: meter.read().status == "stale", 3)
+    assert until(lambda: meter.read().status == "stale")
     assert meter.read().value is None
     exporter.stamp_s = None
-    assert until(lambda: meter.read().value == 300.0, 3)
+    assert until(lambda: meter.read().value == 300.0)
 
 
 def test_not_a_number_is_out_of_range(exporter: Exporter, opened: Any) -> None:
     meter, _ = opened()
     exporter.power["A"] = math.nan
-    assert until(lambda: meter.read().status == "out_of_range", 3)
+    assert until(lambda: meter.read().status == "out_of_range")
     assert meter.read().value is None
 
 
@@ -252,6 +263,8 @@ def test_a_token_is_sent_in_clear_only_where_that_was_asked_for(
         assert b"Authorization: Bearer a-token\r\n" in proxy.asked[0]
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 def test_a_server_that_fails_loses_readings_and_may_come_back(
     exporter: Exporter, ports: tuple[int, int, str], opened: Any
 ) -> None:
@@ -264,7 +277,7 @@ def test_a_server_that_fails_loses_readings_and_may_come_back(
             assert (reading.value, reading.status) == (None, "lost"), fault
             assert reading.call_ns < 0.8e9
             proxy.fault = "none"
-            assert until(lambda: meter.read().value == 3500.5, 3), fault
+            assert until(lambda: meter.read().value == 3500.5), fault
         proxy.kick()
         assert (meter.read().value, meter.trouble) == (3500.5, "")  # an idle connection that was closed costs nothing
         assert all(request.startswith(b"GET /api/v1/query?") for request in proxy.asked)

@@ -41,7 +41,7 @@ class Tree:
         self.put("/redfish/v1", {"@odata.id": "/redfish/v1"})
         argv = [str(tool), "-i", "127.0.0.1", "-p", str(port), "-m", str(folder)]
         self._process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(100):
+        for _ in range(600):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     return
@@ -208,6 +208,8 @@ def test_a_wrong_password_is_told_without_it(service: Service, monkeypatch: pyte
         Redfish(service.url.replace("https", "http")).open(CPU)
 
 
+@pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.parametrize(("fault", "status"), [("busy", "lost"), ("garbage", "out_of_range"), ("slow", "lost")])
 def test_a_fault_is_a_status_and_the_meter_comes_back(service: Service, fault: str, status: str) -> None:
     meter = Redfish(service.url, ca_file=str(service.cert), timeout_s=0.5)

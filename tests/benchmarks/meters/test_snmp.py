@@ -277,7 +277,7 @@ def test_an_agent_that_fails_loses_readings_and_may_come_back(agent: int, opened
             assert (reading.value, reading.status) == (None, "lost"), fault
             assert 0.4e9 < reading.call_ns < 1.1e9
             proxy.fault = "none"
-            assert until(lambda: meter.read().status == "ok", 3)
+            assert until(lambda: meter.read().status == "ok")
             assert meter.read().value == pytest.approx(640.0)
         assert proxy.asked
         assert {_operation(request) for request in proxy.asked} == {"GetRequestPDU"}  # never a SET
