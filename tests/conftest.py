@@ -91,7 +91,7 @@ Perwatt = Callable[..., Finished]
 def perwatt(tmp_path: Path) -> Perwatt:
     """Run the real command in a folder of its own: ``perwatt("run", "suite=matmul")``."""
 
-    def command(*arguments: str, cwd: Path | None = None, timeout: float = 120, **environment: str) -> Finished:
+    def command(*arguments: str, cwd: Path | None = None, timeout: float = 300, **environment: str) -> Finished:
         argv = [sys.executable, "-m", "perwatt.benchmarks.cli", *arguments]
         env = {**os.environ, **environment}
         where = cwd or tmp_path

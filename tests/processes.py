@@ -39,7 +39,7 @@ def ranks(root: int, group: int) -> dict[int, int]:
     return found
 
 
-def wait_for_ranks(root: int, group: int, timeout_s: float = 60) -> dict[int, int]:
+def wait_for_ranks(root: int, group: int, timeout_s: float = 120) -> dict[int, int]:
     """Wait until the whole group is there."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
@@ -58,7 +58,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def wait_until_gone(pids: list[int], timeout_s: float = 15) -> None:
+def wait_until_gone(pids: list[int], timeout_s: float = 60) -> None:
     """Wait until every one of these processes has ended."""
     end = time.monotonic() + timeout_s
     while any(alive(p) for p in pids):

@@ -110,7 +110,7 @@ class Group:
     """Threads that agree as ranks do: each waits for the others, and all have as much to say."""
 
     def __init__(self, ranks: int) -> None:
-        self.barrier, self.said = threading.Barrier(ranks, timeout=10), [[0.0]] * ranks
+        self.barrier, self.said = threading.Barrier(ranks, timeout=60), [[0.0]] * ranks
 
     def of(self, rank: int) -> Exchange:
         def exchange(seconds: list[float], stop: bool, ready: bool) -> Agreed:

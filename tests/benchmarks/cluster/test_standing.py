@@ -97,7 +97,7 @@ def test_a_dead_rank_costs_its_pair_and_neither_the_others_nor_the_rounds_that_f
     wait_until_gone([a, c])
     crew, _ = standing.node(D)
     os.kill(d, signal.SIGKILL)  # while nobody listens
-    crew.launched().wait(20)
+    crew.launched().wait(60)
     again = measure(standing, (A, B, C, D), short)
     assert isinstance(again, list)
     assert again[1] == b

@@ -72,7 +72,7 @@ def test_when_the_time_is_over_the_case_in_progress_is_asked_to_stop() -> None:
 
     with Stop(0.1) as stop:
         stop.crews.append(Ranks())  # type: ignore[arg-type]
-        assert asked.wait(5)
+        assert asked.wait(30)
     assert stop.asked
 
 
@@ -86,7 +86,7 @@ def test_the_reason_is_that_of_a_batch_system_and_not_the_users_own() -> None:
 
 def test_only_a_person_insists() -> None:
     with Stop(0.0) as stop:  # its own clock asks, the batch system does, and the leader of its fleet
-        assert stop.within(5)
+        assert stop.within(30)
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
         assert stop.reason == "the allocation ends 0 s after the run began"
@@ -193,17 +193,17 @@ def test_what_slurm_has_withdrawn_since(
 def test_a_run_stopped_by_a_batch_system_says_what_it_leaves_and_resuming_measures_it_once(
     tmp_path: Path, perwatt: Perwatt
 ) -> None:
-    sizes = ("kernels.matmul.m=[64,128,256]", "profile.window_s=1", "profile.repetitions=1")
+    sizes = ("kernels.matmul.m=[64,128,256]", "profile.window_s=3", "profile.repetitions=1")
     argv = [sys.executable, "-m", "perwatt.benchmarks.cli", *MATMULS, *sizes]
     process = subprocess.Popen(argv, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not [p for p in tmp_path.glob("results/runs/*/records.jsonl") if p.stat().st_size]:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     while process.poll() is None:  # whoever else tells it the same, to its very end
         process.send_signal(signal.SIGTERM)
         time.sleep(0.01)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode == 130, err
     assert "perwatt run: it was stopped by SIGTERM; finish with: perwatt run resume=" in err
     (run,) = (tmp_path / "results" / "runs").iterdir()

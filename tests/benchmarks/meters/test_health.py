@@ -62,7 +62,7 @@ AMD_SCENES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 def told(kind: str, env: dict[str, str], scenes: dict[str, Any]) -> dict[str, Health]:
     named = [[{f"FAKE_{kind.upper()}_{k}": v for k, v in half.items()} for half in both] for both in scenes.values()]
     argv = [sys.executable, "-c", PROGRAM, kind, json.dumps(named)]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     found = msgspec.convert(json.loads(done.stdout), list[tuple[Health, ...]])
     assert all(len(each) == 1 for each in found)  # two meters of one board are one health

@@ -84,12 +84,12 @@ class Server:
 
     def __enter__(self) -> Server:
         self._thread.start()
-        assert self._ready.wait(5)
+        assert self._ready.wait(60)
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._server.shutdown(), self._loop).result(5)
-        self._thread.join(5)
+        asyncio.run_coroutine_threadsafe(self._server.shutdown(), self._loop).result(60)
+        self._thread.join(60)
 
 
 @pytest.fixture(scope="module")

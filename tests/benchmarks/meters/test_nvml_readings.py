@@ -33,7 +33,7 @@ def probe(library: Path, meter: str, asked: dict[str, Any] | None = None, **boar
     env = fake_nvml.environment(library, **board)
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(Path(fake_nvml.__file__).parent), env.get("PYTHONPATH")]))
     argv = [sys.executable, str(PROBE), json.dumps({"meter": meter, "at_s": [0.0], **(asked or {})})]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert isinstance(found, dict)

@@ -151,7 +151,7 @@ def test_modules_import_without_torch() -> None:
     modules = [kind.__module__ for kind in KINDS.values()]
     code = f"import sys, {', '.join(modules)}; {KINDS['sendrecv'].__module__}.SendRecv().work(8)"
     code += "; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=180).returncode == 0
 
 
 def test_without_a_process_group() -> None:

@@ -102,7 +102,7 @@ def test_a_run_that_is_killed_for_good_leaves_what_its_meter_said(tmp_path: Path
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     ) as process:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 180
         while not (parts := list(tmp_path.glob(f"*/{PARTS}/*.parquet"))) and time.monotonic() < end:
             time.sleep(0.05)
         time.sleep(0.5)
