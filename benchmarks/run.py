@@ -42,7 +42,7 @@ from perwatt.results.store import Store, StoreError, latest
 
 # a file system that takes no more, or whose server or daemon has gone
 GONE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ECONNABORTED)
-SAME_S = 1.0  # a batch system ends a job's processes together: ranks may be gone before their leader is asked to stop
+SAME_S = 3.0  # a batch system ends a job's processes together: ranks may be gone before their leader is asked to stop
 
 
 class Leader:
