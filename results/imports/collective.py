@@ -7,8 +7,8 @@ then ranks or collective are not what they were taken for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from perwatt.results.imports.figures import UNNAMED, Figure, measured, wrong
 from perwatt.results.record import Check, Communication, Device, Failed, Seconds, Work
@@ -38,7 +38,8 @@ ROUNDED = 0.02  # of a bandwidth that is printed with three digits or fewer
 
 @dataclass(frozen=True)
 class Setting:
-    """What a file says of all its lines. ``ranks`` 0: it does not say how many; ``iterations`` 0 likewise."""
+    """What a file says of all its lines. ``ranks`` 0: it does not say how many; ``iterations`` 0 likewise.
+    ``launched``: how, where that is not one by one: another case, as another shape is."""
 
     kernel: str
     ranks: int
@@ -50,6 +51,23 @@ class Setting:
     cpu_time: bool = False
     tool: str = ""
     time: str = ""
+    launched: Mapping[str, object] = field(default_factory=dict)
+
+
+def launched(graph: int, aggregated: int, blocking: bool) -> dict[str, object]:
+    """How launches were made, as parameters of the case: from a captured graph, several as one group, each waited for.
+    Empty for one by one, as perwatt launches."""
+    found: dict[str, object] = {"graph": True} if graph > 0 else {}
+    if aggregated > 1:
+        found["aggregated"] = aggregated
+    return found | ({"blocking": True} if blocking else {})
+
+
+def failed(figures: Sequence[Figure], said: str) -> list[Figure]:
+    """The figures of a table whose last line says that values were wrong: all of them, unless one says so itself."""
+    if any(isinstance(one.outcome, Failed) for one in figures):
+        return list(figures)
+    return [replace(one, outcome=Failed(f"{said}, and no line says which")) for one in figures]
 
 
 def figure(
@@ -77,8 +95,11 @@ def figure(
     reduction = op if kernel in REDUCING else ""
     # torch, and so perwatt, reduces in place only: there the other way is the one that has to be named
     usual = kernel == "all_reduce"
-    words = "" if in_place == usual else "in place" if in_place else "out of place"
-    params: dict[str, object] = {"message_bytes": size, "dtype": DTYPES[dtype], "in_place": in_place}
+    how_told = (name if value is True else f"{name} {value}" for name, value in setting.launched.items())
+    words = " ".join(["" if in_place == usual else "in place" if in_place else "out of place", *how_told]).strip()
+    params: dict[str, object] = {"message_bytes": size, "dtype": DTYPES[dtype], "in_place": in_place} | dict(
+        setting.launched
+    )
     if reduction:
         params["op"] = reduction
     how = "cpu time" if setting.cpu_time else "host"

@@ -58,6 +58,8 @@ def read(text: str, kernel: str = "", ranks: int = 0) -> Read:
                     out.figures.append(_half(number, result, half, setting))
                 except LineError as error:
                     out.bad.append(Bad(number, *error.args))
+    if isinstance(said := whole.get("out_of_bounds"), dict) and said.get("okay") is False:
+        out.figures[:] = collective.failed(out.figures, f"out_of_bounds: {said.get('count')}, not okay")
     out.bad.extend(Bad(len(results), f"error {text!r}", "a test without errors") for text in whole.get("errors") or [])
     return out
 
@@ -86,7 +88,15 @@ def _setting(whole: Mapping[str, Any], kernel: str, ranks: int) -> Setting:
         config.get("iterations") if isinstance(config.get("iterations"), int) else 0,  # type: ignore[arg-type]
         tool=f"nccl-tests, {MODES.get(mode, f'-a {mode}')}",
         time=str(whole.get("start_time") or ""),
+        launched=collective.launched(
+            _count(config, "graph"), _count(config, "aggregated_iterations"), config.get("blocking_collectives") is True
+        ),
     )
+
+
+def _count(config: Mapping[str, Any], key: str) -> int:
+    value = config.get(key)
+    return value if isinstance(value, int) else 0
 
 
 def _half(number: int, result: Mapping[str, Any], half: str, setting: Setting) -> Figure:

@@ -17,6 +17,9 @@ RANK = re.compile(r"#\s*Rank\s+(\d+)(?:\s+Group\s+(\d+))?\s+Pid\s+\d+\s+on\s+(\S
 PROGRAM = re.compile(r"\b(" + "|".join(NAMES) + r")_perf(?:_mpi)?\b")
 STARTING = re.compile(r"# Collective test starting: " + PROGRAM.pattern)
 ITERATIONS = re.compile(r"\biters:?\s+(\d+)")
+GRAPH, AGGREGATED = re.compile(r"\bgraph: (\d+)"), re.compile(r"\bagg iters: (\d+)")
+BLOCKING = "# Blocking Enabled"
+OUT_OF_BOUNDS = re.compile(r"# Out of bounds values\s*:\s*\d+ FAILED")
 LIBRARY = re.compile(r"nccl-library=(\d+)")
 VERSION = re.compile(r"\b([NR]CCL) version[ :]+(\d+\.\d+\.\d+)")
 TOOL = re.compile(r"#\s*((?:nccl|rccl)-tests version \S+)")
@@ -39,16 +42,19 @@ def read(text: str, kernel: str = "", ranks: int = 0) -> Read:
     told: list[str] = []
     columns: list[str] = []
     setting: Setting | None = None
-    number = 0
+    number = begun = 0
     for number, raw in enumerate(text.splitlines(), 1):
         line = PREFIX.sub("", raw).strip()
         words = line.lstrip("# ").split()
         if line.startswith("#") and words[:3] == ["size", "count", "type"]:
             columns, setting = words, _setting(told, kernel, ranks, number)
+            begun = len(found.figures)
             if not TABLE.issubset(columns) or not {"time", "cputime"} & set(columns):
                 found.bad.append(Bad(number, repr(line), COLUMNS))
                 columns = []
         elif line.startswith(("# Out of bounds", "# Avg bus")):
+            if OUT_OF_BOUNDS.match(line):  # where lines print an error and not what it may be, this alone tells
+                found.figures[begun:] = collective.failed(found.figures[begun:], line.lstrip("# "))
             columns, told = [], []
         elif FAILED.search(line):
             found.bad.append(Bad(number, repr(line), "a test that came to its end"))
@@ -92,6 +98,7 @@ def _setting(told: list[str], kernel: str, ranks: int, number: int) -> Setting:
     library, version = _library(above, models)
     iterations = ITERATIONS.findall(re.sub(r"(warmup|agg) iters", "", above))
     tool = TOOL.search(above)
+    graph, aggregated = (int((pattern.findall(above) or ["0"])[-1]) for pattern in (GRAPH, AGGREGATED))
     return Setting(
         NAMES.get(kernel, kernel) or names.pop(),
         ranks or len(mine),
@@ -101,6 +108,7 @@ def _setting(told: list[str], kernel: str, ranks: int, number: int) -> Setting:
         version,
         int(iterations[-1]) if iterations else 0,
         tool=tool[1] if tool else "",
+        launched=collective.launched(graph, aggregated, BLOCKING in above),
     )
 
 

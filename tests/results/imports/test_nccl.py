@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from foreign_files import FOOTER, HEADER, nccl, nccl_json, row
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from perwatt.results.imports import formats, nccl_text
 from perwatt.results.imports import nccl_json as as_json
-from perwatt.results.imports.figures import Read
+from perwatt.results.imports.figures import Read, records
 from perwatt.results.record import Failed, Measured
 
 
@@ -106,6 +107,35 @@ def test_in_place_only_and_older_headers() -> None:
     read = nccl_text.read(old)
     assert read.figures[0].flags == ("unchecked",)  # an error that nobody says the limit of
     assert not read.bad
+
+
+def test_values_out_of_bounds_that_only_the_last_line_tells() -> None:
+    whole = nccl(row(1048576, (100.0, 80.0), 1.75, wrong="3e+07"), row(2097152, (200.0, 160.0), 1.75, wrong="1e-07"))
+    old = whole.replace("#wrong", "error ").replace("values : 0 OK", "values : 2 FAILED")
+    sound = nccl(row(4194304, (400.0, 300.0), 1.75))
+    said = [f.outcome for f in nccl_text.read(old + sound).figures]
+    assert said[:4] == [Failed("Out of bounds values : 2 FAILED, and no line says which")] * 4
+    assert all(isinstance(one, Measured) for one in said[4:])
+    told = nccl(row(1048576, (100.0, 80.0), 1.75, wrong="7"), row(2097152, (200.0, 160.0), 1.75))
+    told = told.replace("values : 0 OK", "values : 2 FAILED")
+    assert [isinstance(f.outcome, Failed) for f in nccl_text.read(told).figures] == [True, True, False, False]
+    unsaid = as_json.read(nccl_json(out_of_bounds={"count": 1, "okay": False}))
+    assert all(isinstance(f.outcome, Failed) for f in unsaid.figures)
+
+
+def test_launches_of_a_graph_are_a_case_of_their_own() -> None:
+    alone = nccl(row(1048576, (100.0, 80.0), 1.75))
+    captured = nccl(row(1048576, (50.0, 40.0), 1.75)).replace("graph: 0", "graph: 20")
+    waited = nccl(row(1048576, (150.0, 140.0), 1.75)).replace("# Using", "# Blocking Enabled: wait\n# Using")
+    grouped = nccl(row(1048576, (70.0, 60.0), 1.75)).replace("agg iters: 1", "agg iters: 4")
+    read = nccl_text.read(alone + captured + waited + grouped)
+    ways = ["", " graph", " blocking", " aggregated 4"]
+    expected = [f"fp32 sum 1 MiB{half}{way}" for way in ways for half in (" out of place", "")]
+    assert [f.label for f in read.figures] == expected
+    made = records(read, file=Path("x"), content=b"", form="nccl", run="r", time_utc="")
+    assert len({record.case.key for record in made}) == 8
+    config = json.loads(nccl_json())["config"] | {"graph": 1, "aggregated_iterations": 1}
+    assert as_json.read(nccl_json(config=config)).figures[0].params["graph"] is True
 
 
 @pytest.mark.parametrize(
