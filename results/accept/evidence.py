@@ -139,7 +139,9 @@ def read(run: Path) -> Evidence:
         if not cases:
             raise ValueError(f"{run / RECORDS}: found no record; allowed a run that measured something")
         newest = [same[-1] for same in cases.values()]
-        names = frozenset(r.target.name if r.target else "" for r in newest if not r.case.collective)
+        own_device = [r for r in newest if not r.case.collective] or newest  # collectives alone speak for themselves
+        names = frozenset(r.target.name if r.target else "" for r in own_device)
+        names |= frozenset(r.target.name for r in newest if r.target)
         hosts = {r.host for r in newest}
         # of several hosts in one folder, as an import makes it, none says what it runs
         machines = {host: (run / NODES / host if len(hosts) > 1 else run) / ENVIRONMENT for host in hosts}
@@ -195,7 +197,11 @@ def _together(rows: pd.DataFrame) -> set[str]:
 
 def _targets(rows: pd.DataFrame, run: Path) -> dict[str, list[str]]:
     """The nodes by their hardware, as one record of each says."""
+    import pandas as pd
+
     first = rows[rows["scope"] == "device"].drop_duplicates("host")
+    others = rows[(rows["scope"] == "node") & ~rows["host"].isin(first["host"])].drop_duplicates("host")
+    first = pd.concat([first, others]) if len(others) else first  # a node that measured collectives alone
     targets: dict[str, list[str]] = {}
     for host, name, offset in zip(first["host"], first["file"], first["offset"], strict=True):
         with soaked.opened(path := run / str(name)) as file:

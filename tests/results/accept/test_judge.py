@@ -262,6 +262,24 @@ def test_a_fleet_of_two_kinds_of_hardware_names_the_nodes(tmp_path: Path) -> Non
     assert judge(evidence, criteria(criterion()), "run", DAY).count("device")["PASS"] == 6
 
 
+def test_hardware_that_measured_collectives_alone_is_held_against_the_limits_as_well(tmp_path: Path) -> None:
+    def together(host: str) -> list[Record]:
+        alone = devices(1, 2, host)
+        return [msgspec.structs.replace(r, case=msgspec.structs.replace(r.case, collective=True)) for r in alone]
+
+    one = criteria(criterion(scope="node"), targets=["h100_sxm"])
+    run = run_of(tmp_path / "run", together("n1"))
+    whole = fleet_of(tmp_path / "fleet", {"n1": devices(1, 2, "n1"), "n2": together("n2")})
+    unknown = [msgspec.structs.replace(r, target=None) for r in together("n1")]
+    for where, said in (
+        (run, "found test"),
+        (whole, "found test on n1, n2"),
+        (run_of(tmp_path / "a", unknown), "no known"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            judge(read(where), one, "run", DAY)
+
+
 def test_the_median_device_speaks_for_the_fleet(tmp_path: Path) -> None:
     records = devices(5, change=of_device(0, lambda r: slower(r, 3.0)))
     whole = criterion(scope="fleet", at_least=limit(0.95 * TFLOPS, "TFLOP/s"))
