@@ -99,21 +99,26 @@ def _on(evidence: Evidence, target: str) -> str:
 
 
 def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> Iterable[Finding]:
-    """Devices of the run without a record of a case that others have."""
-    if criterion.scope not in ("device", "node"):
+    """Devices and nodes of the run without a record of a case that others have; of the fleet's median its devices."""
+    if criterion.scope == "group":
         return
-    everyone = evidence.rows.loc[evidence.rows["scope"] == criterion.scope, "subject"].unique()
+    scope = criterion.rows[0]
+    among = evidence.rows[evidence.rows["scope"] == scope]
+    everyone = dict.fromkeys(map(str, among["subject"].unique()))
+    if scope == "node":  # also who measured nothing together
+        everyone |= dict.fromkeys(map(str, evidence.rows.loc[evidence.rows["scope"] == "device", "host"].unique()))
     times = _times(rows)
     tests = rows["test"].nunique()
-    short = [str(s) for s in everyone if times.get(s, 0) < tests]
+    short = [subject for subject in everyone if times.get(subject, 0) < tests]
     each = rows.drop_duplicates("test")
     have = rows[rows["subject"].isin(short)].groupby("subject", observed=True)["test"].agg(set).to_dict()
     for subject in short:
         lost = each[~each["test"].isin(have.get(subject, set()))]
         for kernel, label in zip(lost["kernel"], lost["label"], strict=True):
             reason = "others have a record of this case, and it has none"
-            told = _absent(criterion.scope, subject, reason, evidence.damaged)
-            yield replace(told, criterion=criterion.name, case=f"{kernel} {label}", metric=criterion.metric)
+            told = _absent(scope, subject, reason, evidence.damaged)
+            told = replace(told, criterion=criterion.name, case=f"{kernel} {label}", metric=criterion.metric)
+            yield replace(told, warning=criterion.severity == "warn")
 
 
 def _times(rows: pd.DataFrame) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,13 @@ def absolute(criterion: Criterion, rows: pd.DataFrame) -> Iterator[Finding]:
             found = f"{criterion.name}: {key}: unit: found {limit.unit}; {case} counts {kind}"
             raise Unfit(f"{found}; allowed {units or 'no rate'}, with or without a prefix")
     if criterion.scope == "fleet":
-        rows = _median(criterion, rows)
+        out = (rows["outcome"] != "measured").to_numpy()
+        if criterion.metric not in health.METRICS:
+            out = out | flagged(rows["flags"], {WRONG_OUTPUT})
+        for row in rows[out].to_dict("records"):  # a median of those that are left says nothing of them
+            if (reason := unusable(criterion.metric, row, strict=True)) is not None:
+                yield replace(_finding(criterion, row, reason, next(iter(criterion.limits)), None), scope="device")
+        rows = _median(criterion, rows[~out] if not out.all() else rows)
     # of a large fleet almost all pass: only the others are looked at one by one
     for row in rows[~_passing(criterion.metric, rows, [(key, least) for key, _, least, _ in told])].to_dict("records"):
         if (reason := unusable(criterion.metric, row, strict=True)) is not None:
@@ -163,10 +170,9 @@ def _finding(criterion: Criterion, row: Mapping[Any, Any], reason: Reason, rule:
 
 
 def _median(criterion: Criterion, rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a case: the median over devices that measured it, known as well as one of them is."""
-    measured = rows[rows["outcome"] == "measured"]
+    """One row a case: the median over its devices, known as well as one of them is."""
     out = []
-    for _, part in (measured if len(measured) else rows).groupby("test", sort=False):
+    for _, part in rows.groupby("test", sort=False):
         row = part.iloc[0].to_dict()
         row[criterion.metric] = (
             float(np.nanmedian(part[criterion.metric])) if part[criterion.metric].notna().any() else math.nan

@@ -18,6 +18,7 @@ from perwatt.results.accept.evidence import read
 from perwatt.results.accept.judge import judge
 from perwatt.results.accept.verdict import Judgement
 from perwatt.results.fleet.merge import merge
+from perwatt.results.recheck import WRONG_OUTPUT
 from perwatt.results.record import Conditions, Failed, Measured, Record, Skipped
 from perwatt.results.reports.verdict_files import devices_csv, json_text, junit
 from perwatt.results.reports.verdict_html import render
@@ -286,6 +287,38 @@ def test_the_median_device_speaks_for_the_fleet(tmp_path: Path) -> None:
     assert statuses(judged(tmp_path / "a", records, criteria(whole))) == {"fleet": "PASS"}
     (slow,) = judged(tmp_path / "b", devices(5, 1, change=lambda r: slower(r, 2)), criteria(whole)).findings
     assert (slow.status, (slow.cause, slow.todo)) == ("FAIL", causes.FLEET)
+
+
+def test_the_median_hides_no_device_that_failed_was_wrong_or_is_absent(tmp_path: Path) -> None:
+    whole = criteria(criterion(scope="fleet", at_least=limit(0.95 * TFLOPS, "TFLOP/s")))
+
+    def failed(one: Record) -> Record:
+        return msgspec.structs.replace(one, outcome=Failed("it crashed"))
+
+    def wrong(one: Record) -> Record:
+        return msgspec.structs.replace(one, flags=(WRONG_OUTPUT,))
+
+    for name, change, status, why in (
+        ("a", failed, "FAIL", "the case failed: it crashed"),
+        ("b", wrong, "FAIL", "its output was wrong"),
+        ("c", lambda r: r if r.case.label == "bf16 0" else None, "MISSING", "others have a record of this case"),
+    ):
+        found = judged(tmp_path / name, devices(5, 2, change=of_device(3, change)), whole)
+        assert (found.status, statuses(found)) == (status, {"fleet": "PASS", "n1:3": status, "n1": status})
+        assert all(f.why.startswith(why) and f.scope == "device" for f in found.findings)
+
+
+def test_a_node_without_a_record_of_what_others_measured_together_is_named(tmp_path: Path) -> None:
+    def together(host: str) -> list[Record]:
+        whole = {"collective": True, "ranks": 2, "kernel": "all_reduce", "label": "x", "key": "all"}
+        return [msgspec.structs.replace(r, case=msgspec.structs.replace(r.case, **whole)) for r in devices(1, 1, host)]
+
+    run = fleet_of(tmp_path / "run", {"n1": devices(2, 1, "n1") + together("n1"), "n2": devices(2, 1, "n2")})
+    asked = criterion(cases="all_reduce *", scope="node", at_least=limit(0.9 * TFLOPS, "TFLOP/s"))
+    found = judge(read(run), criteria(asked), "run", DAY)
+    assert (found.exit_code, statuses(found)) == (4, {"n1": "PASS", "n2": "MISSING"})
+    warned = judge(read(run), criteria({**asked, "severity": "warn"}), "run", DAY)
+    assert (warned.exit_code, [f.warning for f in warned.findings]) == (0, [True])
 
 
 def test_a_record_that_is_damaged_is_told_as_that(tmp_path: Path) -> None:
