@@ -213,11 +213,12 @@ def _targets(rows: pd.DataFrame, run: Path) -> dict[str, list[str]]:
 def _row(record: Record) -> dict[str, object]:
     case, outcome = record.case, record.outcome
     measured = isinstance(outcome, Measured)
+    scope, subject = unmerged.of_whom(record)
     return {
-        "scope": "node" if case.collective else "device",
+        "scope": scope,
         "host": record.host,
         "device": case.device_index,
-        "subject": record.host if case.collective else f"{record.host}:{case.device_index}",
+        "subject": subject,
         # what makes the case itself, but for the device that it ran on
         "test": test_of(case.kernel, msgspec.json.encode(case.params), case.ranks, case.held),
         "kernel": case.kernel,

@@ -59,6 +59,14 @@ def read(run: Path, records: Sequence[Record]) -> tuple[dict[str, str], Said]:
     return lost, Said(tuple(told)) + screened.alone(hosts)
 
 
+def of_whom(record: Record) -> tuple[str, str]:
+    """The scope and the subject of a record: a device, a node, or several nodes, as an import may have them."""
+    case = record.case
+    if case.over is not None and len(case.over.hosts) > 1:
+        return "group", f"{case.over.kind} {case.over.name}"
+    return ("node", record.host) if case.collective else ("device", f"{record.host}:{case.device_index}")
+
+
 def _missing(named: Collection[str], records: Sequence[Record]) -> dict[str, str]:
     have: dict[str, set[int]] = defaultdict(set)
     for record in records:
@@ -82,7 +90,7 @@ def _unended(clock: _Clock, hosts: Sequence[str]) -> Iterator[Told]:
         return
     for host in hosts:
         why = "the run did not come to its end: what it did not measure is not among its records"
-        yield _told("INCONCLUSIVE", host, "", ENVIRONMENT, why, STOPPED)
+        yield _told("INCONCLUSIVE", host, ("node", host), "", ENVIRONMENT, why, STOPPED)
 
 
 def _failed(records: Sequence[Record]) -> Iterator[Told]:
@@ -90,9 +98,13 @@ def _failed(records: Sequence[Record]) -> Iterator[Told]:
         if isinstance(record.outcome, Failed) and record.case.collective and record.source == "imported":
             case = f"{record.case.kernel} {record.case.label}"
             why = f"the case failed: {record.outcome.error}"
-            yield _told("FAIL", record.host, case, "imported", why, causes.ITSELF)
+            whom = of_whom(record)
+            hint = causes.ITSELF if whom[0] == "node" else causes.NETWORK
+            yield _told("FAIL", record.host, whom, case, "imported", why, hint)
 
 
-def _told(status: Status, host: str, case: str, source: str, why: str, hint: causes.Hint) -> Told:
-    found = noted(status, "node", host, NAME, case, source, why, hint)
+def _told(
+    status: Status, host: str, whom: tuple[str, str], case: str, source: str, why: str, hint: causes.Hint
+) -> Told:
+    found = noted(status, *whom, NAME, case, source, why, hint)
     return Told(found, frozenset({("its records", host)}))

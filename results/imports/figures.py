@@ -29,6 +29,7 @@ from perwatt.results.record import (
 )
 from perwatt.results.stats import summarise
 
+NAMED = 8  # hosts that are a group's name
 UNKNOWN_HOST = "unknown"  # where the source names none: not the name of the machine that imports
 
 
@@ -158,7 +159,7 @@ def records(
             ranks=figure.ranks,
             device_index=figure.device_index,
             collective=figure.collective,
-            over=Over("all", "all", hosts) if figure.collective and len(hosts) > 1 else None,
+            over=Over("all", _named(hosts), hosts) if figure.collective and len(hosts) > 1 else None,
         )
         origin = Origin(form, file.name, sha256, figure.line, figure.statistic, figure.tool, figure.time)
         flags = ("imported", *figure.flags)
@@ -168,6 +169,11 @@ def records(
         )  # fmt: skip
         found.setdefault(case.key, []).append((figure, record))
     return [_joined([r for _, r in same]) for same in found.values()]
+
+
+def _named(hosts: tuple[str, ...]) -> str:
+    """What tells the groups of one file apart."""
+    return ",".join(hosts) if len(hosts) <= NAMED else f"{hosts[0]} to {hosts[-1]}, {len(hosts)} nodes"
 
 
 def _key(figure: Figure, hosts: tuple[str, ...]) -> str:

@@ -45,9 +45,14 @@ def test_a_run_that_reports_and_verdicts_read(
     assert first.case.over.hosts == ("n001", "n002")
     assert main(["report", f"run={run}", "format=csv"]) == 0
     assert "imported" in capsys.readouterr().out
-    assert main(["accept", f"run={run}", "criteria=h100"]) in (1, 4)
-    verdict = capsys.readouterr().out
-    assert "all_reduce within a node" in verdict or "bf16 matmul" in verdict
+    assert main(["accept", f"run={run}", "criteria=h100"]) == 2  # what a node must do is not asked of two
+    assert "found none that speaks to a case of the run" in capsys.readouterr().err
+    file.write_text(file.read_text().replace("n002", "n001"))
+    run = Path(imported(capsys, "file=log.txt")[1]["run"])
+    assert main(["accept", f"run={run}", "criteria=h100"]) == 4
+    assert "bf16 matmul" in capsys.readouterr().out  # which is not in the file
+    told = json.loads((run / "accept" / "verdict.json").read_text())
+    assert {v["subject"]: v["status"] for v in told["verdicts"]} == {"n001": "PASS", "cluster": "MISSING"}
 
 
 def test_repeated_lines_are_samples_and_a_failure_ends_with_1(

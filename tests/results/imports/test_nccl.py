@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from acceptances import criteria, criterion, limit, run_of
 from foreign_files import FOOTER, HEADER, nccl, nccl_json, row
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from perwatt.results.accept import evidence
+from perwatt.results.accept.judge import judge
 from perwatt.results.imports import formats, nccl_text
 from perwatt.results.imports import nccl_json as as_json
 from perwatt.results.imports.figures import Read, records
@@ -216,3 +219,17 @@ def test_a_garbled_file_never_breaks_the_reader(data: st.DataObject) -> None:
     except ValueError:
         return
     assert len(read.figures) <= 4
+
+
+def test_a_collective_over_several_nodes_is_a_groups(tmp_path: Path) -> None:
+    """What is asked of one node is not asked of two, nor is the first of them blamed."""
+    sound, wrong = row(1073741824, (5000.0, 5000.0), 1.75), row(1048576, (100.0, 80.0), 1.75, wrong="3")
+    read = nccl_text.read(nccl(sound, wrong))
+    made = records(read, file=tmp_path / "x", content=b"", form="nccl", run="r", time_utc="")
+    run = run_of(tmp_path / "run", made)
+    asked = {"metric": "busbw", "cases": "all_reduce *1 GiB", "at_least": limit(396, "GB/s")}
+    found = judge(evidence.read(run), criteria(criterion(**asked, scope="group")), "r")
+    assert [(v.scope, v.subject, v.status) for v in found.verdicts] == [("group", "all n001,n002", "FAIL")]
+    assert [f.why for f in found.findings if "wrong elements" in f.why]
+    with pytest.raises(ValueError, match="found none that speaks to a case"):
+        judge(evidence.read(run), criteria(criterion(**asked, scope="node")), "r")
