@@ -58,8 +58,11 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
             if read is None or read[0] != (criterion.rows, ask):
                 read = (criterion.rows, ask), ask(found)
             rows = read[1]
-        findings += _lacking(criterion, rows, evidence)
-        findings += absolute(criterion, rows)
+        lacking = list(_lacking(criterion, rows, evidence))
+        held = list(absolute(criterion, rows))
+        findings += lacking + held
+        # of no row that is counted below
+        _counted([*lacking, *(finding for finding in held if finding.scope != criterion.scope)], checks)
         if criterion.within_fleet is not None:
             told = fleetwise(criterion, rows, criteria.false_alarms / compared, evidence.positions)
             findings += told.findings
@@ -119,6 +122,11 @@ def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> It
             told = _absent(scope, subject, reason, evidence.damaged)
             told = replace(told, criterion=criterion.name, case=f"{kernel} {label}", metric=criterion.metric)
             yield replace(told, warning=criterion.severity == "warn")
+
+
+def _counted(findings: Iterable[Finding], checks: dict[Key, int]) -> None:
+    for finding in findings:
+        checks[_key(finding)] = checks.get(_key(finding), 0) + 1
 
 
 def _times(rows: pd.DataFrame) -> dict[str, int]:

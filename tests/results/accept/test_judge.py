@@ -306,6 +306,8 @@ def test_the_median_hides_no_device_that_failed_was_wrong_or_is_absent(tmp_path:
         found = judged(tmp_path / name, devices(5, 2, change=of_device(3, change)), whole)
         assert (found.status, statuses(found)) == (status, {"fleet": "PASS", "n1:3": status, "n1": status})
         assert all(f.why.startswith(why) and f.scope == "device" for f in found.findings)
+        of_it = next(v for v in found.verdicts if v.subject == "n1:3")
+        assert (of_it.checks, of_it.passed) == (len(found.findings), 0)
 
 
 def test_a_node_without_a_record_of_what_others_measured_together_is_named(tmp_path: Path) -> None:
@@ -317,6 +319,12 @@ def test_a_node_without_a_record_of_what_others_measured_together_is_named(tmp_p
     asked = criterion(cases="all_reduce *", scope="node", at_least=limit(0.9 * TFLOPS, "TFLOP/s"))
     found = judge(read(run), criteria(asked), "run", DAY)
     assert (found.exit_code, statuses(found)) == (4, {"n1": "PASS", "n2": "MISSING"})
+    half = devices(2, 2, "n1", lambda r: r if (r.case.device_index, r.case.label) != (1, "bf16 1") else None)
+    each = judge(
+        read(run_of(tmp_path / "half", half)), criteria(criterion(at_least=limit(1e-4, "TFLOP/s"))), "run", DAY
+    )
+    counted = {v.subject: (v.checks, v.passed) for v in each.verdicts if v.scope == "device"}
+    assert counted == {"n1:0": (2, 2), "n1:1": (2, 1)}
     warned = judge(read(run), criteria({**asked, "severity": "warn"}), "run", DAY)
     assert (warned.exit_code, [f.warning for f in warned.findings]) == (0, [True])
 
