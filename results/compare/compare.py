@@ -146,10 +146,12 @@ def _pair(
 
 
 def _doubts(quantity: str, sample: Sample, against: Sample, meter: Meter | None) -> str:
-    """Flags of windows that are not what they are said to be."""
+    """Flags of windows that are not what they are said to be, and devices that a mean over the others hides."""
     wrong = TIME_INVALID if quantity == "rate" else TIME_INVALID | ENERGY_INVALID
     found = []
     for one in (sample, against):
+        if one.lost and sample.units != against.units:  # what measured on both sides is compared with itself
+            found.append(f"{one.lost} in {one.run}")
         of_energies = {f for pairs in one.meters.get(meter, []) for _, e in pairs for f in e.flags} if meter else set()
         flags = sorted(wrong & (one.flags | of_energies))
         if flags:

@@ -53,7 +53,7 @@ class Cases:
             if not measured:
                 self.unmeasured[key] = _reason(found[0])
                 continue
-            at = _by_cap(name, measured)
+            at = _by_cap(name, measured, _lost(found))
             known = {limit: sample for limit, sample in at.items() if limit is not None}
             if len(known) > 1:
                 self.capped[key] = known
@@ -144,14 +144,23 @@ def _reason(record: Record) -> str:
     return f"failed ({record.outcome.error})" if isinstance(record.outcome, Failed) else "absent"
 
 
-def _by_cap(run: str, records: Iterable[Record]) -> dict[float | None, Sample]:
+def _lost(records: Sequence[Record]) -> str:
+    """How many devices of a case that others measured did not, and why the first of them did not."""
+    measured = {unit(r) for r in records if r.measured is not None}
+    others = {unit(r): r for r in records if unit(r) not in measured}
+    if not others:
+        return ""
+    return f"{len(others)} of {len(others) + len(measured)} devices {_reason(next(iter(others.values())))}"
+
+
+def _by_cap(run: str, records: Iterable[Record], lost: str) -> dict[float | None, Sample]:
     """A sample at each power limit; records whose limits differ by less than a step of the sensor are of one."""
     groups: dict[float | None, list[Record]] = {}
     for record in records:
         limit = cap_w(record)
         near = next((known for known in groups if _same(known, limit)), limit)
         groups.setdefault(near, []).append(record)
-    return {limit: Sample(run, tuple(found)) for limit, found in groups.items()}
+    return {limit: Sample(run, tuple(found), lost) for limit, found in groups.items()}
 
 
 def _same(a: float | None, b: float | None) -> bool:

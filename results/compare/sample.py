@@ -45,10 +45,12 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """The records of one case in one run, one a device (or group of ranks), all measured."""
+    """The records of one case in one run, one a device (or group of ranks), all measured. ``lost``: how many more were
+    to measure it, and why they did not; empty where all did."""
 
     run: str
     records: tuple[Record, ...]
+    lost: str = ""
 
     @property
     def first(self) -> Record:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from compared_runs import MI300, cases, made, members
+from compared_runs import H100, MI300, cases, made, members
 
 from perwatt.results import uncertainty
 from perwatt.results.compare.compare import compare
 from perwatt.results.compare.comparison import Comparison
+from perwatt.results.compare.gate import gate
 from perwatt.results.compare.pairing import Cases
 from perwatt.results.recheck import WRONG_OUTPUT
-from perwatt.results.record import Record, Skipped
+from perwatt.results.record import Failed, Record, Skipped
 from perwatt.results.reports import comparison_parts
 from perwatt.results.reports.comparison import sections
 
@@ -137,3 +138,24 @@ def test_a_case_with_a_wrong_output_is_no_better_than_another() -> None:
     found = laid(cases("a", made("a")), cases("b", made("b", rate=900e12, flags=(WRONG_OUTPUT,))))
     assert {r.verdict for r in found.pairs[0].ratios.values()} <= {"AMBIGUOUS", ""}
     assert any("wrong output in b" in r.reason for r in found.pairs[0].ratios.values())
+
+
+def test_a_mean_over_the_other_devices_hides_none_that_failed() -> None:
+    def run(name: str, *failing: int) -> Cases:
+        of = [msgspec.structs.replace(H100, uuid=f"{H100.uuid[:-1]}{i}") for i in range(4)]
+        records = [made(name, index=i, device=of[i], seed=i, scatter=0.0005, metered=False) for i in range(4)]
+        crash = Failed("it crashed")
+        for i in failing:
+            records[i] = msgspec.structs.replace(records[i], outcome=crash)
+        return cases(name, *records)
+
+    def told(reference: Cases, other: Cases) -> tuple[str, str, int]:
+        found = compare(members(reference, other), [reference, other], effect=0.01)
+        one = found.pairs[0].ratios["rate"]
+        return one.verdict, one.reason, gate(found)[0]
+
+    assert told(run("a"), run("b")) == ("SAME", "", 0)
+    assert told(run("a"), run("b", 1, 2, 3)) == ("AMBIGUOUS", "3 of 4 devices failed (it crashed) in b", 4)
+    assert told(run("a", 2), run("b", 2)) == ("SAME", "", 0)  # the same three on both sides
+    again = cases("b", *run("b", 1).records, *run("b").records)
+    assert told(run("a"), again) == ("SAME", "", 0)  # measured after all
