@@ -20,6 +20,7 @@ from perwatt.results.traces.trace import Trace
 from perwatt.results.uncertainty import gain_term
 
 BOUNDARY, CLASS = "gpu", "D"
+BUNCHED, BUNCHES = 0.2, 0.4  # an interval's share of the long ones, and the share of such intervals
 BLANK = 9e18  # DCGM's numbers for 'blank', 'not found', 'not supported' lie above
 
 
@@ -43,6 +44,8 @@ class Polled:
     def __init__(self, meter: str, period_s: float | None, start_ns: int = 0) -> None:
         self.meter, self.period_s, self.start_ns = meter, period_s, start_ns
         self.logs: dict[tuple[str, int], Log] = {}
+        self.told_apart: dict[str, int] = {}  # devices without an index, by what names them
+        self.unit = False  # whether readings have it
         self.absent = 0
         self.bad: list[Bad] = []
 
@@ -92,6 +95,10 @@ class Polled:
             if len(set(log.t_ns)) < 2:
                 out.bad.append(Bad(log.line, f"{len(log.t_ns)} readings of device {index}", "2 or more at other times"))
                 continue
+            if set(self.told_apart) == {""} and _several(log.t_ns):
+                several = "readings in bunches, as of several devices, and nothing that tells these apart"
+                out.bad.append(Bad(log.line, several, "a column with the index, as of --query-gpu=timestamp,index,..."))
+                continue
             out.figures.append(self._figure(host, index, log))
         return out
 
@@ -126,6 +133,13 @@ class Polled:
             f"{self.meter}_counter", BOUNDARY, (log.uuid or self.meter,), CLASS, "counter", values[-1] - values[0],
             len(values), instrument=log.uuid, terms={} if gain is None else {"gain": gain},
         )  # fmt: skip
+
+
+def _several(t_ns: list[int]) -> bool:
+    """Whether these are times of several devices that were read one after the other, again and again: then half of the
+    intervals and more are a small part of the others."""
+    apart = np.diff(np.array(t_ns, dtype=np.int64))
+    return len(apart) > 1 and bool(np.mean(apart < BUNCHED * np.quantile(apart, 0.95)) >= BUNCHES)
 
 
 class NoTimesError(Exception):

@@ -16,6 +16,7 @@ from perwatt.results.traces.table import iso_ns
 from perwatt.results.traces.trace import Clock
 
 POWER = ("power.draw.instant", "power.draw", "power.draw.average")  # one instant before what was averaged over a second
+APART = ("uuid", "gpu_uuid", "pci.bus_id", "gpu_bus_id", "serial", "gpu_serial")  # what tells devices apart
 DMON = re.compile(r"^#\s*(?:Date\s+)?(?:Time\s+)?gpu\s.*\bpwr\b", re.I)
 DCGMI = re.compile(r"^#\s*Entity\s.*\b(?:POWER|PWR)\b", re.I)
 
@@ -53,7 +54,10 @@ def read(text: str, period_s: str = "", timezone: str = "UTC", start: str = "") 
 
 def _query(line: str) -> list[str]:
     """The columns of a header of nvidia-smi, without their units; empty for any other line."""
-    names = [name.split(" [")[0].strip() for name in line.removeprefix("\ufeff").split(",")]
+    told = [name.strip().partition(" [") for name in line.removeprefix("\ufeff").split(",")]
+    names = [name for name, _, _ in told]
+    if any(name in POWER and unit.rstrip("]") not in ("", "W") for name, _, unit in told):
+        return []  # not as nvidia-smi writes it
     return names if len(names) > 1 and set(names) & set(POWER) else []
 
 
@@ -65,11 +69,15 @@ def _csv(polled: Polled, number: int, content: str, columns: Sequence[str], cloc
     uuid = row.get("uuid", row.get("gpu_uuid", ""))
     index = row.get("index", "")
     if not index:  # by the order in which devices first appear, if they are told apart; one alone is the first
-        known = list(dict.fromkeys([*(log.uuid for log in polled.logs.values()), uuid]))
-        index = str(known.index(uuid))
+        told = next((row[name] for name in APART if row.get(name)), "")
+        index = str(polled.told_apart.setdefault(told, len(polled.told_apart)))
     log = polled.log(number, "", index, row.get("name", row.get("gpu_name", "")), uuid)
     stamp = row.get("timestamp", "")
     power = next(name for name in POWER if name in row)
+    if row[power][:1].isdigit():  # of a line that was cut off the number may be as well
+        polled.unit = polled.unit or row[power].endswith("W")
+        if polled.unit and not row[power].endswith("W"):
+            wrong(f"power {row[power]!r}", "a number with its W, as in the lines above")
     polled.add(log, row[power], iso_ns(clock, stamp, "timestamp") if stamp else None, stamp)
 
 

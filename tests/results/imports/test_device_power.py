@@ -150,6 +150,29 @@ def test_a_line_that_cannot_be_read(line: str, said: str) -> None:
     assert bad.told("x").startswith(f"x line {len(text.splitlines())}: found {said}")
 
 
+@pytest.mark.parametrize(("apart_ms", "several"), [(3, True), (0, True), (500, False)])
+def test_devices_that_nothing_tells_apart_are_not_one(apart_ms: int, several: bool) -> None:
+    """Without an index, bunches of readings are of several devices: their mean would be that of none of them."""
+    text = "timestamp, power.draw [W]\n" + "".join(
+        f"2026/05/04 10:20:{10 + i}.{100 + apart_ms * g:03d}, {300 + 100 * g}.00 W\n" for i in range(9) for g in (0, 1)
+    )
+    read = smi.read(text)
+    assert [b.found.startswith("readings in bunches") for b in read.bad] == [True] * several
+    assert len(read.figures) == 1 - several
+    named = text.replace("timestamp, ", "timestamp, pci.bus_id, ")
+    named = named.replace(", 3", ", 01:00, 3").replace(", 4", ", 02:00, 4")
+    assert power(smi.read(named)) == pytest.approx({("", 0): 300, ("", 1): 400})
+
+
+def test_a_reading_that_was_cut_off_or_is_in_another_unit() -> None:
+    (bad,) = smi.read(query() + "2026/05/04 10:20:50.0, 0, GPU-0, x, 30, 35\n").bad
+    assert (bad.found, bad.allowed) == ("power '30'", "a number with its W, as in the lines above")
+    bare = smi.read(query().replace(" W,", ","))
+    assert not bare.bad
+    assert power(bare) == power(smi.read(query()))
+    assert formats.told(query().replace("[W]", "[mW]")) == ""
+
+
 def test_lines_of_the_others_that_cannot_be_read() -> None:
     found = smi.read(dmon() + " 20260504   10:20:99      0    300     35\n 20260504 10:21:00 0 300\n").bad
     assert [b.found[:9] for b in found] == ["time '202", "4 columns"]
