@@ -46,13 +46,22 @@ def broken(folder: Path) -> list[str]:
     known = {*sealed, SIGNATURE} - {SUMS}
     found += [f"{'changed' if n in known else 'added'}: {n!r}: {why}" for n, why in odd.items() if n != SUMS]
     changed = [name for name, digest in sealed.items() if name in there and _digest(folder / name) != digest]
-    chain, wrong = _lines(folder / CHAIN) if CHAIN in there and CHAIN not in changed else ({}, [])
+    kept = CHAIN in there and CHAIN not in changed
+    chain, wrong = _lines(folder / CHAIN) if kept else ({}, [])
     found += [f"changed: {CHAIN}{place}" for place in wrong]
     # whatever the sums say, which anybody can make anew
-    places = {name: _broken_records(folder / name, pairs) for name, pairs in _by_file(chain).items() if name in there}
+    linked = _by_file(chain)
+    loose = [name for name in names if kept and name in sealed and name not in linked and _has_records(folder / name)]
+    found += [f"added: {name}: not in {CHAIN}" for name in loose]
+    places = {name: _broken_records(folder / name, pairs) for name, pairs in linked.items() if name in there}
     for name in [*changed, *(name for name in places if places[name] and name not in changed)]:
         found += [f"{how}: {name}{place}" for how, place in places.get(name) or [("changed", "")]]
     return found
+
+
+def _has_records(path: Path) -> bool:
+    """Whether the chain has to have a file's lines."""
+    return path.name == RECORDS and path.stat().st_size > 0
 
 
 def sealed_files(folder: Path) -> int:

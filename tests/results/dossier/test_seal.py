@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -145,6 +146,19 @@ def test_a_chain_that_is_gone_is_told_though_the_sums_were_made_anew(sealed: Pat
     sums = (sealed / SUMS).read_text().splitlines(keepends=True)
     (sealed / SUMS).write_text("".join(line for line in sums if CHAIN not in line))
     assert broken(sealed) == [f"missing: {CHAIN}"]
+
+
+def test_records_that_the_chain_does_not_have_are_told_though_the_sums_were_made_anew(sealed: Path) -> None:
+    kept = (sealed / CHAIN).read_text()
+    more = sealed / "run" / "nodes" / "n9" / "records.jsonl"
+    more.parent.mkdir(parents=True)
+    more.write_bytes(b"{}\n")
+    seal(sealed)
+    (sealed / CHAIN).write_text(kept)
+    sums = (sealed / SUMS).read_text()
+    digest = hashlib.sha256(kept.encode()).hexdigest()
+    (sealed / SUMS).write_text(re.sub(rf"^[0-9a-f]+  {CHAIN}$", f"{digest}  {CHAIN}", sums, flags=re.M))
+    assert broken(sealed) == ["added: run/nodes/n9/records.jsonl: not in records.chain"]
 
 
 def test_a_signature_holds_until_the_sums_change(sealed: Path, tmp_path: Path) -> None:
