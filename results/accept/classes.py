@@ -20,7 +20,10 @@ from perwatt.results.accept.positions import Classes
 
 LARGE = 8  # devices: of fewer, a class's own centre says little
 CERTAIN = 3.0
-WHOLE = 0.75  # of a class lies round its centre, or it is no shift of the class: some of its devices are off
+# Of a class lies round its centre, or it is no shift of the class: some of its devices are off. Where many of the fleet
+# are, so are some of every class: then as much is asked of it as the fleet has, and of a small one, of which a half may
+# be bad by chance, more than HALF.
+WHOLE, HALF = 0.75, 0.5
 SPARE = 1.5  # over that of a mean: variance of the centre of a class, of which a half may be bad
 
 
@@ -72,13 +75,17 @@ def _shifts(off: Floats, level: Classes, scale: Floats) -> tuple[Floats, np.ndar
     count = np.bincount(level.codes[level.codes >= 0], minlength=len(level.names))
     order = np.argsort(level.codes, kind="stable")[int((level.codes < 0).sum()) :]
     shift = np.full((len(level.names), off.shape[1]), np.nan)
+    with np.errstate(invalid="ignore"):  # the share of the fleet that lies round its centre
+        usual = (np.abs(off) <= CUT * scale).sum(axis=0) / np.maximum(np.isfinite(off).sum(axis=0), 1)
     for number, members in enumerate(np.split(order, np.cumsum(count)[:-1])):
         if len(members) >= LARGE:
             values = off[members]
             middle = _middles(values)
             with np.errstate(invalid="ignore"):
                 near = (np.abs(values - middle) <= CUT * scale).sum(axis=0)
-            shift[number] = np.where(near >= WHOLE * np.isfinite(values).sum(axis=0), middle, np.nan)
+            known = np.isfinite(values).sum(axis=0)
+            least = HALF + (WHOLE - HALF) * np.sqrt(LARGE / np.maximum(known, LARGE))
+            shift[number] = np.where(near >= np.maximum(WHOLE * usual, least) * known, middle, np.nan)
     return shift, count
 
 

@@ -135,3 +135,19 @@ def test_a_rack_of_which_a_half_is_slow_has_not_moved(per_rack: int, slow: int, 
     bad = {("device", f"{host}:{slot}") for host in fleet.hosts[first : first + slow] for slot in range(8)}
     assert set(found) == bad
     assert all("node" in finding.cause for finding in found.values())
+
+
+def test_what_a_slot_costs_is_taken_off_in_a_fleet_that_is_sick_as_well() -> None:
+    """With 30 % of all devices slow, so are those of each slot: its others tell what the slot costs all the same."""
+    alarms = missed = 0
+    for seed in range(8):
+        fleet = Simulated(seed, per_rack=16)
+        nodes, slots = fleet.rate.shape[:2]
+        slow = np.random.default_rng(seed).permutation(nodes * slots)[: 3 * nodes * slots // 10]
+        fleet.rate[slow // slots, slow % slots] *= 0.95
+        bad = {f"{fleet.hosts[i // slots]}:{i % slots}" for i in map(int, slow)}
+        found = judge(fleet.evidence(), criteria(criterion(cases="*")), "run")
+        failed = {v.subject for v in found.verdicts if (v.scope, v.status) == ("device", "FAIL")}
+        alarms, missed = alarms + len(failed - bad), missed + len(bad - failed)
+    assert alarms < 8  # less than one a fleet; they were 12
+    assert missed < 0.02 * 8 * len(bad)
