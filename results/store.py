@@ -68,6 +68,14 @@ def load(run: Path) -> list[Record]:
     return _split(path)[0]
 
 
+def cut_off(path: Path) -> bool:
+    """Whether a records file ends within a line, which :func:`load` passes over."""
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(size - 1, 0))
+        return file.read(1) not in (b"\n", b"")
+
+
 def latest(records: Iterable[Record]) -> list[Record]:
     """Each case once, in order of first appearance: a case measured again replaces its earlier record."""
     return list({r.case.key: r for r in records}.values())

@@ -20,11 +20,17 @@ from perwatt.results.accept.verdict import Status
 from perwatt.results.fleet.plain import decoded
 from perwatt.results.record import Failed, Record
 from perwatt.results.run import ENVIRONMENT
+from perwatt.results.store import RECORDS, cut_off
 
 NAME = "the run itself"  # as a criterion is named, for waivers too
 STOPPED: causes.Hint = (
     "it was stopped, killed, or is still going on",
     "perwatt run resume= finishes it; then judge again",
+)
+
+CUT_OFF: causes.Hint = (
+    "it was killed while it wrote, or the file was not copied whole",
+    "copy the run again, or finish it with perwatt run resume=; then judge again",
 )
 
 
@@ -55,6 +61,9 @@ def read(run: Path, records: Sequence[Record]) -> tuple[dict[str, str], Said]:
         about = _Environment()
     hosts = list(dict.fromkeys(record.host for record in records))
     told = [*_unended(about.clock, hosts), *_failed(records)]
+    if cut_off(run / RECORDS):
+        why = f"the last line of {RECORDS} is cut off: the case in it is not judged"
+        told += [_told("INCONCLUSIVE", host, ("node", host), "", RECORDS, why, CUT_OFF) for host in hosts]
     lost = _missing(dict.fromkeys([*about.imported.hosts, *hosts]), records)
     return lost, Said(tuple(told)) + screened.alone(hosts)
 

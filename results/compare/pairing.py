@@ -16,7 +16,7 @@ import msgspec
 from perwatt.results.compare.sample import SAME_CAP_W, Sample, cap_w, unit
 from perwatt.results.fleet.layout import NODES
 from perwatt.results.record import Failed, Record, Skipped
-from perwatt.results.store import RECORDS, load
+from perwatt.results.store import RECORDS, cut_off, load
 
 MOST_DIFFERENCES = 3  # a case that differs in more is another case
 
@@ -67,7 +67,7 @@ def read(run: Path) -> list[Record]:
     found: dict[tuple[object, ...], Record] = {}
     for path in files:
         records = load(path)
-        if _cut_off(path):
+        if cut_off(path):
             raise ValueError(
                 f"{path}: the last line is cut off; finish the run (perwatt run resume={run}), or remove it"
             )
@@ -77,13 +77,6 @@ def read(run: Path) -> list[Record]:
     if not any(record.measured for record in found.values()):
         raise ValueError(f"{run}: found no measured case; allowed a run that measured something")
     return list(found.values())
-
-
-def _cut_off(path: Path) -> bool:
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(size - 1, 0))
-        return file.read(1) not in (b"\n", b"")
 
 
 def facts(record: Record) -> dict[str, object]:

@@ -350,6 +350,18 @@ def test_a_record_that_is_damaged_is_told_as_that(tmp_path: Path) -> None:
     }
 
 
+def test_a_records_file_that_was_cut_off_is_not_decided(tmp_path: Path) -> None:
+    """What stood in its last line may be what failed."""
+    run = run_of(tmp_path / "run", devices(1, 3))
+    path = run / "records.jsonl"
+    asked = criteria(criterion(at_least=limit(0.9 * TFLOPS, "TFLOP/s")))
+    assert judge(read(run), asked, "r", DAY).exit_code == 0
+    path.write_bytes(path.read_bytes()[:-40])
+    found = judge(read(run), asked, "r", DAY)
+    assert (found.exit_code, statuses(found)["n1"]) == (4, "INCONCLUSIVE")
+    assert found.findings[0].why == "the last line of records.jsonl is cut off: the case in it is not judged"
+
+
 def test_a_value_that_is_not_known_well_enough_is_not_told_to_be_off(tmp_path: Path) -> None:
     """As with a limit that is absolute: its interval reaches over what it may be, in one case or over all."""
 
