@@ -189,7 +189,7 @@ KERNELS: list[tuple[Workload, str]] = [
     (Virus(**VIRUS), PRODUCT),
     (Virus(**VIRUS), r"aten\.add\.out"),
     (Virus(**VIRUS), r"aten\.exp2"),
-    (Virus(**VIRUS, duty=0.5, period_s=0.1), r"aten\.exp2"),
+    (Virus(**VIRUS, duty=0.5, period_s=0.4), r"aten\.exp2"),
 ]
 
 
