@@ -125,11 +125,10 @@ class Stop:
             usable_s = None  # once is enough
 
     def __exit__(self, *_: object) -> None:
-        before = self._before
         if self.asked:
             # said again while the last is written and told, it would kill; a handler goes before Python does
-            before[signal.SIGTERM] = signal.SIG_IGN
-        for number, handler in before.items():
+            self._before[signal.SIGTERM] = signal.SIG_IGN
+        for number, handler in self._before.items():
             signal.signal(number, handler)
         self._heard.put(False)
         self._teller.join(LEAVE_S)

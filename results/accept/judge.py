@@ -7,6 +7,7 @@ uncertainty straddles its limit, an invalid window, and energy that nothing mete
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
         has = ", ".join(names.unique()[:3])
         raise Unfit(f"criteria: found none that speaks to a case of the run, which has {has}, ...")
     findings = [_absent(_scope(name), name, reason, evidence.damaged) for name, reason in evidence.missing.items()]
-    checks = dict.fromkeys(map(_key, findings), 0) | evidence.said.checked
+    checks: Counter[Key] = Counter(dict.fromkeys(map(_key, findings), 0) | evidence.said.checked)
     findings += evidence.said.findings
     tested = {criterion.name for criterion in criteria.criteria if not chosen[criterion.rows].empty}  # in any scope
     compared = sum(criterion.within_fleet is not None for criterion in criteria.criteria)
@@ -62,21 +63,20 @@ def judge(evidence: Evidence, criteria: Criteria, run: str, today: datetime.date
         held = list(absolute(criterion, rows))
         findings += lacking + held
         # of no row that is counted below
-        _counted([*lacking, *(finding for finding in held if finding.scope != criterion.scope)], checks)
+        checks.update(map(_key, (*lacking, *(finding for finding in held if finding.scope != criterion.scope))))
         if criterion.within_fleet is not None:
             told = fleetwise(criterion, rows, criteria.false_alarms / compared, evidence.positions)
             findings += told.findings
             for group, times in told.groups.items():
-                checks["group", group] = checks.get(("group", group), 0) + times
+                checks["group", group] += times
         of_each = bool(criterion.limits) + (criterion.within_fleet is not None)
         subjects = _times(rows) if criterion.scope != "fleet" else {"fleet": rows["test"].nunique()}
         for subject, times in subjects.items():
-            key = criterion.scope, subject
-            checks[key] = checks.get(key, 0) + times * of_each
+            checks[criterion.scope, subject] += times * of_each
     nodes = same.machines(evidence.machines) if criteria.same and len(evidence.machines) > 1 else {}
     for one in criteria.same:
         findings += same.differing(one, nodes)
-        checks |= {("node", host): checks.get(("node", host), 0) + 1 for host in nodes}
+        checks.update(("node", host) for host in nodes)
     slow = {f.subject.rpartition(":")[0] for f in findings if f.scope == "device" and f.status == "FAIL"}
     findings = [_switch(finding, slow, evidence) for finding in findings]
     day = today or datetime.date.today()
@@ -122,11 +122,6 @@ def _lacking(criterion: Criterion, rows: pd.DataFrame, evidence: Evidence) -> It
             told = _absent(scope, subject, reason, evidence.damaged)
             told = replace(told, criterion=criterion.name, case=f"{kernel} {label}", metric=criterion.metric)
             yield replace(told, warning=criterion.severity == "warn")
-
-
-def _counted(findings: Iterable[Finding], checks: dict[Key, int]) -> None:
-    for finding in findings:
-        checks[_key(finding)] = checks.get(_key(finding), 0) + 1
 
 
 def _times(rows: pd.DataFrame) -> dict[str, int]:

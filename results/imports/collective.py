@@ -97,9 +97,7 @@ def figure(
     usual = kernel == "all_reduce"
     how_told = (name if value is True else f"{name} {value}" for name, value in setting.launched.items())
     words = " ".join(["" if in_place == usual else "in place" if in_place else "out of place", *how_told]).strip()
-    params: dict[str, object] = {"message_bytes": size, "dtype": DTYPES[dtype], "in_place": in_place} | dict(
-        setting.launched
-    )
+    params = {"message_bytes": size, "dtype": DTYPES[dtype], "in_place": in_place, **setting.launched}
     if reduction:
         params["op"] = reduction
     how = "cpu time" if setting.cpu_time else "host"

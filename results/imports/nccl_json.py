@@ -85,7 +85,7 @@ def _setting(whole: Mapping[str, Any], kernel: str, ranks: int) -> Setting:
         device_called({str(d.get("device_info", "")).strip() for d in mine}),
         "nccl",
         version_of(version) if isinstance(version, int) and version > 0 else "",
-        config.get("iterations") if isinstance(config.get("iterations"), int) else 0,  # type: ignore[arg-type]
+        _count(config, "iterations"),
         tool=f"nccl-tests, {MODES.get(mode, f'-a {mode}')}",
         time=str(whole.get("start_time") or ""),
         launched=collective.launched(

@@ -6,8 +6,8 @@ input are *measured*. Readings of its GPUs alone are lifted to the input by a mo
     P_ac = (sum of P_gpu + P_host) / eta_psu(load of a supply),
 
 with all GPUs of the unit in step, and are *modelled*; so are readings behind its supplies (``node_dc``), which hold all
-of the sum. Where nothing was measured, the mean and the highest second of
-machines that were measured and published stand in: *published*.
+of the sum. Where nothing was measured, the mean and the highest second of machines that were measured and published
+stand in: *published*.
 """
 
 from __future__ import annotations
